@@ -1,0 +1,27 @@
+//! The words for what a node is. Pure: knows nothing about machines, networks or storage.
+//!
+//! # Layout
+//!
+//! - [`path`]: the name of one fact, and globs over such names
+//! - [`observation`]: what was seen at a path: present, absent, or unreadable with a reason
+//! - [`section`]: all observations of one source, in canonical order
+//! - [`encoding`]: the one canonical byte form of a section; digests, wire and disk all use it
+//! - [`digest`]: BLAKE3 addresses of contents
+//! - [`snapshot`]: a node's sections at one moment
+//! - [`snapshot_file`]: the snapshot as a JSON file (`evenkeel.snapshot/v1`)
+
+pub mod digest;
+pub mod encoding;
+pub mod glob;
+pub mod observation;
+pub mod path;
+pub mod section;
+pub mod snapshot;
+pub mod snapshot_file;
+
+pub use digest::Digest;
+pub use glob::Glob;
+pub use observation::{Observation, Reason, Value};
+pub use path::FactPath;
+pub use section::{Section, SectionBuilder};
+pub use snapshot::{SectionDigest, Snapshot, root_digest};

@@ -1,0 +1,220 @@
+//! The name of one fact.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest fact path, in bytes. `/proc/sys` names stay below 256; Go module paths below 512.
+pub const MAX_PATH_BYTES: usize = 1024;
+
+/// The name of one fact: `kernel.release`, `sysctl.net.core.somaxconn`,
+/// `go.program[github.com/acme/pay].module[golang.org/x/net]`.
+///
+/// Names are separated by dots; a key in square brackets may hold any printable text but brackets.
+/// Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FactPath(Arc<str>);
+
+/// Why a text is not a fact path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// The text is empty.
+    #[error("a fact path cannot be empty")]
+    Empty,
+    /// The text is longer than [`MAX_PATH_BYTES`].
+    #[error("a fact path has at most {MAX_PATH_BYTES} bytes, this one has {0}")]
+    TooLong(usize),
+    /// A control character (escape sequences, line breaks) is not part of a name.
+    #[error("a fact path has no control characters, {0:?} has one")]
+    Control(String),
+    /// It begins or ends with a dot, or a bracket is not closed.
+    #[error("{0:?} is not a fact path: expected names separated by dots, and [keys] that are closed")]
+    Shape(String),
+}
+
+impl FactPath {
+    /// Checks and takes a path.
+    pub fn new(text: &str) -> Result<Self, PathError> {
+        if text.is_empty() {
+            return Err(PathError::Empty);
+        }
+        if text.len() > MAX_PATH_BYTES {
+            return Err(PathError::TooLong(text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(PathError::Control(text.to_owned()));
+        }
+        if !well_formed(text) {
+            return Err(PathError::Shape(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A path from parts that the program itself wrote, such as `FactPath::known("kernel.release")`.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not a path: a fault of the program, never of its input.
+    pub fn known(text: &str) -> Self {
+        Self::new(text).unwrap_or_else(|error| panic!("a path written in the program is wrong: {error}"))
+    }
+
+    /// `family[key]` with whatever the machine called the key: brackets, control characters and `%` are written
+    /// `%XX`, and a key too long to fit is cut and ends in `%…` and the first digits of its digest.
+    pub fn keyed(family: &str, key: &str) -> Self {
+        let key = escape_key(key);
+        let room = MAX_PATH_BYTES.saturating_sub(family.len() + 66);
+        if key.len() <= room && !key.is_empty() {
+            return Self::known(&format!("{family}[{key}]"));
+        }
+        let mut end = room.min(key.len());
+        while !key.is_char_boundary(end) {
+            end -= 1;
+        }
+        let digest = crate::Digest::of(key.as_bytes()).to_string();
+        Self::known(&format!("{family}[{}%…{}]", &key[..end], &digest[7..23]))
+    }
+
+    /// This path with `.name` behind it.
+    pub fn child(&self, name: &str) -> Result<Self, PathError> {
+        Self::new(&format!("{self}.{name}"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `other` is this path or lies below it: `sysctl` covers `sysctl.net.core.somaxconn`,
+    /// `go.program` covers `go.program[x].version`; `go.pro` covers neither.
+    pub fn covers(&self, other: &str) -> bool {
+        other.strip_prefix(self.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
+    /// The thing in brackets that this path speaks of, with its family: `go.program[x]` for
+    /// `go.program[x].module[y]`; none for a path without a key.
+    pub fn entity(&self) -> Option<&str> {
+        let open = self.0.find('[')?;
+        let close = self.0[open..].find(']')? + open;
+        Some(&self.0[..=close])
+    }
+}
+
+/// Brackets closed and not nested, no empty names outside of them.
+fn well_formed(text: &str) -> bool {
+    let mut inside = false;
+    let mut previous = '.';
+    for c in text.chars() {
+        match (inside, c) {
+            (true, '[') | (false, ']') => return false,
+            (true, ']') if previous == '[' => return false,
+            (true, ']') => inside = false,
+            (true, _) => {}
+            (false, '[') if previous == '.' || previous == ']' => return false,
+            (false, '[') => inside = true,
+            (false, '.') if previous == '.' => return false,
+            (false, c) if previous == ']' && c != '.' => return false,
+            (false, _) => {}
+        }
+        previous = c;
+    }
+    !inside && previous != '.'
+}
+
+fn escape_key(key: &str) -> Cow<'_, str> {
+    let special = |c: char| c.is_control() || matches!(c, '[' | ']' | '%');
+    if !key.contains(special) {
+        return Cow::Borrowed(key);
+    }
+    let mut escaped = String::with_capacity(key.len() + 8);
+    let mut buffer = [0; 4];
+    for c in key.chars() {
+        if special(c) {
+            for byte in c.encode_utf8(&mut buffer).bytes() {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+impl fmt::Display for FactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for FactPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Borrow<str> for FactPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for FactPath {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        Self::new(&text)
+    }
+}
+
+impl From<FactPath> for String {
+    fn from(path: FactPath) -> Self {
+        path.as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_real_facts_are_paths() {
+        for text in [
+            "kernel.release",
+            "sysctl.net.ipv4.conf.eth0/1.forwarding",
+            "go.program[github.com/acme/pay].module[golang.org/x/net]",
+            "go.toolchain[/usr/local/go].version",
+            "sysctl.kernel.sched_domain.cpu0",
+        ] {
+            assert_eq!(FactPath::new(text).map(String::from), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn malformed_texts_are_not_paths() {
+        for text in ["", ".a", "a.", "a..b", "a[b", "a]b", "a[]", "a[b]c", "a.[b]", "[b]", "a[b[c]]", "a[b][c]", "a\u{1b}[1m"]
+        {
+            assert!(FactPath::new(text).is_err(), "{text:?}");
+        }
+        assert_eq!(FactPath::new(&"a".repeat(1025)), Err(PathError::TooLong(1025)));
+    }
+
+    #[test]
+    fn a_key_from_the_machine_is_always_a_path() {
+        assert_eq!(FactPath::keyed("go.program", "a[b]%\n").as_str(), "go.program[a%5Bb%5D%25%0A]");
+        let long = FactPath::keyed("package", &"é".repeat(900));
+        assert!(long.as_str().len() <= MAX_PATH_BYTES);
+        assert_ne!(long, FactPath::keyed("package", &"é".repeat(901)));
+        FactPath::keyed("package", "");
+    }
+
+    #[test]
+    fn covers_whole_names_only() {
+        assert!(FactPath::known("sysctl").covers("sysctl.net"));
+        assert!(FactPath::known("go.program").covers("go.program[x].version"));
+        assert!(!FactPath::known("go.pro").covers("go.program[x]"));
+        assert_eq!(FactPath::known("go.program[a.b/c].module[d]").entity(), Some("go.program[a.b/c]"));
+    }
+}
