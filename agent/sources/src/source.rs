@@ -1,0 +1,126 @@
+//! What a source is, and how all of them are run so that none can stop the others.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use evenkeel_facts::encoding::{MAX_FACTS, MAX_SECTION_BYTES};
+use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
+
+use crate::SOURCES;
+use crate::budget::Budget;
+use crate::config::SourcesConfig;
+use crate::host::Host;
+
+/// How long one source may take.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How many bytes of facts one source may yield.
+pub const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The code that observes one family of facts.
+///
+/// What others conclude from the sections of a source:
+///
+/// - A source always yields a section of its own name, even an empty one: it says that the source ran.
+/// - A path that is in no section of the source is absent. So what could not be seen must be noted as unreadable, at
+///   the path itself or at a path that covers it: a partial read must never look like a deletion.
+/// - A path whose first word is neither the source's name nor the first word of another of its facts must be noted as
+///   `Absent` when it is not there, for nobody could conclude it (`glibc.version` of source `libc`).
+pub trait Source: Sync {
+    /// The source's name: of its file, its main section and its settings.
+    fn name(&self) -> &'static str;
+
+    /// The paths that cover all facts of this source. When the source fails as a whole, these are unreadable.
+    fn top_paths(&self) -> &'static [&'static str];
+
+    /// Looks. Never executes anything, never waits, never fails: what cannot be seen is an observation.
+    fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section>;
+}
+
+/// What one source yielded, and what it took.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    /// The source's name.
+    pub source: &'static str,
+    /// Its sections; the one named like the source is always there.
+    pub sections: Vec<Section>,
+    /// How long it took.
+    pub took: Duration,
+    /// What it said when it panicked: a fault of evenkeel, to be logged.
+    pub fault: Option<String>,
+}
+
+/// The sections of every enabled source, by name.
+pub fn collect_all(host: &Host, config: &SourcesConfig) -> Vec<Section> {
+    let mut sections: Vec<_> = collect_each(host, config).into_iter().flat_map(|of| of.sections).collect();
+    sections.sort_by(|a, b| a.name().cmp(b.name()));
+    sections
+}
+
+/// Runs every enabled source, one after the other, each behind its fence.
+pub fn collect_each(host: &Host, config: &SourcesConfig) -> Vec<Collected> {
+    let enabled = |source: &&&dyn Source| !config.disable.iter().any(|name| name == source.name());
+    SOURCES.iter().filter(enabled).map(|source| fenced(*source, host, config)).collect()
+}
+
+/// Runs one source. A panic ends here, and so does what the collector would refuse.
+fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected {
+    let began = Instant::now();
+    let budget = Budget::new(DEADLINE, MAX_SOURCE_BYTES);
+    let outcome = catch_unwind(AssertUnwindSafe(|| source.collect(host, config, &budget)));
+    let (sections, fault) = match outcome {
+        Ok(sections) if sections.iter().any(is_too_large) => (vec![unseen(source, Reason::Truncated)], None),
+        Ok(sections) => (sections, None),
+        Err(panic) => (vec![unseen(source, Reason::Failed)], Some(message(panic.as_ref()))),
+    };
+    Collected { source: source.name(), sections, took: began.elapsed(), fault }
+}
+
+fn is_too_large(section: &Section) -> bool {
+    section.facts().len() > MAX_FACTS || section.encode().len() > MAX_SECTION_BYTES
+}
+
+/// The section of a source that saw nothing, and why.
+fn unseen(source: &dyn Source, reason: Reason) -> Section {
+    let mut section = SectionBuilder::new(source.name());
+    for path in source.top_paths() {
+        section.unreadable(FactPath::known(path), reason);
+    }
+    section.finish()
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_facts::Observation;
+
+    use super::*;
+
+    struct Broken;
+
+    impl Source for Broken {
+        fn name(&self) -> &'static str {
+            "broken"
+        }
+
+        fn top_paths(&self) -> &'static [&'static str] {
+            &["broken", "cracked.version"]
+        }
+
+        fn collect(&self, _: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
+            panic!("index {} out of range", 7)
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_observation() {
+        let collected = fenced(&Broken, &Host::live(), &SourcesConfig::default());
+        assert_eq!(collected.fault.as_deref(), Some("index 7 out of range"));
+        assert_eq!(collected.sections[0].name(), "broken");
+        assert_eq!(collected.sections[0].find("cracked.version"), Some(&Observation::Unreadable(Reason::Failed)));
+    }
+}
