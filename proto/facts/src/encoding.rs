@@ -96,7 +96,9 @@ pub fn decode(bytes: &[u8]) -> Result<Section, DecodeError> {
 
 /// Section names are dotted words: `sysctl.net`.
 pub(crate) fn is_section_name(name: &str) -> bool {
-    let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+    let word = |w: &str| {
+        !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+    };
     name.len() <= MAX_NAME_BYTES && name.split('.').all(word)
 }
 
@@ -106,11 +108,15 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let low = number.to_le_bytes()[0];
         number >>= 7;
+        if number == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
     }
-    out.push(number as u8);
 }
 
 fn zigzag(number: i64) -> u64 {

@@ -177,9 +177,9 @@ impl<'de> Deserialize<'de> for Observation {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::Bool(truth) => Ok(Self::Present(Value::Boolean(truth))),
-            serde_json::Value::String(text) if text.len() > MAX_VALUE_BYTES => {
-                Err(D::Error::custom(format_args!("a value has {} bytes, the limit is {MAX_VALUE_BYTES}", text.len())))
-            }
+            serde_json::Value::String(text) if text.len() > MAX_VALUE_BYTES => Err(D::Error::custom(
+                format_args!("a value has {} bytes, the limit is {MAX_VALUE_BYTES}", text.len()),
+            )),
             serde_json::Value::String(text) => Ok(Self::Present(Value::Text(text))),
             serde_json::Value::Number(number) => number
                 .as_i64()
@@ -187,10 +187,14 @@ impl<'de> Deserialize<'de> for Observation {
                 .ok_or_else(|| D::Error::custom(format_args!("{number} is not a whole number of 64 bits"))),
             serde_json::Value::Object(map) if map.len() == 1 => match map.iter().next() {
                 Some((key, serde_json::Value::Bool(true))) if key == "absent" => Ok(Self::Absent),
-                Some((key, serde_json::Value::String(text))) if key == "unreadable" => Reason::from_text(text)
-                    .map(Self::Unreadable)
-                    .ok_or_else(|| D::Error::custom(format_args!("unknown reason {text:?} of an unreadable fact"))),
-                _ => Err(D::Error::custom("expected a value, {\"absent\": true} or {\"unreadable\": REASON}")),
+                Some((key, serde_json::Value::String(text))) if key == "unreadable" => {
+                    Reason::from_text(text).map(Self::Unreadable).ok_or_else(|| {
+                        D::Error::custom(format_args!("unknown reason {text:?} of an unreadable fact"))
+                    })
+                }
+                _ => {
+                    Err(D::Error::custom("expected a value, {\"absent\": true} or {\"unreadable\": REASON}"))
+                }
             },
             _ => Err(D::Error::custom("expected a value, {\"absent\": true} or {\"unreadable\": REASON}")),
         }

@@ -1,7 +1,7 @@
 //! The name of one fact.
 
 use std::borrow::{Borrow, Cow};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -112,12 +112,11 @@ fn well_formed(text: &str) -> bool {
             (true, '[') | (false, ']') => return false,
             (true, ']') if previous == '[' => return false,
             (true, ']') => inside = false,
-            (true, _) => {}
             (false, '[') if previous == '.' || previous == ']' => return false,
             (false, '[') => inside = true,
             (false, '.') if previous == '.' => return false,
             (false, c) if previous == ']' && c != '.' => return false,
-            (false, _) => {}
+            (true | false, _) => {}
         }
         previous = c;
     }
@@ -134,7 +133,7 @@ fn escape_key(key: &str) -> Cow<'_, str> {
     for c in key.chars() {
         if special(c) {
             for byte in c.encode_utf8(&mut buffer).bytes() {
-                escaped.push_str(&format!("%{byte:02X}"));
+                write!(escaped, "%{byte:02X}").expect("writing to a string cannot fail");
             }
         } else {
             escaped.push(c);
@@ -194,8 +193,21 @@ mod tests {
 
     #[test]
     fn malformed_texts_are_not_paths() {
-        for text in ["", ".a", "a.", "a..b", "a[b", "a]b", "a[]", "a[b]c", "a.[b]", "[b]", "a[b[c]]", "a[b][c]", "a\u{1b}[1m"]
-        {
+        for text in [
+            "",
+            ".a",
+            "a.",
+            "a..b",
+            "a[b",
+            "a]b",
+            "a[]",
+            "a[b]c",
+            "a.[b]",
+            "[b]",
+            "a[b[c]]",
+            "a[b][c]",
+            "a\u{1b}[1m",
+        ] {
             assert!(FactPath::new(text).is_err(), "{text:?}");
         }
         assert_eq!(FactPath::new(&"a".repeat(1025)), Err(PathError::TooLong(1025)));

@@ -82,7 +82,8 @@ pub fn observe<'a>(sections: impl Iterator<Item = &'a Section> + Clone, path: &s
         if let Some(observation) = section.find(path) {
             return observation.clone();
         }
-        of_source |= source_of(section.name()) == head || section.facts().iter().any(|(p, _)| p.as_str().starts_with(head));
+        of_source |= source_of(section.name()) == head
+            || section.facts().iter().any(|(p, _)| p.as_str().starts_with(head));
         for (at, observation) in section.facts() {
             if let Observation::Unreadable(reason) = observation
                 && at.covers(path)

@@ -35,7 +35,9 @@ pub enum SnapshotFileError {
     #[error("section {0:?}: {1}")]
     Section(String, &'static str),
     /// The content does not have the digest that stands beside it.
-    #[error("section {section:?} was changed after it was taken: the file says {said}, its facts give {found}")]
+    #[error(
+        "section {section:?} was changed after it was taken: the file says {said}, its facts give {found}"
+    )]
     Digest {
         /// The section.
         section: String,
@@ -45,7 +47,9 @@ pub enum SnapshotFileError {
         found: Digest,
     },
     /// The sections do not have the root digest that stands in the file.
-    #[error("its sections were changed after it was taken: the file says root {said}, its sections give {found}")]
+    #[error(
+        "its sections were changed after it was taken: the file says root {said}, its sections give {found}"
+    )]
     Root {
         /// The root digest in the file.
         said: Digest,

@@ -1,0 +1,112 @@
+//! gRPC channels: over our TLS configurations, or over a Unix socket on the collector's own host.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use crate::tls::COLLECTOR_NAME;
+
+/// How long a connection (DNS, TCP, TLS) may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where a collector listens: `https://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    /// Reads `https://HOST:PORT` (or `HOST:PORT`); without a port, `default_port`.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, String> {
+        let refuse = || format!("{text:?} is not a collector's address: write https://HOST:{default_port}");
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let uri: Uri = with_scheme.parse().map_err(|_| refuse())?;
+        if uri.scheme_str() != Some("https") || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(refuse());
+        }
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: uri.port_u16().unwrap_or(default_port) })
+    }
+
+    /// The host, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "https://[{host}]:{port}")
+        } else {
+            write!(f, "https://{host}:{port}")
+        }
+    }
+}
+
+/// A channel that connects when it is first used and again whenever it must. A configuration that is swapped in serves
+/// from the next connection on.
+pub fn over_tls(address: &Address, config: Arc<ArcSwap<ClientConfig>>) -> Channel {
+    let Address { host, port } = address.clone();
+    endpoint().connect_with_connector_lazy(service_fn(move |_: Uri| {
+        let (host, config) = (host.clone(), config.load_full());
+        async move {
+            let tcp = TcpStream::connect((host.as_str(), port)).await?;
+            tcp.set_nodelay(true)?;
+            let name = ServerName::try_from(COLLECTOR_NAME).map_err(io::Error::other)?;
+            let tls = TlsConnector::from(config).connect(name, tcp).await?;
+            Ok::<_, io::Error>(TokioIo::new(tls))
+        }
+    }))
+}
+
+/// A channel to a Unix socket.
+pub fn over_unix(socket: PathBuf) -> Channel {
+    endpoint().connect_with_connector_lazy(service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
+    }))
+}
+
+/// The URI is only for HTTP/2's authority: the connectors know where to go.
+fn endpoint() -> Endpoint {
+    Endpoint::from_static("https://evenkeel-collector")
+        .connect_timeout(CONNECT_DEADLINE)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(512 * 1024)
+        .http2_keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, shown) in [
+            ("https://collector.example:7443", "https://collector.example:7443"),
+            ("https://collector.example", "https://collector.example:7443"),
+            ("10.0.0.1:9", "https://10.0.0.1:9"),
+            ("https://[::1]:7443/", "https://[::1]:7443"),
+        ] {
+            assert_eq!(Address::parse(text, 7443).unwrap().to_string(), shown);
+        }
+        for text in ["", "http://a:1", "https://", "https://a:1/path", "a b"] {
+            assert!(Address::parse(text, 7443).is_err(), "{text}");
+        }
+    }
+}

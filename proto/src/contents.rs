@@ -1,0 +1,88 @@
+//! Sections as they travel: canonical bytes, compressed.
+
+use std::io::Read as _;
+
+use evenkeel_facts::encoding::{self, MAX_SECTION_BYTES};
+use evenkeel_facts::{Digest, Section, SectionDigest};
+
+use crate::{Malformed, fleet};
+
+/// Of a message with section contents, the most compressed bytes.
+pub const MAX_CONTENT_BYTES: usize = 4 * 1024 * 1024 - 1024;
+
+/// zstd's own default: 40 MB/s on the agent, a quarter of the size.
+const LEVEL: i32 = 3;
+
+/// A section on the wire; `None` if it is larger than [`MAX_CONTENT_BYTES`] even when compressed.
+pub fn to_wire(section: &Section) -> Option<fleet::SectionContent> {
+    let zstd = compress(&section.encode());
+    (zstd.len() <= MAX_CONTENT_BYTES).then_some(fleet::SectionContent { zstd })
+}
+
+/// The section and its digest, taken from the bytes that came. Also the decompressed size is bounded.
+pub fn from_wire(content: &fleet::SectionContent) -> Result<(Digest, Section), Malformed> {
+    let bytes = decompress(&content.zstd).map_err(|why| Malformed::new("zstd", why))?;
+    let section = encoding::decode(&bytes).map_err(|why| Malformed::new("zstd", why))?;
+    Ok((Digest::of(&bytes), section))
+}
+
+/// Canonical bytes, compressed.
+pub fn compress(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, LEVEL).expect("compressing memory to memory cannot fail")
+}
+
+/// Decompresses up to [`MAX_SECTION_BYTES`]; memory grows with what is really there, not with what a header claims.
+pub fn decompress(zstd: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MAX_SECTION_BYTES as u64;
+    let mut decoder = zstd::Decoder::new(zstd)?;
+    // A frame may ask for a window of 128 MiB before its first byte.
+    decoder.window_log_max(24)?;
+    decoder.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            "more than 16 MiB when decompressed",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Section digests on the wire.
+pub fn digests_to_wire(sections: &[SectionDigest]) -> Vec<fleet::SectionDigest> {
+    let one = |SectionDigest { name, digest }: &SectionDigest| fleet::SectionDigest {
+        name: name.clone(),
+        digest: digest.as_bytes().to_vec(),
+    };
+    sections.iter().map(one).collect()
+}
+
+/// A digest from the wire.
+pub fn digest_from_wire(field: &'static str, bytes: &[u8]) -> Result<Digest, Malformed> {
+    Digest::try_from(bytes).map_err(|error| Malformed::new(field, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_facts::{FactPath, SectionBuilder};
+
+    #[test]
+    fn a_section_travels_and_keeps_its_address() {
+        let mut section = SectionBuilder::new("os");
+        section.present(FactPath::known("os.id"), "debian");
+        let section = section.finish();
+        let (digest, arrived) = from_wire(&to_wire(&section).unwrap()).unwrap();
+        assert_eq!((digest, arrived), (section.digest(), section));
+    }
+
+    /// Promise: a compression bomb costs at most the limit.
+    #[test]
+    fn a_bomb_is_refused() {
+        let bomb = compress(&vec![0; MAX_SECTION_BYTES + 1]);
+        assert!(bomb.len() < 10_000);
+        let error = from_wire(&fleet::SectionContent { zstd: bomb }).unwrap_err();
+        assert_eq!(error.to_string(), "the message is malformed: zstd: more than 16 MiB when decompressed");
+        assert!(from_wire(&fleet::SectionContent { zstd: b"not zstd".to_vec() }).is_err());
+    }
+}

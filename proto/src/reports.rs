@@ -1,0 +1,213 @@
+//! Reports as they travel.
+
+use evenkeel_drift::report as words;
+
+use crate::{Malformed, report as wire, times};
+
+/// Pairs each word with its number on the wire, both ways.
+macro_rules! pairs {
+    ($to:ident, $from:ident, $name:ident: $($variant:ident)*) => {
+        /// The word on the wire.
+        pub fn $to(word: words::$name) -> wire::$name {
+            match word { $(words::$name::$variant => wire::$name::$variant,)* }
+        }
+
+        /// The word from the wire; `None` when it is not said, or not known to this version.
+        pub fn $from(number: i32) -> Option<words::$name> {
+            match wire::$name::try_from(number) {
+                $(Ok(wire::$name::$variant) => Some(words::$name::$variant),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+pairs!(severity_to_wire, severity_from_wire, Severity: Info Warning Critical);
+pairs!(kind_to_wire, kind_from_wire, Kind: Differs Split Missing Violates Latent Duplicate Lagging);
+pairs!(status_to_wire, status_from_wire, Status: Open Explained Accepted Resolved);
+pairs!(state_to_wire, state_from_wire, State: Present Absent Unreadable);
+
+/// A report on the wire.
+pub fn to_wire(report: words::Report) -> wire::Report {
+    let words::Report {
+        schema,
+        as_of,
+        journal,
+        policy,
+        reference,
+        environments,
+        findings,
+        unknowns,
+        summary,
+    } = report;
+    let words::Summary { critical, warning, info, explained, accepted, unknown } = summary;
+    wire::Report {
+        schema,
+        as_of: Some(times::to_wire(as_of)),
+        journal,
+        policy,
+        reference,
+        environments: environments.into_iter().map(environment_to_wire).collect(),
+        findings: findings.into_iter().map(finding_to_wire).collect(),
+        unknowns: unknowns.into_iter().map(unknown_to_wire).collect(),
+        summary: Some(wire::Summary { critical, warning, info, explained, accepted, unknown }),
+    }
+}
+
+/// A report from the wire.
+pub fn from_wire(report: wire::Report) -> Result<words::Report, Malformed> {
+    let wire::Report { schema, as_of, journal, policy, reference, environments, findings, unknowns, summary } =
+        report;
+    let summary = summary.ok_or_else(|| Malformed::new("summary", "not there"))?;
+    let wire::Summary { critical, warning, info, explained, accepted, unknown } = summary;
+    Ok(words::Report {
+        schema,
+        as_of: times::from_wire("as_of", as_of)?,
+        journal,
+        policy,
+        reference,
+        environments: environments.into_iter().map(environment_from_wire).collect(),
+        findings: findings.into_iter().map(finding_from_wire).collect::<Result<_, _>>()?,
+        unknowns: unknowns.into_iter().map(unknown_from_wire).collect::<Result<_, _>>()?,
+        summary: words::Summary { critical, warning, info, explained, accepted, unknown },
+    })
+}
+
+fn environment_to_wire(environment: words::Environment) -> wire::Environment {
+    let words::Environment { name, nodes, fresh, stale, stale_nodes, coverage } = environment;
+    wire::Environment { name, nodes, fresh, stale, stale_nodes, coverage }
+}
+
+fn environment_from_wire(environment: wire::Environment) -> words::Environment {
+    let wire::Environment { name, nodes, fresh, stale, stale_nodes, coverage } = environment;
+    words::Environment { name, nodes, fresh, stale, stale_nodes, coverage }
+}
+
+fn finding_to_wire(finding: words::Finding) -> wire::Finding {
+    let words::Finding { id, path, kind, severity, status, role, values, nodes, since, summary, reason } =
+        finding;
+    wire::Finding {
+        id,
+        path,
+        kind: kind_to_wire(kind).into(),
+        severity: severity_to_wire(severity).into(),
+        status: status_to_wire(status).into(),
+        role,
+        values: values.into_iter().map(value_to_wire).collect(),
+        nodes,
+        since: Some(times::to_wire(since)),
+        summary,
+        reason,
+    }
+}
+
+fn finding_from_wire(finding: wire::Finding) -> Result<words::Finding, Malformed> {
+    let wire::Finding { id, path, kind, severity, status, role, values, nodes, since, summary, reason } =
+        finding;
+    Ok(words::Finding {
+        id,
+        path,
+        kind: kind_from_wire(kind).ok_or_else(|| unknown_word("kind"))?,
+        severity: severity_from_wire(severity).ok_or_else(|| unknown_word("severity"))?,
+        status: status_from_wire(status).ok_or_else(|| unknown_word("status"))?,
+        role,
+        values: values.into_iter().map(value_from_wire).collect::<Result<_, _>>()?,
+        nodes,
+        since: times::from_wire("since", since)?,
+        summary,
+        reason,
+    })
+}
+
+fn value_to_wire(value: words::ValueCount) -> wire::ValueCount {
+    let words::ValueCount { environment, value, state, nodes } = value;
+    wire::ValueCount { environment, value, state: state_to_wire(state).into(), nodes }
+}
+
+fn value_from_wire(value: wire::ValueCount) -> Result<words::ValueCount, Malformed> {
+    let wire::ValueCount { environment, value, state, nodes } = value;
+    let state = state_from_wire(state).ok_or_else(|| unknown_word("state"))?;
+    Ok(words::ValueCount { environment, value, state, nodes })
+}
+
+fn unknown_to_wire(unknown: words::Unknown) -> wire::Unknown {
+    let words::Unknown { path, severity, role, reason, nodes } = unknown;
+    wire::Unknown { path, severity: severity_to_wire(severity).into(), role, reason, nodes }
+}
+
+fn unknown_from_wire(unknown: wire::Unknown) -> Result<words::Unknown, Malformed> {
+    let wire::Unknown { path, severity, role, reason, nodes } = unknown;
+    let severity = severity_from_wire(severity).ok_or_else(|| unknown_word("severity"))?;
+    Ok(words::Unknown { path, severity, role, reason, nodes })
+}
+
+fn unknown_word(field: &'static str) -> Malformed {
+    Malformed::new(field, "a word that this version does not know: the collector is newer than this program")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise: what the CLI prints from the wire is what the engine said, field by field.
+    #[test]
+    fn a_report_round_trips() {
+        let report = words::Report {
+            schema: words::SCHEMA.into(),
+            as_of: "2026-11-22T10:00:00Z".parse().unwrap(),
+            journal: 1042,
+            policy: "default@1".into(),
+            reference: "prod".into(),
+            environments: vec![words::Environment {
+                name: "staging".into(),
+                nodes: 12,
+                fresh: 11,
+                stale: 1,
+                stale_nodes: vec!["stg-9".into()],
+                coverage: 0.998,
+            }],
+            findings: vec![words::Finding {
+                id: "f-3k9x".into(),
+                path: "sysctl.net.core.somaxconn".into(),
+                kind: words::Kind::Differs,
+                severity: words::Severity::Critical,
+                status: words::Status::Open,
+                role: "web".into(),
+                values: vec![
+                    words::ValueCount {
+                        environment: "prod".into(),
+                        value: Some("65535".into()),
+                        state: words::State::Present,
+                        nodes: 412,
+                    },
+                    words::ValueCount {
+                        environment: "staging".into(),
+                        value: None,
+                        state: words::State::Absent,
+                        nodes: 9,
+                    },
+                ],
+                nodes: vec!["stg-web-4".into()],
+                since: "2026-11-20T03:12:00Z".parse().unwrap(),
+                summary: "staging: 9 of 12 nodes have 4096, prod has 65535".into(),
+                reason: "the accept queue".into(),
+            }],
+            unknowns: vec![words::Unknown {
+                path: "sysctl.net".into(),
+                severity: words::Severity::Info,
+                role: String::new(),
+                reason: "permission".into(),
+                nodes: vec!["stg-1".into()],
+            }],
+            summary: words::Summary {
+                critical: 1,
+                warning: 2,
+                info: 3,
+                explained: 4,
+                accepted: 5,
+                unknown: 6,
+            },
+        };
+        assert_eq!(from_wire(to_wire(report.clone())), Ok(report));
+    }
+}
