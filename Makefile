@@ -1,0 +1,36 @@
+# The few commands that matter. `make` alone lists them.
+
+CARGO ?= cargo
+# Where test hosts are kept between runs: roots of other Debian releases, Go toolchains. Ignored by git.
+CACHE ?= tests/.cache
+
+.PHONY: help demo test test-hosts bench lint install-test-hosts
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a collector, four environments and their drift, on this machine, in under a minute after the build
+	$(CARGO) build -p evenkeel-agent -p evenkeel-collector -p evenkeel-cli
+	deploy/demo/run.sh target/debug
+
+test: install-test-hosts ## every suite that this machine can run; says which it skipped, and why
+	$(CARGO) test --workspace --doc
+	$(call run_tests,--workspace)
+
+test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
+	$(call run_tests,-p evenkeel-tests)
+
+bench: ## the budgets, measured
+	$(CARGO) bench --workspace --benches
+
+lint: ## format, clippy, file lengths, shell scripts
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	.ci/file-lengths
+	.ci/shell-syntax
+
+install-test-hosts:
+	tests/hosts/install.sh $(CACHE)
+
+# nextest runs suites side by side and shows failures last; without it cargo's own runner does.
+run_tests = if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run $(1); else $(CARGO) test $(1); fi

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Makes this machine ready for the suites on real hosts, as far as it can be, and says which will be skipped and why.
+#
+#   install.sh [CACHE]     CACHE keeps roots and toolchains between runs, default tests/.cache
+#
+# As root on Debian it installs what is missing; otherwise it changes nothing outside CACHE and only looks. With
+# EVENKEEL_REQUIRE_HOSTS set, a suite that cannot run makes it fail (exit 1): a CI machine has no excuse.
+set -euo pipefail
+
+here=$(dirname "$(realpath "$0")")
+cache=$(realpath -m "${1:-$here/../.cache}")
+mkdir -p "$cache"
+
+# Debian's package for each command that a suite or its helper scripts call.
+declare -A package=(
+    [ip]=iproute2 [sysctl]=procps [unshare]=util-linux [debootstrap]=debootstrap
+    [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
+)
+
+absent() {
+    local command
+    for command in "$@"; do
+        command -v "$command" >/dev/null || echo "$command"
+    done
+}
+
+install_packages() {
+    local wanted=() command each
+    for command in $(absent "${!package[@]}"); do
+        wanted+=("${package[$command]}")
+    done
+    [[ ${#wanted[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null || return 0
+    echo "installing ${wanted[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # One package that is not to be had must not keep the others away.
+    { apt-get update && for each in "${wanted[@]}"; do apt-get install -y --no-install-recommends "$each" || true; done; } \
+        >"$cache/install.log" 2>&1 || echo "apt-get update failed; its output is in $cache/install.log" >&2
+}
+
+# One suite: its name, the commands it needs, and what makes its hosts. Exits 0 when it is ready.
+suite() {
+    local name=$1 needs_root=$2 commands=$3 missing command
+    shift 3
+    if [[ $needs_root == root && $EUID -ne 0 ]]; then
+        echo "suite $name: skipped: needs root (namespaces and mounts)"
+        return 1
+    fi
+    # shellcheck disable=SC2086 # words
+    missing=$(absent $commands)
+    if [[ -n $missing ]]; then
+        printf 'suite %s: skipped: needs' "$name"
+        for command in $missing; do printf ' %s (package %s)' "$command" "${package[$command]}"; done
+        echo
+        return 1
+    fi
+    # Everything fetched is kept, so a second try only does what the first could not.
+    if ! { "$@" || "$@"; } >"$cache/suite-$name.log" 2>&1; then
+        echo "suite $name: skipped: '$*' failed: $(tail -n 1 "$cache/suite-$name.log")"
+        return 1
+    fi
+    echo "suite $name: ready"
+}
+
+other_releases() {
+    "$here/debootstrap-root.sh" bullseye "$cache/root-bullseye" && "$here/debootstrap-root.sh" trixie "$cache/root-trixie"
+}
+
+booted() { "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus; }
+
+install_packages
+suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
+suite boot root "systemd-nspawn debootstrap" booted & boot=$!
+suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
+
+skipped=0
+for job in $hosts $boot $go; do
+    wait "$job" || skipped=$((skipped + 1))
+done
+if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
+    echo "install.sh: $skipped of 3 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    exit 1
+fi
