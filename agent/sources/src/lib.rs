@@ -6,6 +6,7 @@
 //! - [`source`]: what a source is, and how all of them run fenced from each other
 //! - [`budget`]: the time and size that one source may spend
 //! - [`config`]: what a person may set
+//! - [`go_buildinfo`]: what a Go program says of itself
 //!
 //! One file per source, one line in [`SOURCES`]:
 //!
@@ -13,6 +14,7 @@
 
 pub mod budget;
 pub mod config;
+pub mod go_buildinfo;
 pub mod host;
 pub mod os;
 pub mod source;
@@ -23,6 +25,4 @@ pub use host::Host;
 pub use source::{Collected, Source, collect_all, collect_each};
 
 /// Every source, in the order in which they run.
-pub static SOURCES: &[&dyn Source] = &[
-    &os::Os,
-];
+pub static SOURCES: &[&dyn Source] = &[&os::Os];
