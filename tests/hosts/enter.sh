@@ -8,6 +8,9 @@
 # NAME is a namespace of netns.sh. SOURCE, a file or directory outside, is seen at TARGET inside, read-only.
 # CMD is process 1 inside.
 #
+# A program built for a newer glibc than ROOT has runs by the loader it was built with:
+#   --bind /lib/x86_64-linux-gnu:/run/lib ... /run/lib/ld-linux-x86-64.so.2 --library-path /run/lib CMD...
+#
 # SIGTERM, SIGINT and SIGHUP are passed on to CMD; when this process is killed, CMD and all its children are too.
 # The exit code is CMD's own.
 set -euo pipefail
@@ -18,7 +21,7 @@ fail() {
 }
 
 usage() {
-    sed -n '2,12{s/^# \{0,1\}//;p}' "$0" >&2
+    sed -n '2,15{s/^# \{0,1\}//;p}' "$0" >&2
     exit 2
 }
 
