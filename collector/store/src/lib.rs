@@ -1,1 +1,65 @@
-//! placeholder
+//! The journal and the contents that it names, durably. Knows nothing of networks, certificates or drift.
+//!
+//! All state of a collector is a function of a journal prefix: it is replayed at start. Nothing outside of this crate
+//! knows that SQLite is behind it.
+//!
+//! # Layout
+//!
+//! - [`entry`]: what the journal says, and its bytes
+//! - [`writer`]: appends batches; an append that returned is durable
+//! - [`reader`]: replays, looks up contents, walks one node's history; never waits for the writer
+//! - [`schema`]: tables, versions, and what is checked when a store is opened
+
+pub mod entry;
+pub mod reader;
+mod schema;
+pub mod writer;
+
+use std::path::Path;
+
+pub use entry::{Entry, Record};
+pub use reader::Reader;
+pub use writer::{Batch, Writer};
+
+/// The store's file in the data directory.
+pub const FILE: &str = "evenkeel.db";
+
+/// The store failed, or what it holds is not what was put in.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("cannot {operation} in the store")]
+    Database {
+        /// What was tried.
+        operation: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file was written by a newer version.
+    #[error(
+        "the store has schema {found}, this version knows schemas up to {known}: start the version that wrote it, or a newer one"
+    )]
+    Newer {
+        /// The schema in the file.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// The file is damaged, or is not a store.
+    #[error("the store is damaged: {0}; restore it from a backup")]
+    Damaged(String),
+}
+
+impl StoreError {
+    fn database(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| Self::Database { operation, source }
+    }
+}
+
+/// Opens the store in this directory, creating it if there is none. There must be one writer only.
+pub fn open(directory: &Path) -> Result<(Writer, Reader), StoreError> {
+    let path = directory.join(FILE);
+    let writer = Writer::new(schema::open(&path)?)?;
+    Ok((writer, Reader::open(&path)?))
+}

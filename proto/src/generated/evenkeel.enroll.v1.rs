@@ -28,6 +28,11 @@ pub struct EnrollResponse {
     /// The roots to trust, in DER.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Where the node reports: the port, and the host if it is another than the one that was called.
+    #[prost(uint32, tag = "5")]
+    pub fleet_port: u32,
+    #[prost(string, tag = "6")]
+    pub fleet_host: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {

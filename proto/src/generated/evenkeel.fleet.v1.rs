@@ -43,7 +43,7 @@ pub struct SectionDigest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckInResponse {
-    #[prost(oneof = "check_in_response::Answer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "check_in_response::Answer", tags = "1, 2, 3, 4, 5")]
     pub answer: ::core::option::Option<check_in_response::Answer>,
 }
 /// Nested message and enum types in `CheckInResponse`.
@@ -62,6 +62,9 @@ pub mod check_in_response {
         /// This root is not known: check in again with the commit.
         #[prost(message, tag = "4")]
         SendCommit(super::SendCommit),
+        /// The collector has heard of a later boot epoch: the node's state directory is older than it was. Go on above it.
+        #[prost(message, tag = "5")]
+        EpochBehind(super::EpochBehind),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -80,6 +83,12 @@ pub struct RetryAfter {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SendCommit {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochBehind {
+    /// The latest boot epoch that the collector has heard of.
+    #[prost(uint64, tag = "1")]
+    pub boot_epoch: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionContent {
     /// The canonical bytes, compressed with zstd. The collector takes the digest itself.

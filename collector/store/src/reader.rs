@@ -1,0 +1,177 @@
+//! Replays, looks up contents, walks one node's history. Never waits for the writer (WAL).
+
+use std::path::{Path, PathBuf};
+
+use evenkeel_facts::{Digest, Section, encoding};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use crate::entry::{Entry, Record};
+use crate::{StoreError, schema};
+
+/// Reads a store. [`Reader::another`] opens one more, for another thread.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: schema::open_reader(path)?, path: path.to_owned() })
+    }
+
+    /// One more reader of the same store.
+    pub fn another(&self) -> Result<Self, StoreError> {
+        Self::open(&self.path)
+    }
+
+    /// Calls `each` for every entry behind `after`, in order.
+    pub fn replay<E: From<StoreError>>(
+        &self,
+        after: u64,
+        mut each: impl FnMut(Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut query =
+            self.prepare("SELECT position, at, entry FROM journal WHERE position > ?1 ORDER BY position")?;
+        let rows = query
+            .query_map(params![after.cast_signed()], parts)
+            .map_err(StoreError::database("read the journal"))?;
+        for (expected, row) in (after + 1..).zip(rows) {
+            let record = record(row.map_err(StoreError::database("read the journal"))?)?;
+            if record.position != expected {
+                let gap = format!("entry {expected} of the journal is missing");
+                return Err(StoreError::Damaged(gap).into());
+            }
+            each(record)?;
+        }
+        Ok(())
+    }
+
+    /// The entries about one node, the newest first, until `each` says `false`.
+    pub fn history(&self, node: Uuid, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
+        let mut query =
+            self.prepare("SELECT position, at, entry FROM journal WHERE node = ?1 ORDER BY position DESC")?;
+        let rows = query
+            .query_map(params![node.into_bytes()], parts)
+            .map_err(StoreError::database("read a node's history"))?;
+        for row in rows {
+            if !each(record(row.map_err(StoreError::database("read a node's history"))?)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The content with this digest, verified; `None` if the store does not hold it.
+    pub fn section(&self, digest: Digest) -> Result<Option<Section>, StoreError> {
+        let mut query = self.prepare("SELECT zstd FROM section WHERE digest = ?1")?;
+        let zstd: Option<Vec<u8>> = query
+            .query_row(params![digest.as_bytes().as_slice()], |row| row.get(0))
+            .optional()
+            .map_err(StoreError::database("read a section"))?;
+        let Some(zstd) = zstd else { return Ok(None) };
+        let damaged = |why: String| StoreError::Damaged(format!("section {digest}: {why}"));
+        let bytes = zstd::decode_all(zstd.as_slice()).map_err(|e| damaged(e.to_string()))?;
+        if Digest::of(&bytes) != digest {
+            return Err(damaged("its content has another digest".to_owned()));
+        }
+        encoding::decode(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+    }
+
+    fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, StoreError> {
+        self.connection.prepare_cached(sql).map_err(StoreError::database("prepare a query"))
+    }
+}
+
+fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Vec<u8>)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn record((position, at, entry): (i64, i64, Vec<u8>)) -> Result<Record, StoreError> {
+    let damaged = |why: String| StoreError::Damaged(format!("entry {position} of the journal: {why}"));
+    Ok(Record {
+        position: position.cast_unsigned(),
+        at: Timestamp::from_millisecond(at).map_err(|error| damaged(error.to_string()))?,
+        entry: Entry::decode(&entry).map_err(damaged)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::Batch;
+    use crate::{entry, open};
+    use evenkeel_facts::{FactPath, SectionBuilder};
+    use std::sync::Arc;
+
+    fn section(value: &str) -> Arc<Section> {
+        let mut section = SectionBuilder::new("os");
+        section.present(FactPath::known("os.id"), value);
+        Arc::new(section.finish())
+    }
+
+    fn at() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().unwrap()
+    }
+
+    /// Promise: what was appended is there after a restart, in order, and nothing else.
+    #[test]
+    fn what_was_appended_is_replayed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let debian = section("debian");
+        let written = {
+            let (mut writer, _) = open(directory.path()).unwrap();
+            let entries =
+                [(a, 1), (b, 1), (a, 2)].map(|(node, sequence)| (at(), entry::tests::commit(node, sequence)));
+            let sections =
+                vec![(debian.digest(), Arc::clone(&debian)), (debian.digest(), Arc::clone(&debian))];
+            let mut records = writer.append(Batch { entries: entries.to_vec(), sections }).unwrap();
+            writer.probe().unwrap();
+            let last = vec![(at(), entry::tests::commit(b, 2))];
+            records.extend(writer.append(Batch { entries: last, sections: vec![] }).unwrap());
+            records
+        };
+        let (writer, reader) = open(directory.path()).unwrap();
+        assert_eq!(writer.position(), 4);
+        let mut replayed = Vec::new();
+        reader
+            .replay::<StoreError>(0, |record| {
+                replayed.push(record);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(replayed, written);
+        let mut of_a = Vec::new();
+        reader
+            .history(a, |record| {
+                of_a.push(record.position);
+                true
+            })
+            .unwrap();
+        assert_eq!(of_a, [3, 1]);
+        assert_eq!(reader.section(debian.digest()).unwrap().as_ref(), Some(&*debian));
+        assert_eq!(reader.section(Digest::of(b"")).unwrap(), None);
+    }
+
+    /// Promise P6: corruption is detected, never served.
+    #[test]
+    fn a_changed_section_and_a_missing_entry_are_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = open(directory.path()).unwrap();
+        let (debian, ubuntu) = (section("debian"), section("ubuntu"));
+        let entries = (1..=3).map(|sequence| (at(), entry::tests::commit(Uuid::nil(), sequence))).collect();
+        writer.append(Batch { entries, sections: vec![(debian.digest(), ubuntu)] }).unwrap();
+        let error = reader.section(debian.digest()).unwrap_err().to_string();
+        assert!(error.contains("its content has another digest"), "{error}");
+        let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
+        raw.execute("DELETE FROM journal WHERE position = 2", []).unwrap();
+        let error = reader.replay::<StoreError>(0, |_| Ok(())).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the store is damaged: entry 2 of the journal is missing; restore it from a backup"
+        );
+    }
+}

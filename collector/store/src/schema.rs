@@ -1,0 +1,127 @@
+//! Tables, versions, and what is checked when a store is opened.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::StoreError;
+
+/// The newest schema that this version knows.
+const SCHEMA: i64 = 1;
+
+/// In the file's header, so that `file` and we can tell a store from another database: "evkl".
+const APPLICATION_ID: i64 = 0x6576_6b6c;
+
+/// `position` counts from 1 without gaps. `node` is set for entries of one node, so that its history is a walk over an
+/// index. `at` is the collector's clock in milliseconds: a label, the position is the order.
+const TABLES: &str = "
+CREATE TABLE journal (
+    position INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    node     BLOB,
+    entry    BLOB NOT NULL
+) STRICT;
+CREATE INDEX journal_of_node ON journal (node, position) WHERE node IS NOT NULL;
+CREATE TABLE section (
+    digest BLOB PRIMARY KEY,
+    zstd   BLOB NOT NULL
+) STRICT;
+";
+
+/// Opens for writing: creates, migrates, checks.
+pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
+    configure(&connection).map_err(damaged_or("configure the file"))?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(damaged_or("read the schema version"))?;
+    match found {
+        0 => create(&mut connection).map_err(damaged_or("create the tables"))?,
+        SCHEMA => {}
+        found => return Err(StoreError::Newer { found, known: SCHEMA }),
+    }
+    check(&connection)?;
+    Ok(connection)
+}
+
+/// Opens for reading only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(StoreError::database("open the file for reading"))
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Before WAL: afterwards it would silently stay off.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: an acknowledged commit survives a power cut. NORMAL loses acknowledged rows.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)
+}
+
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.commit()
+}
+
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(StoreError::database("read the application id"))?;
+    if application != APPLICATION_ID {
+        return Err(StoreError::Damaged("the file is another program's database".to_owned()));
+    }
+    let verdict: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(damaged_or("check the file"))?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged(verdict)) }
+}
+
+/// SQLite's "not a database" and "malformed" are damage, whatever was tried.
+fn damaged_or(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    move |error| match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged(error.to_string()),
+        _ => StoreError::Database { operation, source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise: durable means durable. Older bundled versions reset the WAL wrongly (fixed in 3.51.3).
+    #[test]
+    fn settings_are_in_force() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+        let directory = tempfile::tempdir().unwrap();
+        let connection = open(&directory.path().join("s.db")).unwrap();
+        let pragma = |name| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+        assert_eq!(pragma("synchronous"), 2.into());
+        assert_eq!(pragma("auto_vacuum"), 2.into());
+    }
+
+    #[test]
+    fn newer_foreign_and_damaged_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.db");
+        open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Newer { found: 9, known: SCHEMA })));
+
+        let path = directory.path().join("other.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Damaged(_))));
+
+        let path = directory.path().join("noise.db");
+        std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Damaged(_))));
+    }
+}

@@ -1,0 +1,90 @@
+//! Appends batches. An append that returned is durable.
+
+use std::collections::HashSet;
+
+use evenkeel_facts::{Digest, Section};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::StoreError;
+use crate::entry::{Entry, Record};
+
+/// zstd's own default: a quarter of the size.
+const LEVEL: i32 = 3;
+
+/// What is appended as one: all of it, or nothing.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Entries, in order.
+    pub entries: Vec<(Timestamp, Entry)>,
+    /// Contents that entries of this batch name. Those that are held already are skipped.
+    pub sections: Vec<(Digest, std::sync::Arc<Section>)>,
+}
+
+/// The one writer of a store.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+    position: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(connection: Connection) -> Result<Self, StoreError> {
+        let position: Option<i64> = connection
+            .query_row("SELECT max(position) FROM journal", [], |row| row.get(0))
+            .map_err(StoreError::database("find the end of the journal"))?;
+        Ok(Self { connection, position: position.unwrap_or(0).cast_unsigned() })
+    }
+
+    /// The position of the last entry; 0 for an empty journal.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Appends in one transaction, and returns when it is on the disk. After an error nothing of the batch is there.
+    pub fn append(&mut self, batch: Batch) -> Result<Vec<Record>, StoreError> {
+        let failed = StoreError::database;
+        let transaction = self.connection.transaction().map_err(failed("begin a transaction"))?;
+        let mut records = Vec::with_capacity(batch.entries.len());
+        {
+            let mut put = transaction
+                .prepare_cached("INSERT OR IGNORE INTO section (digest, zstd) VALUES (?1, ?2)")
+                .map_err(failed("prepare"))?;
+            let mut seen = HashSet::new();
+            for (digest, section) in &batch.sections {
+                if seen.insert(digest) {
+                    let zstd =
+                        zstd::bulk::compress(&section.encode(), LEVEL).expect("memory to memory cannot fail");
+                    put.execute(params![digest.as_bytes().as_slice(), zstd])
+                        .map_err(failed("write a section"))?;
+                }
+            }
+            let mut append = transaction
+                .prepare_cached("INSERT INTO journal (position, at, node, entry) VALUES (?1, ?2, ?3, ?4)")
+                .map_err(failed("prepare"))?;
+            for (at, entry) in batch.entries {
+                let position = self.position + 1 + records.len() as u64;
+                // What is replayed must be what was applied: to the millisecond.
+                let at = Timestamp::from_millisecond(at.as_millisecond()).expect("it was in range");
+                let node = entry.node().map(uuid::Uuid::into_bytes);
+                append
+                    .execute(params![position.cast_signed(), at.as_millisecond(), node, entry.encode()])
+                    .map_err(failed("append to the journal"))?;
+                records.push(Record { position, at, entry });
+            }
+        }
+        transaction.commit().map_err(failed("commit"))?;
+        self.position += records.len() as u64;
+        Ok(records)
+    }
+
+    /// Whether the journal takes a write now: a transaction that writes a page and is undone.
+    pub fn probe(&mut self) -> Result<(), StoreError> {
+        let transaction =
+            self.connection.transaction().map_err(StoreError::database("begin a transaction"))?;
+        transaction
+            .execute("INSERT INTO journal (position, at, entry) VALUES (-1, 0, zeroblob(4096))", [])
+            .map_err(StoreError::database("write"))?;
+        transaction.rollback().map_err(StoreError::database("roll back"))
+    }
+}
