@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn an_unknown_source_is_named_with_the_known_ones() {
-        let error = toml::from_str::<SourcesConfig>("disable = [\"os\", \"sysctls\"]").unwrap_err().to_string();
+        let error =
+            toml::from_str::<SourcesConfig>("disable = [\"os\", \"sysctls\"]").unwrap_err().to_string();
         assert!(error.contains("there is no source \"sysctls\"; the sources are os, "), "{error}");
     }
 

@@ -6,6 +6,7 @@
 //! needs plain `open` only, so that it works on kernels before 5.6.
 
 mod listing;
+mod namespace;
 mod process;
 mod touched;
 
@@ -147,6 +148,11 @@ impl Host {
         self.log.as_ref().map(Log::touched).unwrap_or_default()
     }
 
+    /// Whether it remembers what is asked for.
+    pub fn is_remembering(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Whether this is the machine that the program runs on.
     pub fn is_live(&self) -> bool {
         matches!(self.root, Root::Live)
@@ -165,7 +171,8 @@ impl Host {
 
     /// The content of a file as text; other than UTF-8 is `InvalidData`.
     pub fn read_text(&self, path: impl AsRef<Path>, limit: usize) -> io::Result<String> {
-        String::from_utf8(self.read(path, limit)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        String::from_utf8(self.read(path, limit)?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Opens a regular file for bounded reads. Devices, FIFOs and sockets are never opened, not even to look
@@ -243,7 +250,11 @@ impl Host {
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
 impl Stat {
-    #[expect(clippy::useless_conversion, clippy::cast_sign_loss, reason = "the types of these fields differ by architecture")]
+    #[expect(
+        clippy::useless_conversion,
+        clippy::cast_sign_loss,
+        reason = "the types of these fields differ by architecture"
+    )]
     fn of(stat: &FileStat) -> Self {
         let kind = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
             SFlag::S_IFREG => Kind::File,

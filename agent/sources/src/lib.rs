@@ -6,18 +6,33 @@
 //! - [`source`]: what a source is, and how all of them run fenced from each other
 //! - [`budget`]: the time and size that one source may spend
 //! - [`config`]: what a person may set
+//! - [`recording`]: a machine as a small, redacted directory that can be replayed
 //! - [`go_buildinfo`]: what a Go program says of itself
 //!
 //! One file per source, one line in [`SOURCES`]:
 //!
 //! - [`os`]: the distribution
+//! - [`kernel`]: which kernel runs and how it was started
+//! - [`libc`]: the C library
+//! - [`sysctl`]: every key under /proc/sys, by a table of exceptions
+//! - [`time`]: time zone and time zone database
+//! - [`hardware`]: processors and memory
+//! - [`identity`]: what must be unique to each machine
 
 pub mod budget;
 pub mod config;
+mod elf;
 pub mod go_buildinfo;
+pub mod hardware;
 pub mod host;
+pub mod identity;
+pub mod kernel;
+pub mod libc;
 pub mod os;
+pub mod recording;
 pub mod source;
+pub mod sysctl;
+pub mod time;
 
 pub use budget::Budget;
 pub use config::SourcesConfig;
@@ -25,4 +40,12 @@ pub use host::Host;
 pub use source::{Collected, Source, collect_all, collect_each};
 
 /// Every source, in the order in which they run.
-pub static SOURCES: &[&dyn Source] = &[&os::Os];
+pub static SOURCES: &[&dyn Source] = &[
+    &os::Os,
+    &kernel::Kernel,
+    &libc::Libc,
+    &sysctl::Sysctl,
+    &time::Time,
+    &hardware::Hardware,
+    &identity::Identity,
+];

@@ -8,8 +8,17 @@ use crate::{Budget, Host, Source, SourcesConfig};
 
 /// The fields that are facts; each is `os.` and its name in lower case. Addresses of home pages and bug trackers say
 /// nothing that these do not.
-const FIELDS: &[&str] =
-    &["ID", "ID_LIKE", "VERSION_ID", "VERSION_CODENAME", "PRETTY_NAME", "VARIANT_ID", "BUILD_ID", "IMAGE_ID", "IMAGE_VERSION"];
+const FIELDS: &[&str] = &[
+    "ID",
+    "ID_LIKE",
+    "VERSION_ID",
+    "VERSION_CODENAME",
+    "PRETTY_NAME",
+    "VARIANT_ID",
+    "BUILD_ID",
+    "IMAGE_ID",
+    "IMAGE_VERSION",
+];
 /// In the order in which os-release(5) wants them read.
 const FILES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 const MAX_BYTES: usize = 64 * 1024;

@@ -90,7 +90,8 @@ fn unseen(source: &dyn Source, reason: Reason) -> Section {
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").to_owned()
 }
 
@@ -121,6 +122,9 @@ mod tests {
         let collected = fenced(&Broken, &Host::live(), &SourcesConfig::default());
         assert_eq!(collected.fault.as_deref(), Some("index 7 out of range"));
         assert_eq!(collected.sections[0].name(), "broken");
-        assert_eq!(collected.sections[0].find("cracked.version"), Some(&Observation::Unreadable(Reason::Failed)));
+        assert_eq!(
+            collected.sections[0].find("cracked.version"),
+            Some(&Observation::Unreadable(Reason::Failed))
+        );
     }
 }

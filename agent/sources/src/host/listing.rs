@@ -48,7 +48,9 @@ impl Host {
             }
             // Some file systems do not tell the kind with the name. One that is gone by now stays `Other`.
             for at in unknown {
-                if let Ok(stat) = fstatat(&directory, entries[at].name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                if let Ok(stat) =
+                    fstatat(&directory, entries[at].name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+                {
                     entries[at].kind = Stat::of(&stat).kind;
                 }
             }

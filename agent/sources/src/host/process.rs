@@ -70,7 +70,8 @@ fn start_time(process: &OwnedFd) -> io::Result<u64> {
 /// parentheses, may itself hold blanks and parentheses.
 fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let behind_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-    let field = stat[behind_name..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(19)?;
+    let field =
+        stat[behind_name..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(19)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 

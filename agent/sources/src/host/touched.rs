@@ -39,16 +39,31 @@ pub(super) struct Log(Mutex<BTreeMap<(PathBuf, Access), Option<i32>>>);
 
 impl Log {
     pub(super) fn note(&self, path: &Path, access: Access, error: Option<&io::Error>) {
-        let refused = error.map(|error| error.raw_os_error().unwrap_or(Errno::EIO as i32));
+        let refused = error.map(number_of);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((path.to_owned(), access), refused);
     }
 
     pub(super) fn touched(&self) -> Vec<Touched> {
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter()
-            .map(|((path, access), refused)| Touched { path: path.clone(), access: *access, refused: *refused })
+            .map(|((path, access), refused)| Touched {
+                path: path.clone(),
+                access: *access,
+                refused: *refused,
+            })
             .collect()
     }
+}
+
+/// The system's number for an error, also for those that the host makes itself.
+fn number_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(match error.kind() {
+        io::ErrorKind::NotFound => Errno::ENOENT,
+        io::ErrorKind::FileTooLarge => Errno::EFBIG,
+        io::ErrorKind::IsADirectory => Errno::EISDIR,
+        io::ErrorKind::Unsupported => Errno::EOPNOTSUPP,
+        _ => Errno::EIO,
+    } as i32)
 }
 
 /// Lines of `ERRNO PATH`, as [`super::REFUSALS`] holds them.
@@ -60,5 +75,7 @@ pub(super) fn parse_refusals(text: &str) -> io::Result<BTreeMap<PathBuf, Errno>>
             Some((PathBuf::from(path), Errno::from_raw(number.parse().ok()?)))
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "expected lines of an error number and a path"))
+        .ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "expected lines of an error number and a path")
+        })
 }

@@ -1,0 +1,163 @@
+//! Source `sysctl`: every readable key under `/proc/sys`, by the table in [`rules`].
+//!
+//! One section per top directory (`sysctl.net`, `sysctl.kernel` …), for they change apart; the section `sysctl` is
+//! always there and holds troubles of the whole. A fact is `sysctl.` and the key as sysctl(8) prints it: dots between
+//! names, and `/` where a name itself has a dot (`net.ipv4.conf.eth0/1.forwarding`).
+
+pub mod rules;
+mod value;
+
+use std::io;
+use std::path::Path;
+
+use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
+
+use crate::host::{DirEntry, Kind};
+use crate::{Budget, Host, Source, SourcesConfig};
+
+const ROOT: &str = "/proc/sys";
+/// The kernel's own limit for text keys is one page; bitmaps such as `ip_local_reserved_ports` print longer.
+const MAX_VALUE_BYTES: usize = 256 * 1024;
+/// The deepest directory known is `net/ipv4/conf/NAME`, five names down.
+const MAX_DEPTH: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Sysctl;
+
+impl Source for Sysctl {
+    fn name(&self) -> &'static str {
+        "sysctl"
+    }
+
+    fn top_paths(&self) -> &'static [&'static str] {
+        &["sysctl"]
+    }
+
+    fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
+        let mut whole = SectionBuilder::new("sysctl");
+        let entries = match host.list(ROOT) {
+            Ok(entries) => entries,
+            Err(error) => {
+                // A root without /proc says nothing about the kernel's settings, not that there are none.
+                whole.unreadable(
+                    FactPath::known("sysctl"),
+                    Reason::of_io(&error).unwrap_or(Reason::Unsupported),
+                );
+                return vec![whole.finish()];
+            }
+        };
+        let mut sections = Vec::new();
+        for entry in entries {
+            let part = entry.name.to_str().filter(|name| is_part(name) && entry.kind == Kind::Directory);
+            let mut own = part.map(|name| SectionBuilder::new(&format!("sysctl.{name}")));
+            let mut walk = Walk { host, budget, section: own.as_mut().unwrap_or(&mut whole), spent: None };
+            if entry.name == "net" && !host.shares_network() {
+                walk.section.unreadable(FactPath::known("sysctl.net"), Reason::Namespace);
+            } else {
+                walk.entry(Path::new(ROOT), "", &entry, 0);
+            }
+            let spent = walk.spent;
+            sections.extend(own.filter(|section| !section.is_empty()).map(SectionBuilder::finish));
+            if let Some(reason) = spent {
+                whole.unreadable(FactPath::known("sysctl"), reason);
+                break;
+            }
+        }
+        sections.push(whole.finish());
+        sections
+    }
+}
+
+/// Whether a directory's name can be part of a section's name. The kernel's all can.
+fn is_part(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+}
+
+struct Walk<'a> {
+    host: &'a Host,
+    budget: &'a Budget,
+    section: &'a mut SectionBuilder,
+    /// Why the walk ended early, if it did.
+    spent: Option<Reason>,
+}
+
+impl Walk<'_> {
+    fn entry(&mut self, directory: &Path, prefix: &str, entry: &DirEntry, depth: usize) {
+        let name = entry.name.to_string_lossy();
+        let separator = if prefix.is_empty() { "" } else { "." };
+        let key = format!("{prefix}{separator}{}", name.replace('.', "/"));
+        let rule = rules::of(&key);
+        if self.spent.is_some() || rule == rules::Treatment::Leave {
+            return;
+        }
+        let Ok(fact) = FactPath::new(&format!("sysctl.{key}")) else {
+            return self.note_trouble(prefix, Reason::Malformed);
+        };
+        if let Err(reason) = self.budget.spend(fact.as_str().len()) {
+            self.spent = Some(reason);
+            return;
+        }
+        let path = directory.join(&entry.name);
+        match entry.kind {
+            Kind::Directory => self.directory(&path, &key, fact, depth + 1),
+            Kind::File => self.file(&path, fact, rule == rules::Treatment::SetOrUnset),
+            Kind::Symlink | Kind::Other => {}
+        }
+    }
+
+    fn directory(&mut self, path: &Path, key: &str, fact: FactPath, depth: usize) {
+        let entries =
+            if depth < MAX_DEPTH { self.host.list(path) } else { Err(io::ErrorKind::FileTooLarge.into()) };
+        match entries {
+            Ok(entries) => entries.iter().for_each(|entry| self.entry(path, key, entry, depth)),
+            // Gone since its parent was listed: an interface, a module.
+            Err(error) => {
+                if let Some(reason) = Reason::of_io(&error) {
+                    self.section.unreadable(fact, reason);
+                }
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, fact: FactPath, secret: bool) {
+        let read = self.host.read(path, MAX_VALUE_BYTES);
+        if secret {
+            match value::set_or_unset(&read) {
+                Ok(word) => self.section.present(fact, word),
+                Err(reason) => self.section.unreadable(fact, reason),
+            };
+            return;
+        }
+        match read {
+            Ok(bytes) => match value::canonical(&bytes) {
+                Some(text) => {
+                    self.spent = self.spent.or(self.budget.spend(text.len()).err());
+                    self.section.present(fact, text);
+                }
+                None => {
+                    self.section.unreadable(fact, Reason::Malformed);
+                }
+            },
+            Err(error) => {
+                if let Some(reason) = Reason::of_io(&error).filter(|_| !self.is_write_only(path, &error)) {
+                    self.section.unreadable(fact, reason);
+                }
+            }
+        }
+    }
+
+    /// A file that nobody may read is a button, not a setting.
+    fn is_write_only(&self, path: &Path, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::PermissionDenied
+            && self.host.stat(path).is_ok_and(|stat| stat.mode & 0o444 == 0)
+    }
+
+    fn note_trouble(&mut self, prefix: &str, reason: Reason) {
+        let path = if prefix.is_empty() { "sysctl".to_owned() } else { format!("sysctl.{prefix}") };
+        self.section.unreadable(FactPath::known(&path), reason);
+    }
+}
