@@ -3,11 +3,50 @@
 //!
 //! # Layout
 //!
+//! What goes in and what comes out:
+//!
 //! - [`fleet`]: what is compared: environments, nodes, their sections (shared by content)
+//! - [`policy`]: rules: which facts, how they compare, how bad a difference is, and why
+//! - [`query`]: what is asked for
 //! - [`report`]: what comes out: `evenkeel.report/v1`
+//!
+//! How, in the order in which it happens:
+//!
+//! - `evaluate`: the one entry, role by role, source by source
+//! - `scope`: roles, cohorts, and each role's reference
+//! - `contents`: nodes sorted into groups that say the same; each distinct content is opened once
+//! - `rows`: the facts that are not the same everywhere, and what each group says of them
+//! - `entity`: a missing thing is one difference, not one for each fact of it
+//! - `spread`: one fact over the cohorts: values, counts, consensus
+//! - [`compare`]: when two values say the same, and which version is older
+//! - `judge`: from a spread to a finding; `hardware` (what the size of a machine explains), `since` and `summary`
+//!   are its parts
+//! - `coverage`, [`unknown`]: what could not be read
+//!
+//!
+//! Not for: storing, fetching or showing anything. It knows no clock: the caller says what time it is and which
+//! nodes are fresh.
 
+pub mod compare;
+mod contents;
+mod coverage;
+mod entity;
+mod evaluate;
 pub mod fleet;
+mod hardware;
+mod judge;
+pub mod policy;
+pub mod query;
 pub mod report;
+mod rows;
+mod scope;
+mod since;
+mod spread;
+mod summary;
+pub mod unknown;
 
+pub use evaluate::evaluate;
 pub use fleet::{Fleet, Node};
+pub use policy::{Policy, PolicyError};
+pub use query::{Query, QueryError};
 pub use report::Report;

@@ -1,0 +1,171 @@
+//! From a spread to a finding: whether there is a difference, of which kind, and whether a rule explains it.
+
+use evenkeel_facts::Digest;
+use jiff::Timestamp;
+
+use crate::contents::Contents;
+use crate::entity::ThingBecame;
+use crate::hardware::Hardware;
+use crate::policy::{Class, Policy, Verdict};
+use crate::report::{Finding, Kind, Severity, Status};
+use crate::rows::Row;
+use crate::scope::Role;
+use crate::since::{Became, FactBecame, agreed, disagreed, since};
+use crate::spread::{Spread, What};
+use crate::summary::sentence;
+
+/// A difference, before anybody asks for its details.
+pub(crate) struct Difference {
+    pub(crate) spread: Spread,
+    pub(crate) verdict: Verdict,
+    pub(crate) kind: Kind,
+    pub(crate) severity: Severity,
+    pub(crate) status: Status,
+}
+
+/// What everything about one source of one role is judged by.
+pub(crate) struct Bench<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) role: &'a Role<'a>,
+    pub(crate) contents: &'a Contents<'a>,
+    pub(crate) hardware: &'a Hardware,
+}
+
+impl Bench<'_> {
+    /// Whether the cohorts differ at this row.
+    pub(crate) fn difference(&self, row: &Row<'_>) -> Option<Difference> {
+        let verdict = self.policy.verdict(row.path);
+        if !verdict.class.is_compared() {
+            return None;
+        }
+        let spread = Spread::new(row, self.contents, self.role, verdict.compare);
+        let kind = kind(&spread, self.role.cohorts.len())?;
+        let explained = match verdict.class {
+            Class::DerivedRam => self.hardware.memory_explains(&spread, self.contents),
+            Class::DerivedCpu => self.hardware.processors_explain(&spread, self.contents),
+            Class::Module | Class::Interface => kind == Kind::Missing || is_presence_only(&spread),
+            Class::Config | Class::Identity | Class::Volatile => false,
+        };
+        let status = if explained { Status::Explained } else { Status::Open };
+        Some(Difference { severity: verdict.severity(), spread, verdict, kind, status })
+    }
+
+    /// The finding in full.
+    pub(crate) fn finding(&self, row: &Row<'_>, mut difference: Difference, is_thing: bool) -> Finding {
+        if is_thing && let Some(version) = crate::entity::version(self.contents, row) {
+            let there = difference.spread.outcomes.iter_mut().filter(|outcome| outcome.what == What::There);
+            there.for_each(|outcome| outcome.shown = Some(version.to_owned()));
+        }
+        let Difference { spread, verdict, kind, severity, status } = &difference;
+        let deviates = |cohort: usize, outcome: usize| deviates(spread, *kind, cohort, outcome);
+        let nodes: Vec<usize> = spread.nodes(self.contents, self.role, deviates).collect();
+        let since = if is_thing {
+            self.since(&ThingBecame::new(self.contents, self.role, row), spread, *kind, &nodes)
+        } else {
+            self.since(&FactBecame { role: self.role, path: row.path }, spread, *kind, &nodes)
+        };
+        let [class_rule, _, severity_rule] = self.policy.deciding(verdict);
+        let rule = if *status == Status::Explained { class_rule } else { severity_rule.or(class_rule) };
+        Finding {
+            id: id(*kind, self.role.name, row.path),
+            path: row.path.to_owned(),
+            kind: *kind,
+            severity: *severity,
+            status: *status,
+            role: self.role.name.to_owned(),
+            values: spread.values(self.role),
+            summary: sentence(spread, self.role, *kind, verdict.compare, deviates),
+            nodes: self.role.names(nodes),
+            since: since.unwrap_or(Timestamp::UNIX_EPOCH),
+            reason: rule.map(|rule| rule.reason.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn since(
+        &self,
+        became: &impl Became,
+        spread: &Spread,
+        kind: Kind,
+        deviating: &[usize],
+    ) -> Option<Timestamp> {
+        let of = |cohort: usize, wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            spread.nodes(self.contents, self.role, |at, outcome| at == cohort && wanted(outcome)).collect()
+        };
+        let readable = |outcome: usize| spread.outcomes[outcome].what.is_readable();
+        let agreed_in = |cohort: usize| {
+            let consensus = spread.consensus(cohort)?;
+            let holders = of(cohort, &|outcome| outcome == consensus);
+            let others = of(cohort, &|outcome| outcome != consensus && readable(outcome));
+            agreed(self.role, became, &holders, &others)
+        };
+        if kind != Kind::Split {
+            return since(became, deviating, agreed_in(0));
+        }
+        let cohorts = (0..self.role.cohorts.len()).filter(|cohort| spread.disagrees(*cohort));
+        let moments = cohorts.filter_map(|cohort| {
+            if spread.consensus(cohort).is_none() {
+                let outcomes = spread.held(cohort).map(|(at, _)| at).filter(|at| readable(*at));
+                let holders: Vec<Vec<usize>> =
+                    outcomes.map(|at| of(cohort, &|outcome| outcome == at)).collect();
+                return disagreed(became, &holders);
+            }
+            let nodes = of(cohort, &|outcome| deviates(spread, kind, cohort, outcome));
+            since(became, &nodes, agreed_in(cohort))
+        });
+        moments.min()
+    }
+}
+
+/// The kind of difference, if there is one.
+fn kind(spread: &Spread, cohorts: usize) -> Option<Kind> {
+    let reference = spread.consensus(0);
+    let mut missing = false;
+    for cohort in 1..cohorts {
+        let (Some(reference), Some(own)) = (reference, spread.consensus(cohort)) else { continue };
+        if reference == own {
+            continue;
+        }
+        if spread.outcomes[reference].what != What::Absent && spread.outcomes[own].what != What::Absent {
+            return Some(Kind::Differs);
+        }
+        missing = true;
+    }
+    if missing {
+        return Some(Kind::Missing);
+    }
+    (0..cohorts).any(|cohort| spread.disagrees(cohort)).then_some(Kind::Split)
+}
+
+/// Whether a finding of this kind speaks of the nodes of a cohort that hold an outcome.
+fn deviates(spread: &Spread, kind: Kind, cohort: usize, outcome: usize) -> bool {
+    if !spread.outcomes[outcome].what.is_readable() {
+        return false;
+    }
+    match kind {
+        Kind::Split => spread.disagrees(cohort) && spread.consensus(cohort) != Some(outcome),
+        _ => spread.consensus(0) != Some(outcome),
+    }
+}
+
+/// Whether all nodes that have it hold the same value.
+fn is_presence_only(spread: &Spread) -> bool {
+    spread.outcomes.iter().filter(|outcome| matches!(outcome.what, What::Present(_) | What::There)).count()
+        <= 1
+}
+
+/// Stable for as long as the same kind of difference is at the same path of the same role: it does not depend on
+/// values, nodes or times.
+pub(crate) fn id(kind: Kind, role: &str, path: &str) -> String {
+    let kind = match kind {
+        Kind::Differs => "differs",
+        Kind::Split => "split",
+        Kind::Missing => "missing",
+        Kind::Violates => "violates",
+        Kind::Latent => "latent",
+        Kind::Duplicate => "duplicate",
+        Kind::Lagging => "lagging",
+    };
+    let digest = Digest::of(format!("{kind}\0{role}\0{path}").as_bytes());
+    let text = data_encoding::BASE32_NOPAD.encode(&digest.as_bytes()[..7]).to_ascii_lowercase();
+    format!("f-{}", &text[..10])
+}

@@ -1,0 +1,261 @@
+//! Which facts are compared, how, and how bad a difference is.
+
+mod nearest;
+mod parse;
+mod reach;
+
+use std::collections::HashMap;
+
+use evenkeel_facts::Glob;
+use serde::{Deserialize, Serialize};
+
+use crate::compare::Compare;
+use crate::report::Severity;
+
+pub(crate) use nearest::nearest;
+pub use parse::PolicyError;
+
+const DEFAULT: &str = include_str!("../policy/default.toml");
+
+/// An ordered list of rules, with a name and a version.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    name: String,
+    version: u32,
+    rules: Vec<Rule>,
+    /// Rules whose path is one fact, by that path; ascending indices into `rules`.
+    literal: HashMap<String, Vec<usize>>,
+    /// The rules with wildcards, ascending.
+    wild: Vec<usize>,
+}
+
+/// What the policy says of the facts that a glob matches. What is `None` is left to other rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The facts.
+    pub path: Glob,
+    /// What kind of fact.
+    pub class: Option<Class>,
+    /// How values compare.
+    pub compare: Option<Compare>,
+    /// How bad a difference is.
+    pub severity: Option<Severity>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What kind of fact it is: whether a difference is drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Class {
+    /// Compared; a difference is a finding.
+    #[default]
+    #[serde(rename = "config")]
+    Config,
+    /// Different on every machine; never compared with others.
+    #[serde(rename = "identity")]
+    Identity,
+    /// Changes by itself; never compared.
+    #[serde(rename = "volatile")]
+    Volatile,
+    /// Follows the size of the memory.
+    #[serde(rename = "derived(ram)")]
+    DerivedRam,
+    /// Follows the number of processors.
+    #[serde(rename = "derived(cpu)")]
+    DerivedCpu,
+    /// Belongs to one network interface.
+    #[serde(rename = "interface")]
+    Interface,
+    /// There only with a kernel module.
+    #[serde(rename = "module")]
+    Module,
+}
+
+impl Class {
+    /// Whether facts of this class are compared at all.
+    pub fn is_compared(self) -> bool {
+        !matches!(self, Self::Identity | Self::Volatile)
+    }
+}
+
+/// What the policy says of one path: for each attribute the last rule that matches and sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verdict {
+    /// What kind of fact.
+    pub class: Class,
+    /// How values compare.
+    pub compare: Compare,
+    /// How bad a difference is.
+    pub severity: Option<Severity>,
+    class_rule: Option<usize>,
+    compare_rule: Option<usize>,
+    severity_rule: Option<usize>,
+}
+
+impl Verdict {
+    /// How bad a difference is; info unless a rule says otherwise.
+    pub fn severity(&self) -> Severity {
+        self.severity.unwrap_or(Severity::Info)
+    }
+}
+
+impl Policy {
+    /// The policy that ships with evenkeel: `policy/default.toml`, commented.
+    pub fn default_policy() -> Self {
+        Self::parse(DEFAULT).unwrap_or_else(|error| panic!("the embedded policy is wrong: {error}"))
+    }
+
+    /// The text of the policy that ships with evenkeel.
+    pub fn default_text() -> &'static str {
+        DEFAULT
+    }
+
+    /// Its name and version, as reports write them: `default@1`.
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What it says of this path.
+    pub fn verdict(&self, path: &str) -> Verdict {
+        let mut verdict = Verdict::default();
+        let none = Vec::new();
+        let mut literal = self.literal.get(path).unwrap_or(&none).iter().copied().peekable();
+        for &wild in &self.wild {
+            while let Some(at) = literal.next_if(|at| *at < wild) {
+                verdict.apply(at, &self.rules[at]);
+            }
+            let rule = &self.rules[wild];
+            if path.starts_with(rule.path.literal_prefix()) && rule.path.matches(path) {
+                verdict.apply(wild, rule);
+            }
+        }
+        literal.for_each(|at| verdict.apply(at, &self.rules[at]));
+        verdict
+    }
+
+    /// The rule that set the class, the one that set the comparison, and the one that set the severity.
+    pub fn deciding(&self, verdict: &Verdict) -> [Option<&Rule>; 3] {
+        [verdict.class_rule, verdict.compare_rule, verdict.severity_rule]
+            .map(|at| at.map(|at| &self.rules[at]))
+    }
+
+    /// How bad a difference at this path or anywhere below it can be, whatever facts there are.
+    pub fn worst_below(&self, path: &str) -> Severity {
+        let mut worst = None;
+        for rule in self.rules.iter().rev() {
+            let Some(severity) = rule.severity else { continue };
+            if reach::reaches(&rule.path, path) {
+                worst = worst.max(Some(severity));
+            }
+            if reach::owns(&rule.path, path) {
+                return worst.unwrap_or(Severity::Info);
+            }
+        }
+        worst.unwrap_or(Severity::Info)
+    }
+
+    fn new(name: String, version: u32, rules: Vec<Rule>) -> Self {
+        let mut literal: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut wild = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            if rule.path.is_literal() {
+                literal.entry(rule.path.as_str().to_owned()).or_default().push(at);
+            } else {
+                wild.push(at);
+            }
+        }
+        Self { name, version, rules, literal, wild }
+    }
+}
+
+impl Verdict {
+    fn apply(&mut self, at: usize, rule: &Rule) {
+        if let Some(class) = rule.class {
+            (self.class, self.class_rule) = (class, Some(at));
+        }
+        if let Some(compare) = rule.compare {
+            (self.compare, self.compare_rule) = (compare, Some(at));
+        }
+        if rule.severity.is_some() {
+            (self.severity, self.severity_rule) = (rule.severity, Some(at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_rule_that_sets_it_decides() {
+        let policy = Policy::parse(
+            r#"
+            name = "mine"
+            version = 7
+            extends = "default"
+            [[rule]]
+            path = "sysctl.net.core.*"
+            severity = "info"
+            reason = "we do not care"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(policy.label(), "mine@7");
+        let verdict = policy.verdict("sysctl.net.core.somaxconn");
+        assert_eq!((verdict.severity(), verdict.compare), (Severity::Info, Compare::Integer));
+        assert_eq!(policy.deciding(&verdict)[2].unwrap().reason, "we do not care");
+    }
+
+    #[test]
+    fn the_default_policy_knows_what_matters() {
+        let policy = Policy::default_policy();
+        for (path, class, compare, severity) in [
+            ("go.version", Class::Config, Compare::Go, Severity::Critical),
+            ("go.program[github.com/acme/pay].go_version", Class::Config, Compare::Go, Severity::Critical),
+            ("go.program[github.com/acme/pay]", Class::Config, Compare::Text, Severity::Warning),
+            ("go.program[x].module[golang.org/x/net]", Class::Config, Compare::Semver, Severity::Warning),
+            ("go.program[x].version", Class::Config, Compare::Semver, Severity::Info),
+            ("go.program[x].setting[vcs.revision]", Class::Config, Compare::Text, Severity::Info),
+            ("go.program[x].setting[vcs.time]", Class::Volatile, Compare::Text, Severity::Info),
+            ("sysctl.net.core.somaxconn", Class::Config, Compare::Integer, Severity::Critical),
+            ("sysctl.net.ipv4.tcp_max_syn_backlog", Class::DerivedRam, Compare::Integer, Severity::Warning),
+            ("sysctl.net.ipv4.conf.all.forwarding", Class::Config, Compare::Integer, Severity::Info),
+            ("sysctl.net.ipv4.conf.eth0.forwarding", Class::Interface, Compare::Integer, Severity::Info),
+            ("sysctl.net.ipv4.conf.veth12ab.forwarding", Class::Volatile, Compare::Integer, Severity::Info),
+            ("sysctl.net.bridge.bridge-nf-call-iptables", Class::Module, Compare::Integer, Severity::Info),
+            ("sysctl.net.core.bpf_jit_harden", Class::Config, Compare::Integer, Severity::Info),
+            ("identity.machine_id", Class::Identity, Compare::Text, Severity::Info),
+            ("kernel.release", Class::Config, Compare::Kernel, Severity::Warning),
+        ] {
+            let verdict = policy.verdict(path);
+            assert_eq!(
+                (verdict.class, verdict.compare, verdict.severity()),
+                (class, compare, severity),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_subtree_is_as_bad_as_the_worst_below_it() {
+        let policy = Policy::default_policy();
+        for (path, worst) in [
+            ("sysctl", Severity::Critical),
+            ("sysctl.net", Severity::Critical),
+            ("sysctl.vm", Severity::Warning),
+            ("sysctl.debug", Severity::Info),
+            ("sysctl.net.core.bpf_jit_harden", Severity::Info),
+            ("go.program", Severity::Critical),
+            ("go.program[x]", Severity::Critical),
+            ("go.program[x].version", Severity::Info),
+            ("package", Severity::Info),
+        ] {
+            assert_eq!(policy.worst_below(path), worst, "{path}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The word that somebody most likely meant.
+
+/// The nearest of the candidates, if it is near: at most a third of its letters are wrong.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be put, taken or changed (Levenshtein), over at most 64 letters of each.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_errors_are_near_and_other_words_are_not() {
+        let keys = ["path", "paths", "class", "compare", "severity", "reason"];
+        assert_eq!(nearest("sevrity", keys), Some("severity"));
+        assert_eq!(nearest("clas", keys), Some("class"));
+        assert_eq!(nearest("colour", keys), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
