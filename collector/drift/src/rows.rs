@@ -171,7 +171,9 @@ impl<'a> Draft<'a> {
             self.noted.extend(extra.into_iter().map(|at| (at, None)));
             self.noted.sort_unstable_by_key(|(group, _)| *group);
         }
-        let is_readable = |noted| matches!(noted, Some(Observation::Present(_) | Observation::Absent));
+        let is_readable = |noted: Option<&Observation>| {
+            matches!(noted, Some(Observation::Present(_) | Observation::Absent))
+        };
         let base_readable = is_readable(self.base);
         let readable = base_readable || self.noted.iter().any(|(_, noted)| is_readable(*noted));
         let look = |at: usize, noted| resolve(contents, at, self.path, &self.homes, noted);
