@@ -79,8 +79,15 @@ pub fn record(
     touched.sort_by(|a, b| (b.access, &a.path).cmp(&(a.access, &b.path)));
     let mut placer = Placer::new(&host, directory);
     let mut refusals = String::new();
+    let unread = |path| {
+        touched
+            .iter()
+            .any(|other| other.access == Access::Content && &other.path == path && other.refused.is_some())
+    };
     for touch in touched.iter().filter(|touch| !is_of_the_reader(&touch.path)) {
         match touch.refused {
+            // Looked at because it could not be read: a refusal, or a button that is no part of the recording.
+            None if touch.access == Access::Stat && unread(&touch.path) => {}
             None => keep(&mut placer, touch, name)?,
             Some(number) if is_refusal(&host, touch, number) => {
                 placer.stand_in(touch)?;
