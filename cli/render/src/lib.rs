@@ -1,1 +1,30 @@
-//! placeholder
+//! What the engine says, as text for people and as JSON for programs. Pure: knows no network, no terminal, no
+//! clock. Every text that came from a machine is escaped on every path.
+//!
+//! # Layout
+//!
+//! - [`view`]: what can be shown, and the formats
+//! - [`screen`]: how wide the output is, and whether it shows colour
+//! - [`report`]: a report as a table; [`wide`]: with every value and node
+//! - [`gate`]: whether an environment may be promoted
+//! - [`explanation`]: one finding or path, with the rule that decided
+//! - [`values`]: one fact's values, by role and environment
+//! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
+//! - [`text`]: escaping and breaking; `columns`: aligned columns; `when`: moments for people
+
+mod columns;
+pub mod facts;
+mod frame;
+pub mod history;
+pub mod nodes;
+mod page;
+pub mod report;
+pub mod screen;
+pub mod text;
+pub mod view;
+mod when;
+pub mod wide;
+mod words;
+
+pub use screen::Screen;
+pub use view::{Format, View, render};

@@ -1,0 +1,132 @@
+//! What stands around the findings of a report: what was compared, what cannot be told, the counts.
+
+use evenkeel_drift::report::{Environment, Report, Severity, Status, Summary, Unknown};
+
+use crate::page::Page;
+use crate::screen::{Ink, Screen};
+use crate::text::{count, escape, names, width};
+use crate::when::moment;
+use crate::words::{percent, reason_words, with_role};
+
+/// What cannot be told is named up to this many lines; `--all` names it all.
+const UNKNOWNS_SHOWN: usize = 5;
+/// At least so many columns for the names of nodes.
+const ROOM_FOR_NAMES: usize = 20;
+
+/// What was compared, and which nodes had no say.
+pub(crate) fn header(page: &mut Page, report: &Report) {
+    page.ends(0, (Ink::Strong, &scope(report)), (Ink::Faint, &moment(report.as_of)));
+    if is_empty(report) {
+        return;
+    }
+    for environment in &report.environments {
+        if let Some(trouble) = trouble(environment, page.room(40)) {
+            page.line(2, Ink::Of(Severity::Warning), &trouble);
+        }
+    }
+}
+
+/// `4 environments, 14 nodes (1 stale), reference prod`.
+fn scope(report: &Report) -> String {
+    let reference = escape(&report.reference);
+    let names: Vec<_> = report.environments.iter().map(|e| escape(&e.name)).collect();
+    let stale: u64 = report.environments.iter().map(|e| e.stale).sum();
+    let nodes = count(report.environments.iter().map(|e| e.nodes).sum(), "node");
+    let nodes = if stale > 0 { format!("{nodes} ({stale} stale)") } else { nodes };
+    match &names[..] {
+        [one, other] | [other, one] if *other == reference => format!("{one} held against {other}, {nodes}"),
+        _ => format!("{}, {nodes}, reference {reference}", count(names.len() as u64, "environment")),
+    }
+}
+
+/// What makes an environment's answer less than whole.
+fn trouble(environment: &Environment, room: usize) -> Option<String> {
+    let Environment { name, nodes, fresh, stale, stale_nodes, coverage } = environment;
+    let mut parts = Vec::new();
+    if *nodes == 0 {
+        parts.push("no nodes".to_owned());
+    }
+    if *stale > 0 {
+        let who = names(stale_nodes, room.max(ROOM_FOR_NAMES));
+        parts.push(format!("{stale} of {} stale: {who}", count(*nodes, "node")));
+    }
+    if *coverage < 1.0 && *fresh > 0 {
+        parts.push(format!("{} of the facts could be read", percent(*coverage)));
+    }
+    (!parts.is_empty()).then(|| format!("{}: {}", escape(name), parts.join("; ")))
+}
+
+/// What cannot be told, the gravest first.
+pub(crate) fn unknowns(page: &mut Page, report: &Report) {
+    let all = page.screen().all;
+    let grave = |unknown: &&Unknown| all || unknown.severity >= Severity::Warning;
+    let listed: Vec<&Unknown> = report.unknowns.iter().filter(grave).collect();
+    let shown = if all { listed.len() } else { listed.len().min(UNKNOWNS_SHOWN) };
+    if shown == 0 {
+        return;
+    }
+    page.blank();
+    page.line(0, Ink::Of(Severity::Info), "CANNOT TELL");
+    for Unknown { path, severity: _, role, reason, nodes } in &listed[..shown] {
+        let what = format!("{}: {}", with_role(path, role), reason_words(reason));
+        let who = names(nodes, page.room(width(&what) + 6).max(ROOM_FOR_NAMES));
+        let on = if who.is_empty() { "" } else { " on " };
+        page.line(2, Ink::Plain, &[&what, on, &who].concat());
+    }
+    if listed.len() > shown {
+        page.line(2, Ink::Plain, &format!("and {} more", listed.len() - shown));
+    }
+}
+
+/// The counts, and what to do next.
+pub(crate) fn footer(page: &mut Page, report: &Report) {
+    page.blank();
+    if is_empty(report) {
+        let next = "No node has reported yet. `evenkeel token create --env ENV` makes a token to enrol one.";
+        return page.line(0, Ink::Plain, next);
+    }
+    let ink = match &report.summary {
+        Summary { critical: 1.., .. } => Ink::Of(Severity::Critical),
+        Summary { warning: 1.., .. } => Ink::Of(Severity::Warning),
+        Summary { unknown: 1.., .. } => Ink::Plain,
+        _ => Ink::Good,
+    };
+    page.line(0, ink, &counts(report, page.screen()));
+    if let Some(first) = report.findings.first()
+        && report.journal > 0
+    {
+        page.line(0, Ink::Faint, &format!("next: evenkeel explain {}", escape(&first.id)));
+    }
+}
+
+/// `3 critical, 2 warnings; 41 explained, 5 info hidden (see --all); 3 facts cannot be told`.
+fn counts(report: &Report, screen: &Screen) -> String {
+    let Summary { critical, warning, info, explained, accepted, unknown } = report.summary;
+    let mut parts = vec![match (critical + warning, unknown) {
+        (0, 0) => "Consistent: no critical difference, no warning".to_owned(),
+        (0, _) => "No critical difference and no warning in what could be read".to_owned(),
+        _ => format!("{critical} critical, {}", count(warning, "warning")),
+    }];
+    let grave = |severity, status| severity >= Severity::Warning && status == Status::Open;
+    let listed = report.findings.iter().filter(|f| grave(f.severity, f.status)).count() as u64;
+    if listed < critical + warning {
+        parts.push(format!("{listed} of them listed"));
+    }
+    let quiet: Vec<String> = [(explained, "explained"), (accepted, "accepted"), (info, "info")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    if !quiet.is_empty() {
+        let hint = if screen.all { "" } else { " hidden (see --all)" };
+        parts.push([&quiet.join(", "), hint].concat());
+    }
+    if unknown > 0 {
+        parts.push(format!("{} cannot be told", count(unknown, "fact")));
+    }
+    parts.join("; ")
+}
+
+fn is_empty(report: &Report) -> bool {
+    report.environments.iter().all(|environment| environment.nodes == 0)
+}

@@ -1,0 +1,101 @@
+//! The nodes, as the collector knows them.
+
+use evenkeel_drift::report::Severity;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::columns::{Cell, Columns};
+use crate::screen::{Ink, Screen};
+use crate::text::count;
+use crate::view::View;
+use crate::when::{ago, stamp};
+
+/// The value of the `schema` field.
+pub const SCHEMA: &str = "evenkeel.nodes/v1";
+
+/// Nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nodes {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// The moment that the list speaks of.
+    pub as_of: Timestamp,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// The UUID that its certificate carries.
+    pub id: String,
+    /// Its host name.
+    pub name: String,
+    /// Its environment.
+    pub environment: String,
+    /// Its role; empty by default.
+    pub role: String,
+    /// Whether it reported within its deadline.
+    pub fresh: bool,
+    /// When its last message came; `null`: none since the collector started.
+    pub last_seen: Option<Timestamp>,
+    /// When its last commit was taken in; `null`: it has none.
+    pub last_changed: Option<Timestamp>,
+    /// When it was enrolled.
+    pub enrolled: Option<Timestamp>,
+    /// The version of its agent.
+    pub agent: String,
+    /// How many facts it reports.
+    pub facts: u64,
+    /// How many of them could not be read.
+    pub unreadable: u64,
+}
+
+impl View for Nodes {
+    fn table(&self, screen: &Screen) -> String {
+        self.rows(screen, false)
+    }
+
+    fn wide(&self, screen: &Screen) -> String {
+        self.rows(screen, true)
+    }
+}
+
+impl Nodes {
+    fn rows(&self, screen: &Screen, wide: bool) -> String {
+        if self.nodes.is_empty() {
+            return "No nodes.\n".into();
+        }
+        let headers = ["NODE", "ENVIRONMENT", "ROLE", "STATE", "LAST SEEN", "FACTS", "UNREADABLE"];
+        let more = ["AGENT", "LAST CHANGED (UTC)", "ENROLLED (UTC)", "ID"];
+        let mut table = Columns::new(&if wide { [&headers[..], &more].concat() } else { headers.to_vec() });
+        for node in &self.nodes {
+            let mut row = vec![
+                Cell::new(&node.name).ink(Ink::Strong),
+                Cell::new(&node.environment),
+                Cell::new(if node.role.is_empty() { "-" } else { &node.role }),
+                if node.fresh {
+                    Cell::new("fresh").ink(Ink::Good)
+                } else {
+                    Cell::new("stale").ink(Ink::Of(Severity::Warning))
+                },
+                Cell::new(&node.last_seen.map_or_else(|| "-".into(), |time| ago(time, self.as_of))),
+                Cell::number(node.facts),
+                Cell::number(node.unreadable),
+            ];
+            if wide {
+                let time = |time: Option<Timestamp>| Cell::new(&time.map_or_else(|| "-".into(), stamp));
+                row.extend([
+                    Cell::new(&node.agent),
+                    time(node.last_changed),
+                    time(node.enrolled),
+                    Cell::new(&node.id),
+                ]);
+            }
+            table.row(row);
+        }
+        let stale = self.nodes.iter().filter(|node| !node.fresh).count();
+        let total = count(self.nodes.len() as u64, "node");
+        format!("{}\n{total}, {stale} stale\n", table.render(screen, 0))
+    }
+}

@@ -1,0 +1,88 @@
+//! What a person sees, held by golden files. `UPDATE_GOLDEN=1 cargo test` rewrites them.
+
+mod examples;
+
+use std::path::Path;
+
+use evenkeel_render::{Format, Screen, View, render};
+
+const NARROW: Screen = Screen { width: 80, colour: false, all: false };
+
+/// Compares with `tests/golden/NAME`, or writes it. Also holds what every output must keep.
+fn golden(name: &str, view: &impl View, format: Format, screen: &Screen) {
+    let shown = render(view, format, screen);
+    assert!(shown.ends_with('\n') && !shown.ends_with("\n\n"), "{name}: one final line break");
+    if format != Format::Json {
+        for line in shown.lines() {
+            assert!(line == line.trim_end(), "{name}: a line ends in blanks: {line:?}");
+            assert!(screen.colour || line.chars().count() <= screen.width, "{name}: too wide: {line:?}");
+        }
+    }
+    let obeyed = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(screen.colour || !shown.contains(obeyed), "{name}: a terminal would obey something in {shown:?}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &shown).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == shown,
+        "{name} differs from its golden file (UPDATE_GOLDEN=1 rewrites it). Now:\n{shown}"
+    );
+}
+
+/// In table, wide and JSON.
+fn all_formats(name: &str, view: &impl View) {
+    golden(&format!("{name}.table"), view, Format::Table, &NARROW);
+    golden(&format!("{name}.wide"), view, Format::Wide, &Screen { width: 130, ..NARROW });
+    golden(&format!("{name}.json"), view, Format::Json, &NARROW);
+}
+
+#[test]
+fn report_without_findings() {
+    all_formats("report-consistent", &examples::report(Vec::new()));
+}
+
+#[test]
+fn report_that_could_not_tell() {
+    all_formats("report-unknown", &examples::unknown());
+}
+
+#[test]
+fn report_of_an_empty_fleet() {
+    all_formats("report-empty", &examples::empty());
+}
+
+#[test]
+fn report_with_one_finding() {
+    all_formats("report-one", &examples::one());
+}
+
+#[test]
+fn report_with_many_findings() {
+    let many = examples::many();
+    all_formats("report-many", &many);
+    golden("report-many-all.table", &many, Format::Table, &Screen { all: true, ..NARROW });
+    golden("report-many-colour.table", &many, Format::Table, &Screen { colour: true, ..NARROW });
+    golden("report-many-40.table", &many, Format::Table, &Screen { width: 40, ..NARROW });
+}
+
+#[test]
+fn report_with_hostile_texts() {
+    all_formats("report-hostile", &examples::hostile());
+}
+
+#[test]
+fn nodes() {
+    all_formats("nodes", &examples::nodes());
+}
+
+#[test]
+fn facts() {
+    all_formats("facts", &examples::facts());
+}
+
+#[test]
+fn history() {
+    all_formats("history", &examples::history());
+}
