@@ -79,7 +79,7 @@ fn presence<'a>(
 }
 
 /// Whether a group has the thing.
-fn look<'a>(contents: &Contents<'a>, at: usize, thing: &str, homes: &[&str]) -> Look<'a> {
+pub(crate) fn look<'a>(contents: &Contents<'a>, at: usize, thing: &str, homes: &[&str]) -> Look<'a> {
     let group = &contents.groups[at];
     let mut unreadable = covering(group, thing).map(|(_, reason)| reason);
     for (_, seen) in facts_of(group, thing) {
@@ -93,7 +93,10 @@ fn look<'a>(contents: &Contents<'a>, at: usize, thing: &str, homes: &[&str]) -> 
 }
 
 /// What a group notes of a thing.
-fn facts_of<'a>(group: &Group<'a>, thing: &str) -> impl Iterator<Item = (&'a str, &'a Observation)> {
+pub(crate) fn facts_of<'a>(
+    group: &Group<'a>,
+    thing: &str,
+) -> impl Iterator<Item = (&'a str, &'a Observation)> {
     group.sections.iter().flat_map(move |section| {
         let facts = section.facts();
         let start = facts.partition_point(|(path, _)| path.as_str() < thing);

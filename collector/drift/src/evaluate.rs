@@ -22,6 +22,17 @@ use crate::unknown::{Draft, Unknowns};
 ///
 /// Names in the query that the fleet does not have are environments without nodes: see [`Query::check`].
 pub fn evaluate(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -> Report {
+    evaluate_naming(fleet, policy, query, now, MAX_UNKNOWNS)
+}
+
+/// The same, naming more unknowns (or fewer).
+pub(crate) fn evaluate_naming(
+    fleet: &Fleet,
+    policy: &Policy,
+    query: &Query,
+    now: Timestamp,
+    max_unknowns: usize,
+) -> Report {
     let scope = Scope::new(fleet, query);
     let mut run = Run {
         policy,
@@ -46,7 +57,7 @@ pub fn evaluate(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -
             .then(role.cmp(other))
             .then(a.nodes.cmp(&b.nodes))
     });
-    unknowns.truncate(MAX_UNKNOWNS);
+    unknowns.truncate(max_unknowns);
     let reference = scope.reference.map(|at| fleet.environments[at].to_string());
     Report {
         schema: SCHEMA.to_owned(),

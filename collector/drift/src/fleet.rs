@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use evenkeel_facts::{FactPath, Section};
+use evenkeel_facts::{FactPath, Section, Snapshot};
 use jiff::Timestamp;
 
 /// A view of the fleet at one position of the journal. Cheap to build: nodes with the same content share it.
@@ -37,4 +37,103 @@ pub struct Node {
     pub since: Timestamp,
     /// For facts that changed after the first commit: when they became what they are now.
     pub changed: Arc<HashMap<FactPath, Timestamp>>,
+}
+
+/// One operand of a comparison: a label to show for it and the nodes that it stands for.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// What the report calls it: `prod`, `node/web-1`, `file:web-1.json`.
+    pub label: String,
+    /// Its nodes. Their environment is set by [`Fleet::of_sides`].
+    pub nodes: Vec<Node>,
+}
+
+impl Side {
+    /// A side of one snapshot.
+    pub fn of_snapshot(label: &str, snapshot: Snapshot) -> Self {
+        Self { label: label.to_owned(), nodes: vec![Node::of_snapshot(snapshot)] }
+    }
+}
+
+impl Node {
+    /// A fresh node that is what the snapshot says, since it was taken.
+    pub fn of_snapshot(snapshot: Snapshot) -> Self {
+        Self {
+            id: snapshot.host.as_str().into(),
+            name: snapshot.host.into(),
+            environment: 0,
+            role: snapshot.role.into(),
+            fresh: true,
+            sections: snapshot.sections.into_iter().map(Arc::new).collect(),
+            since: snapshot.taken_at,
+            changed: Arc::default(),
+        }
+    }
+}
+
+impl Fleet {
+    /// Each snapshot as if it were an environment, in this order: the last is the reference.
+    pub fn from_snapshots(snapshots: impl IntoIterator<Item = (String, Snapshot)>) -> Self {
+        let sides = snapshots.into_iter().map(|(label, snapshot)| Side::of_snapshot(&label, snapshot));
+        Self::of_sides(sides.collect())
+    }
+
+    /// Each side as if it were an environment, in this order: the last is the reference, so `diff A B` is
+    /// `[A, B]`, A held against B.
+    ///
+    /// Like is compared with like, so roles stay what they are, unless the sides have no role in common: then what
+    /// was asked for is to compare them nevertheless, and roles are dropped. Labels should differ; equal ones are
+    /// numbered (`prod`, `prod (2)`).
+    pub fn of_sides(sides: Vec<Side>) -> Self {
+        let in_all = |role: &str| sides.iter().all(|side| side.nodes.iter().any(|node| *node.role == *role));
+        let like = sides.iter().flat_map(|side| &side.nodes).any(|node| in_all(&node.role));
+        let mut fleet = Self::default();
+        for Side { label, nodes } in sides {
+            let environment = fleet.environments.len();
+            let taken = |label: &str| fleet.environments.iter().any(|known| **known == *label);
+            let mut numbered = (2..).map(|number| format!("{label} ({number})"));
+            let label =
+                if taken(&label) { numbered.find(|label| !taken(label)).unwrap_or(label) } else { label };
+            fleet.environments.push(label.into());
+            fleet.nodes.extend(nodes.into_iter().map(|node| Node {
+                environment,
+                role: if like { node.role } else { Arc::default() },
+                ..node
+            }));
+        }
+        fleet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(host: &str, role: &str) -> Snapshot {
+        Snapshot {
+            taken_at: Timestamp::UNIX_EPOCH,
+            agent: String::new(),
+            host: host.into(),
+            environment: None,
+            role: role.into(),
+            sections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sides_of_other_roles_are_compared_nevertheless() {
+        let roles = |a: &str, b: &str| {
+            let fleet =
+                Fleet::from_snapshots([("a".into(), snapshot("x", a)), ("b".into(), snapshot("y", b))]);
+            fleet.nodes.iter().map(|node| node.role.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(roles("web", "web"), ["web", "web"]);
+        assert_eq!(roles("web", "db"), ["", ""]);
+    }
+
+    #[test]
+    fn equal_labels_are_told_apart() {
+        let fleet = Fleet::from_snapshots((0..3).map(|_| ("web-1".into(), snapshot("web-1", ""))));
+        assert_eq!(fleet.environments, ["web-1".into(), "web-1 (2)".into(), Arc::from("web-1 (3)")]);
+    }
 }

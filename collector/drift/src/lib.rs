@@ -24,6 +24,12 @@
 //! - `coverage`, [`unknown`]: what could not be read
 //!
 //!
+//! What else is asked of the same fleet:
+//!
+//! - [`values`]: one fact over the fleet, node by node
+//! - [`explain`]: one finding or fact with the rules that decided
+//! - [`gate`]: whether one environment may be promoted into another
+//!
 //! Not for: storing, fetching or showing anything. It knows no clock: the caller says what time it is and which
 //! nodes are fresh.
 
@@ -32,7 +38,9 @@ mod contents;
 mod coverage;
 mod entity;
 mod evaluate;
+pub mod explain;
 pub mod fleet;
+pub mod gate;
 mod hardware;
 mod judge;
 pub mod policy;
@@ -44,9 +52,13 @@ mod since;
 mod spread;
 mod summary;
 pub mod unknown;
+pub mod values;
 
 pub use evaluate::evaluate;
-pub use fleet::{Fleet, Node};
+pub use explain::{Explanation, explain};
+pub use fleet::{Fleet, Node, Side};
+pub use gate::{GateOutcome, GateVerdict, gate};
 pub use policy::{Policy, PolicyError};
 pub use query::{Query, QueryError};
 pub use report::Report;
+pub use values::{Values, values};

@@ -1,0 +1,94 @@
+//! One finding, or one fact, with everything that led to it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::entity::thing_of;
+use crate::evaluate::evaluate_naming;
+use crate::fleet::Fleet;
+use crate::policy::{Policy, Rule};
+use crate::query::Query;
+use crate::report::{Finding, Unknown};
+use crate::rows::covers;
+use crate::values::{Values, values};
+
+/// One finding, or one fact, with everything that led to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The fact or thing.
+    pub path: String,
+    /// The findings at the path (one for each role that differs), at the thing that it belongs to, also those that
+    /// reports hide.
+    pub findings: Vec<Finding>,
+    /// What could not be told of it.
+    pub unknowns: Vec<Unknown>,
+    /// What the policy says of the path, and which rule says it: class, comparison and severity.
+    pub rules: Vec<Deciding>,
+    /// Every value and the nodes that hold it.
+    pub values: Values,
+}
+
+/// What the policy decided, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deciding {
+    /// `class`, `compare` or `severity`.
+    pub attribute: String,
+    /// What it is: `derived(ram)`, `integer`, `critical`.
+    pub value: String,
+    /// The path of the rule that set it; `None` when no rule did and the base holds.
+    pub rule: Option<String>,
+    /// Why, in the words of the rule.
+    pub reason: String,
+}
+
+/// Explains a finding by its id (`f-…`) or a fact by its path. `None` when there is no such finding, or no node and
+/// no unknown knows such a path. Of the query only environments, role and reference count.
+pub fn explain(
+    fleet: &Fleet,
+    policy: &Policy,
+    query: &Query,
+    now: Timestamp,
+    subject: &str,
+) -> Option<Explanation> {
+    let all = Query { min_severity: None, all: true, ..query.clone() };
+    let report = evaluate_naming(fleet, policy, &all, now, usize::MAX);
+    let by_id = report.findings.iter().find(|finding| finding.id == subject);
+    let path = by_id.map_or(subject, |finding| &finding.path).to_owned();
+    let wanted = |finding: &Finding| match by_id {
+        Some(by_id) => finding.id == by_id.id,
+        None => finding.path == path || Some(finding.path.as_str()) == thing_of(&path),
+    };
+    let findings: Vec<Finding> = report.findings.iter().filter(|finding| wanted(finding)).cloned().collect();
+    let unknowns: Vec<Unknown> =
+        report.unknowns.into_iter().filter(|unknown| covers(&unknown.path, &path)).collect();
+    let values = values(fleet, &path);
+    if findings.is_empty() && unknowns.is_empty() && values.roles.is_empty() {
+        return None;
+    }
+    Some(Explanation { rules: rules(policy, &path), path, findings, unknowns, values })
+}
+
+/// What the policy says of a path, with the rules that say it.
+pub fn rules(policy: &Policy, path: &str) -> Vec<Deciding> {
+    let verdict = policy.verdict(path);
+    let [class, compare, severity] = policy.deciding(&verdict);
+    let deciding = |attribute: &str, value: String, rule: Option<&Rule>| Deciding {
+        attribute: attribute.to_owned(),
+        value,
+        rule: rule.map(|rule| rule.path.to_string()),
+        reason: rule.map_or("No rule says otherwise.", |rule| &rule.reason).to_owned(),
+    };
+    vec![
+        deciding("class", word(&verdict.class), class),
+        deciding("compare", word(&verdict.compare), compare),
+        deciding("severity", word(&verdict.severity()), severity),
+    ]
+}
+
+/// The word that the policy file has for it.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
