@@ -76,6 +76,7 @@ fn say_what_cannot_be_seen(section: &mut SectionBuilder, host: &Host) {
     let absent = |section: &SectionBuilder, path| section.find(path).is_none();
     if absent(section, "kernel.release") {
         section.unreadable(FactPath::known("kernel"), Reason::Unsupported);
+        return;
     }
     if !host.exists("/sys/devices/system/cpu") {
         for path in [

@@ -10,7 +10,7 @@
 mod place;
 mod redact;
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub fn record(
     // Contents first: whether a path must be there as an empty file or directory shows only then.
     touched.sort_by(|a, b| (b.access, &a.path).cmp(&(a.access, &b.path)));
     let mut placer = Placer::new(&host, directory);
-    let mut refusals = String::new();
+    let mut refusals = BTreeMap::new();
     let unread = |path| {
         touched
             .iter()
@@ -91,13 +91,14 @@ pub fn record(
             None => keep(&mut placer, touch, name)?,
             Some(number) if is_refusal(&host, touch, number) => {
                 placer.stand_in(touch)?;
-                let _ = writeln!(refusals, "{number} {}", touch.path.display());
+                refusals.insert(&touch.path, number);
             }
             Some(_) => {}
         }
     }
     if !refusals.is_empty() {
-        placer.write(Path::new(REFUSALS), refusals.as_bytes())?;
+        let lines = refusals.iter().map(|(path, number)| format!("{number} {}\n", path.display()));
+        placer.write(Path::new(REFUSALS), lines.collect::<Vec<_>>().concat().as_bytes())?;
     }
     let (files, bytes) = placer.written();
     let replayed = collect_all(&Host::at(directory)?, config);
@@ -142,13 +143,11 @@ fn keep(placer: &mut Placer<'_>, touch: &Touched, name: &str) -> Result<(), Reco
 }
 
 fn differences(seen: &[Section], replayed: &[Section]) -> Vec<Difference> {
-    let facts = |sections: &[Section]| -> std::collections::BTreeMap<FactPath, Observation> {
+    let facts = |sections: &[Section]| -> BTreeMap<FactPath, Observation> {
         sections.iter().filter(|of| of.source() != "identity").flat_map(|of| of.facts().to_vec()).collect()
     };
     let (seen, replayed) = (facts(seen), facts(replayed));
-    let of = |facts: &std::collections::BTreeMap<_, _>, path| {
-        facts.get(path).cloned().unwrap_or(Observation::Absent)
-    };
+    let of = |facts: &BTreeMap<_, _>, path| facts.get(path).cloned().unwrap_or(Observation::Absent);
     let mut paths: Vec<_> = seen.keys().chain(replayed.keys()).collect();
     paths.sort();
     paths.dedup();

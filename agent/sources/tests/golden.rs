@@ -1,0 +1,43 @@
+//! One golden file a source: what it sees of a recorded host. `UPDATE_GOLDEN=1` rewrites them.
+//!
+//! The host is a real Debian 12, recorded by an ordinary user with `evenkeel-agent record`, of whose settings a handful
+//! were kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use evenkeel_facts::Section;
+use evenkeel_sources::{Collected, Host, SourcesConfig, collect_each};
+
+#[test]
+fn each_source_sees_what_its_golden_file_says() {
+    let host = Host::at(&testdata().join("bookworm")).unwrap();
+    let mut wrong = Vec::new();
+    for Collected { source, sections, fault, .. } in collect_each(&host, &SourcesConfig::default()) {
+        assert_eq!(fault, None, "{source}");
+        assert!(
+            sections.iter().any(|section| section.name() == source),
+            "{source} has no section of its name"
+        );
+        wrong.extend(held_against_golden(source, &sections));
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 rewrites the golden files", wrong.join("\n"));
+}
+
+/// What is wrong, if anything is.
+fn held_against_golden(source: &str, sections: &[Section]) -> Option<String> {
+    let file = testdata().join("golden").join(format!("{source}.json"));
+    let facts: BTreeMap<_, BTreeMap<_, _>> =
+        sections.iter().map(|section| (section.name(), section.facts().iter().cloned().collect())).collect();
+    let seen = serde_json::to_string_pretty(&facts).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, &seen).unwrap();
+    }
+    let golden = fs::read_to_string(&file).unwrap_or_default();
+    (golden != seen).then(|| format!("{source}: {} says\n{golden}but seen is\n{seen}", file.display()))
+}
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
