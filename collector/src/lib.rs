@@ -1,1 +1,41 @@
-//! placeholder
+//! The collector: authenticates, stores, indexes, compares, serves. One process, one embedded store.
+//!
+//! # Layout
+//!
+//! - [`config`], [`args`]: what can be set
+//! - [`ca`], [`token`], [`enrolment`]: how machines become nodes
+//! - [`access`]: who may call what: one table
+//! - [`serve`], [`http`]: the ports
+//! - [`ingest`], [`staging`]: what nodes report
+//! - [`ledger`]: the one way to change anything: decide, append, apply, answer
+//! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
+//! - [`presence`]: nodes that fall silent
+//! - [`query`], [`operand`], [`history`], [`admin`]: what people ask and do
+//! - [`metrics`]: what is counted
+//!
+//! Not for: deciding what drift is (`evenkeel-drift`), or knowing how the journal is kept (`evenkeel-store`).
+
+pub mod access;
+pub mod admin;
+pub mod args;
+pub mod ca;
+pub mod changes;
+pub mod config;
+pub mod enrolment;
+pub mod history;
+pub mod http;
+pub mod ingest;
+pub mod ledger;
+pub mod metrics;
+pub mod operand;
+pub mod presence;
+pub mod query;
+pub mod serve;
+pub mod staging;
+pub mod state;
+pub mod token;
+
+mod run;
+
+pub use config::Config;
+pub use run::{Listeners, RunError, run};

@@ -1,5 +1,6 @@
 //! Reports as they travel.
 
+use evenkeel_drift::gate::{GateOutcome, GateVerdict};
 use evenkeel_drift::report as words;
 
 use crate::{Malformed, report as wire, times};
@@ -70,6 +71,43 @@ pub fn from_wire(report: wire::Report) -> Result<words::Report, Malformed> {
         findings: findings.into_iter().map(finding_from_wire).collect::<Result<_, _>>()?,
         unknowns: unknowns.into_iter().map(unknown_from_wire).collect::<Result<_, _>>()?,
         summary: words::Summary { critical, warning, info, explained, accepted, unknown },
+    })
+}
+
+/// A gate's answer on the wire.
+pub fn gate_to_wire(outcome: GateOutcome) -> wire::GateResponse {
+    let GateOutcome { verdict, from, to, fail_on, findings, unknowns } = outcome;
+    let verdict = match verdict {
+        GateVerdict::Consistent => wire::gate_response::Verdict::Consistent,
+        GateVerdict::Drift => wire::gate_response::Verdict::Drift,
+        GateVerdict::CannotTell => wire::gate_response::Verdict::CannotTell,
+    };
+    wire::GateResponse {
+        verdict: verdict.into(),
+        from,
+        to,
+        fail_on: severity_to_wire(fail_on).into(),
+        findings: findings.into_iter().map(finding_to_wire).collect(),
+        unknowns: unknowns.into_iter().map(unknown_to_wire).collect(),
+    }
+}
+
+/// A gate's answer from the wire.
+pub fn gate_from_wire(response: wire::GateResponse) -> Result<GateOutcome, Malformed> {
+    let wire::GateResponse { verdict, from, to, fail_on, findings, unknowns } = response;
+    let verdict = match wire::gate_response::Verdict::try_from(verdict) {
+        Ok(wire::gate_response::Verdict::Consistent) => GateVerdict::Consistent,
+        Ok(wire::gate_response::Verdict::Drift) => GateVerdict::Drift,
+        Ok(wire::gate_response::Verdict::CannotTell) => GateVerdict::CannotTell,
+        _ => return Err(unknown_word("verdict")),
+    };
+    Ok(GateOutcome {
+        verdict,
+        from,
+        to,
+        fail_on: severity_from_wire(fail_on).ok_or_else(|| unknown_word("fail_on"))?,
+        findings: findings.into_iter().map(finding_from_wire).collect::<Result<_, _>>()?,
+        unknowns: unknowns.into_iter().map(unknown_from_wire).collect::<Result<_, _>>()?,
     })
 }
 

@@ -69,11 +69,22 @@ pub struct GateRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GateResponse {
-    #[prost(enumeration = "gate_response::Outcome", tag = "1")]
-    pub outcome: i32,
-    /// Findings and unknowns at or above the level asked for.
-    #[prost(message, optional, tag = "2")]
-    pub report: ::core::option::Option<Report>,
+    #[prost(enumeration = "gate_response::Verdict", tag = "1")]
+    pub verdict: i32,
+    /// What would be promoted, and what it was held against.
+    #[prost(string, tag = "2")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub to: ::prost::alloc::string::String,
+    /// The level asked for.
+    #[prost(enumeration = "Severity", tag = "4")]
+    pub fail_on: i32,
+    /// The open findings at or above that level.
+    #[prost(message, repeated, tag = "5")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// What could not be told, at or above that level.
+    #[prost(message, repeated, tag = "6")]
+    pub unknowns: ::prost::alloc::vec::Vec<Unknown>,
 }
 /// Nested message and enum types in `GateResponse`.
 pub mod gate_response {
@@ -89,32 +100,32 @@ pub mod gate_response {
         ::prost::Enumeration
     )]
     #[repr(i32)]
-    pub enum Outcome {
+    pub enum Verdict {
         Unspecified = 0,
         Consistent = 1,
         Drift = 2,
         CannotTell = 3,
     }
-    impl Outcome {
+    impl Verdict {
         /// String value of the enum field names used in the ProtoBuf definition.
         ///
         /// The values are not transformed in any way and thus are considered stable
         /// (if the ProtoBuf definition does not change) and safe for programmatic use.
         pub fn as_str_name(&self) -> &'static str {
             match self {
-                Self::Unspecified => "OUTCOME_UNSPECIFIED",
-                Self::Consistent => "OUTCOME_CONSISTENT",
-                Self::Drift => "OUTCOME_DRIFT",
-                Self::CannotTell => "OUTCOME_CANNOT_TELL",
+                Self::Unspecified => "VERDICT_UNSPECIFIED",
+                Self::Consistent => "VERDICT_CONSISTENT",
+                Self::Drift => "VERDICT_DRIFT",
+                Self::CannotTell => "VERDICT_CANNOT_TELL",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
         pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
             match value {
-                "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
-                "OUTCOME_CONSISTENT" => Some(Self::Consistent),
-                "OUTCOME_DRIFT" => Some(Self::Drift),
-                "OUTCOME_CANNOT_TELL" => Some(Self::CannotTell),
+                "VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+                "VERDICT_CONSISTENT" => Some(Self::Consistent),
+                "VERDICT_DRIFT" => Some(Self::Drift),
+                "VERDICT_CANNOT_TELL" => Some(Self::CannotTell),
                 _ => None,
             }
         }

@@ -1,0 +1,156 @@
+//! Who may call what: one table. Nothing else decides.
+
+use std::fmt;
+
+use evenkeel_runtime::identity::{Identity, Role};
+use uuid::Uuid;
+
+/// Who calls, as the connection proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// Nobody said who: the enrolment port.
+    Anonymous,
+    /// A node, by its certificate.
+    Node {
+        /// The environment in its certificate.
+        environment: String,
+        /// The node.
+        id: Uuid,
+    },
+    /// A person or a tool, by certificate or by the Unix socket's peer credentials.
+    User {
+        /// As audit entries show it.
+        name: String,
+        /// What it may do.
+        role: Role,
+    },
+}
+
+impl From<Identity> for Peer {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Node { environment, id } => Self::Node { environment, id },
+            Identity::User { name, role } => Self::User { name, role },
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("nobody"),
+            Self::Node { environment, id } => write!(f, "node {id} of {environment}"),
+            Self::User { name, role } => write!(f, "{role} {name}"),
+        }
+    }
+}
+
+/// Who may call one RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callers {
+    /// Anybody: what the call carries is checked by the call.
+    Anybody,
+    /// A node, for itself.
+    Nodes,
+    /// A user of at least this role.
+    Users(Role),
+    /// Nodes and users.
+    Known,
+}
+
+/// RPC x callers. A method that is not here may be called by nobody.
+const TABLE: &[(&str, Callers)] = &[
+    ("/evenkeel.enroll.v1.EnrollmentService/Enroll", Callers::Anybody),
+    ("/evenkeel.enroll.v1.EnrollmentService/Renew", Callers::Nodes),
+    ("/evenkeel.fleet.v1.FleetService/CheckIn", Callers::Nodes),
+    ("/evenkeel.fleet.v1.FleetService/PutSections", Callers::Nodes),
+    ("/evenkeel.report.v1.ReportService/GetReport", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/Diff", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/Gate", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/Explain", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/GetValues", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/ListNodes", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/GetFacts", Callers::Users(Role::Viewer)),
+    ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer)),
+    ("/evenkeel.admin.v1.AdminService/CreateToken", Callers::Users(Role::Operator)),
+    ("/evenkeel.admin.v1.AdminService/CreateUserCertificate", Callers::Users(Role::Admin)),
+    ("/grpc.health.v1.Health/Check", Callers::Known),
+    ("/grpc.health.v1.Health/Watch", Callers::Known),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Callers::Users(Role::Viewer)),
+];
+
+/// Whether this peer may call this method (`/package.Service/Method`). The error is a sentence for the caller.
+pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
+    let Some((_, callers)) = TABLE.iter().find(|(name, _)| *name == method) else {
+        return Err(format!("{method} may be called by nobody"));
+    };
+    match (callers, peer) {
+        (Callers::Anybody, _)
+        | (Callers::Nodes | Callers::Known, Peer::Node { .. })
+        | (Callers::Known, Peer::User { .. }) => Ok(()),
+        (Callers::Users(least), Peer::User { role, .. }) if role >= least => Ok(()),
+        (Callers::Users(least), _) => {
+            Err(format!("{peer} may not call {method}: it takes a user of role {least} or above"))
+        }
+        (Callers::Nodes, _) => Err(format!("{peer} may not call {method}: it takes a node's certificate")),
+        (Callers::Known, _) => Err(format!("{peer} may not call {method}: it takes a certificate")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+
+    fn user(role: Role) -> Peer {
+        Peer::User { name: "ada".into(), role }
+    }
+
+    /// Promise: every RPC of the descriptors is in the table, and the table names no other.
+    #[test]
+    fn the_table_is_complete() {
+        let set = prost_types::FileDescriptorSet::decode(evenkeel_proto::DESCRIPTORS).unwrap();
+        let mut methods: Vec<String> = Vec::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    methods.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+        let ours: Vec<_> =
+            TABLE.iter().map(|(name, _)| *name).filter(|name| name.starts_with("/evenkeel.")).collect();
+        assert_eq!(ours.len(), methods.len());
+        for method in methods {
+            assert!(ours.contains(&method.as_str()), "{method} is not in the table of access");
+        }
+    }
+
+    /// Promise: node certificates can never query, user certificates can never report.
+    #[test]
+    fn nodes_report_and_users_ask() {
+        let node = Peer::Node { environment: "dev".into(), id: Uuid::nil() };
+        for (method, callers) in TABLE {
+            let (by_node, by_admin) =
+                (check(&node, method).is_ok(), check(&user(Role::Admin), method).is_ok());
+            let expected = match callers {
+                Callers::Anybody | Callers::Known => (true, true),
+                Callers::Nodes => (true, false),
+                Callers::Users(_) => (false, true),
+            };
+            assert_eq!((by_node, by_admin), expected, "{method}");
+            assert_eq!(check(&Peer::Anonymous, method).is_ok(), *callers == Callers::Anybody, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_role_may_less() {
+        let create = "/evenkeel.admin.v1.AdminService/CreateToken";
+        assert!(check(&user(Role::Operator), create).is_ok());
+        assert_eq!(
+            check(&user(Role::Viewer), create).unwrap_err(),
+            "viewer ada may not call /evenkeel.admin.v1.AdminService/CreateToken: it takes a user of role operator or above"
+        );
+        assert!(check(&user(Role::Admin), "/evenkeel.admin.v1.AdminService/Nothing").is_err());
+    }
+}

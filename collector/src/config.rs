@@ -1,0 +1,118 @@
+//! The configuration: a TOML file, overridden by arguments.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use evenkeel_runtime::files::FileError;
+use evenkeel_runtime::{config, duration, label};
+use serde::Deserialize;
+
+/// Where the collector keeps its state when nobody says otherwise and it runs as root.
+pub const SYSTEM_DATA_DIR: &str = "/var/lib/evenkeel-collector";
+
+/// Everything that can be set. `deploy/examples/collector.toml` shows each with its default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where keys, certificates and the journal live.
+    pub data_dir: PathBuf,
+    /// Where agents report and people ask, over mutual TLS.
+    pub listen: SocketAddr,
+    /// Where machines enrol.
+    pub enroll_listen: SocketAddr,
+    /// Health and metrics, in the clear.
+    pub http_listen: SocketAddr,
+    /// The environments in their order of promotion; the last is the default reference.
+    pub environments: Vec<String>,
+    /// Host names and addresses by which others reach this collector, besides its own host name: they are written
+    /// into its certificate. The first is the one that enrolment commands show.
+    pub names: Vec<String>,
+    /// A node that was not heard for so long is stale.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub stale_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Self {
+            data_dir: default_data_dir(),
+            listen: any(7443),
+            enroll_listen: any(7444),
+            http_listen: SocketAddr::from(([127, 0, 0, 1], 7480)),
+            environments: ["dev", "test", "staging", "prod"].map(str::to_owned).to_vec(),
+            names: Vec::new(),
+            stale_after: Duration::from_secs(180),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        let config: Self = config::load(path)?;
+        config.check().map_err(|why| FileError::content(path, why))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut seen = Vec::new();
+        for environment in &self.environments {
+            if !label::is_label(environment) {
+                return Err(format!(
+                    "environments: {environment:?} is not a name of a-z, 0-9, '.', '_' and '-'"
+                ));
+            }
+            if seen.contains(&environment) {
+                return Err(format!("environments: {environment:?} stands twice"));
+            }
+            seen.push(environment);
+        }
+        if seen.is_empty() {
+            return Err("environments: at least one is needed".to_owned());
+        }
+        if self.stale_after < Duration::from_secs(1) {
+            return Err("stale_after: at least one second is needed".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// `/var/lib/evenkeel-collector` for root, else `evenkeel-collector` in the user's state directory.
+pub fn default_data_dir() -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return SYSTEM_DATA_DIR.into();
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    state.unwrap_or_else(|| PathBuf::from(".")).join("evenkeel-collector")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise: the commented example shows every option with its default.
+    #[test]
+    fn the_example_is_the_default() {
+        let example = include_str!("../../deploy/examples/collector.toml");
+        let shown: Config = config::parse(example).unwrap();
+        assert_eq!(shown, Config { data_dir: SYSTEM_DATA_DIR.into(), ..Config::default() });
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let check = |text: &str| config::parse::<Config>(text).unwrap().check().unwrap_err();
+        assert_eq!(
+            check("environments = [\"Prod\"]"),
+            "environments: \"Prod\" is not a name of a-z, 0-9, '.', '_' and '-'"
+        );
+        assert_eq!(check("environments = [\"a\", \"a\"]"), "environments: \"a\" stands twice");
+        assert!(
+            config::parse::<Config>("stale_afte = \"3m\"")
+                .unwrap_err()
+                .ends_with("did you mean `stale_after`?")
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! What changed on a node, when: its commits in the journal, newest first, opened and compared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use evenkeel_facts::{Digest, FactPath, Glob, Observation, Section};
+use evenkeel_store::entry::Committed;
+use evenkeel_store::{Entry, Reader, StoreError};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::changes;
+
+/// One fact became something else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// When the collector took it in.
+    pub at: Timestamp,
+    /// The position of the journal.
+    pub journal: u64,
+    /// The node.
+    pub node: Uuid,
+    /// The fact.
+    pub path: FactPath,
+    /// `None`: not noted, so absent.
+    pub before: Option<Observation>,
+    /// `None`: not noted any more.
+    pub after: Option<Observation>,
+}
+
+/// Which changes are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only paths that match.
+    pub path: Option<Glob>,
+    /// Only changes taken in at or after this time.
+    pub since: Option<Timestamp>,
+}
+
+/// When a section became what it was for a while.
+struct Became {
+    at: Timestamp,
+    journal: u64,
+    /// `None`: the section was gone.
+    digest: Option<Digest>,
+}
+
+/// The changes of one node, the newest first; at most `limit`. Its first commit is where history begins, not a change.
+pub fn of_node(
+    reader: &Reader,
+    node: Uuid,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<Change>, StoreError> {
+    let mut walk = Walk { reader, node, filter, contents: HashMap::new(), changes: Vec::new() };
+    let mut later: HashMap<String, Became> = HashMap::new();
+    let mut first = 0;
+    let mut failed = None;
+    reader.history(node, |record| {
+        let Entry::Committed(Committed { changed, removed, .. }) = record.entry else { return true };
+        first = record.position;
+        let changed = changed.into_iter().map(|section| (section.name, Some(section.digest)));
+        for (name, digest) in changed.chain(removed.into_iter().map(|name| (name, None))) {
+            let became = Became { at: record.at, journal: record.position, digest };
+            if let Some(newer) = later.insert(name, became)
+                && let Err(error) = walk.step(digest, &newer)
+            {
+                failed = Some(error);
+                return false;
+            }
+        }
+        walk.changes.len() < limit
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if walk.changes.len() < limit {
+        for newer in later.into_values().filter(|became| became.journal != first) {
+            walk.step(None, &newer)?;
+        }
+    }
+    let mut changes = walk.changes;
+    changes.sort_by(|a, b| b.journal.cmp(&a.journal).then_with(|| a.path.cmp(&b.path)));
+    changes.truncate(limit);
+    Ok(changes)
+}
+
+struct Walk<'a> {
+    reader: &'a Reader,
+    node: Uuid,
+    filter: &'a Filter,
+    contents: HashMap<Digest, Arc<Section>>,
+    changes: Vec<Change>,
+}
+
+impl Walk<'_> {
+    /// A section was `old` until it became `new`.
+    fn step(&mut self, old: Option<Digest>, new: &Became) -> Result<(), StoreError> {
+        let Self { filter, node, .. } = self;
+        let (filter, node) = (*filter, *node);
+        if filter.since.is_some_and(|since| new.at < since) {
+            return Ok(());
+        }
+        let (before, after) = (self.content(old)?, self.content(new.digest)?);
+        changes::between(before.as_deref(), after.as_deref(), |path, before, after| {
+            if filter.path.as_ref().is_none_or(|glob| glob.matches(path.as_str())) {
+                self.changes.push(Change {
+                    at: new.at,
+                    journal: new.journal,
+                    node,
+                    path: path.clone(),
+                    before: before.cloned(),
+                    after: after.cloned(),
+                });
+            }
+        });
+        Ok(())
+    }
+
+    fn content(&mut self, digest: Option<Digest>) -> Result<Option<Arc<Section>>, StoreError> {
+        let Some(digest) = digest else { return Ok(None) };
+        if let Some(section) = self.contents.get(&digest) {
+            return Ok(Some(Arc::clone(section)));
+        }
+        let section = self.reader.section(digest)?;
+        let section = section.ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))?;
+        let section = Arc::new(section);
+        self.contents.insert(digest, Arc::clone(&section));
+        Ok(Some(section))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_facts::{SectionBuilder, SectionDigest};
+    use evenkeel_store::Batch;
+
+    fn section(name: &str, value: &str) -> Arc<Section> {
+        let mut section = SectionBuilder::new(name);
+        section
+            .present(FactPath::known(&format!("{name}.a")), value)
+            .present(FactPath::known(&format!("{name}.b")), "b");
+        Arc::new(section.finish())
+    }
+
+    /// Promise: history has both, the change and that it was undone; the first commit is no change.
+    #[test]
+    fn a_change_and_its_undoing_are_two_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+        let node = Uuid::from_u128(1);
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let commits = [
+            (vec![section("vm", "1"), section("net", "1")], vec![]),
+            (vec![section("net", "2")], vec![]),
+            (vec![section("net", "1"), section("go", "x")], vec!["vm".to_owned()]),
+        ];
+        for (sequence, (sections, removed)) in commits.into_iter().enumerate() {
+            let named = |s: &Arc<Section>| SectionDigest { name: s.name().into(), digest: s.digest() };
+            let committed = Committed {
+                node,
+                boot_epoch: 1,
+                sequence: sequence as u64,
+                taken_at: at,
+                root: Digest::of(b""),
+                changed: sections.iter().map(named).collect(),
+                removed,
+                labels: None,
+            };
+            let sections = sections.into_iter().map(|s| (s.digest(), s)).collect();
+            writer.append(Batch { entries: vec![(at, Entry::Committed(committed))], sections }).unwrap();
+        }
+        let shown = |filter: &Filter| -> Vec<String> {
+            let changes = of_node(&reader, node, filter, 100).unwrap();
+            let side = |o: Option<Observation>| match o {
+                Some(Observation::Present(value)) => value.to_string(),
+                _ => "-".to_owned(),
+            };
+            changes
+                .into_iter()
+                .map(|c| format!("{} {} {}>{}", c.journal, c.path, side(c.before), side(c.after)))
+                .collect()
+        };
+        assert_eq!(
+            shown(&Filter::default()),
+            ["3 go.a ->x", "3 go.b ->b", "3 net.a 2>1", "3 vm.a 1>-", "3 vm.b b>-", "2 net.a 1>2"]
+        );
+        assert_eq!(
+            shown(&Filter { path: Some(Glob::new("net.*")), since: None }),
+            ["3 net.a 2>1", "2 net.a 1>2"]
+        );
+        assert!(
+            shown(&Filter { path: None, since: Some("2027-01-01T00:00:00Z".parse().unwrap()) }).is_empty()
+        );
+    }
+}

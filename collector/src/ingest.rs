@@ -1,0 +1,311 @@
+//! FleetService: check-ins and the contents that they need.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use evenkeel_facts::snapshot_file::MAX_SECTIONS;
+use evenkeel_facts::{Digest, Section, SectionDigest, encoding, root_digest};
+use evenkeel_proto::fleet::fleet_service_server::FleetService;
+use evenkeel_proto::fleet::{
+    CheckInRequest, CheckInResponse, Commit, EpochBehind, PutSectionsResponse, RetryAfter, SectionContent,
+    Send, SendCommit, UpToDate, check_in_response::Answer,
+};
+use evenkeel_proto::{Malformed, contents, times};
+use evenkeel_runtime::label;
+use evenkeel_store::entry::{Committed, Entry, Labels, Presence};
+use evenkeel_store::{Reader, StoreError};
+use jiff::Timestamp;
+use tokio_stream::StreamExt as _;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::access::Peer;
+use crate::ledger::{Decision, Key, Ledger, LedgerError};
+use crate::metrics::{Metrics, count};
+use crate::staging::Staging;
+use crate::state::{NodeState, State};
+
+/// How long an agent stays away when there is no room, in milliseconds.
+const BUSY_MILLISECONDS: u64 = 5_000;
+/// The most contents in one `PutSections`.
+const MAX_CONTENTS: usize = MAX_SECTIONS;
+
+/// Takes in what nodes report.
+pub struct Ingest {
+    ledger: Ledger,
+    staging: Arc<Staging>,
+    reader: Arc<Mutex<Reader>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A commit as it came, checked, with every content at hand.
+struct Arrived {
+    boot_epoch: u64,
+    sequence: u64,
+    root: Digest,
+    taken_at: Timestamp,
+    labels: Labels,
+    sections: Vec<(SectionDigest, Arc<Section>)>,
+}
+
+impl Ingest {
+    /// Takes in over this ledger; `reader` finds contents that only the journal's past names.
+    pub fn new(ledger: Ledger, reader: Reader, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, staging: Arc::default(), reader: Arc::new(Mutex::new(reader)), metrics }
+    }
+
+    async fn answer(&self, node: Uuid, request: CheckInRequest) -> Result<Answer, Status> {
+        let CheckInRequest { root, boot_epoch, sequence, commit } = request;
+        let root = contents::digest_from_wire("root", &root).map_err(malformed)?;
+        let now = Timestamp::now();
+        let known = {
+            let state = self.ledger.state();
+            let node = state.node(node).ok_or_else(not_enrolled)?;
+            if boot_epoch < node.epoch_heard() {
+                return Ok(Answer::EpochBehind(EpochBehind { boot_epoch: node.epoch_heard() }));
+            }
+            node.heard(now, boot_epoch);
+            node.head.as_ref().is_some_and(|head| head.root == root).then_some(node.fresh)
+        };
+        match (known, commit) {
+            (Some(true), _) => Ok(Answer::UpToDate(UpToDate {})),
+            (Some(false), _) => self.heard_again(node, now).await,
+            (None, None) => Ok(Answer::SendCommit(SendCommit {})),
+            (None, Some(commit)) => self.commit(node, root, boot_epoch, sequence, commit).await,
+        }
+    }
+
+    async fn heard_again(&self, node: Uuid, last_seen: Timestamp) -> Result<Answer, Status> {
+        let decide = move |state: &State| {
+            let mut decision = Decision::only(Answer::UpToDate(UpToDate {}));
+            if state.node(node).is_some_and(|node| !node.fresh) {
+                decision.entries.push(Entry::Presence(Presence { node, fresh: true, last_seen }));
+            }
+            decision
+        };
+        self.ledger.change(Key::Node(node), decide).await.map_err(unavailable)
+    }
+
+    async fn commit(
+        &self,
+        node: Uuid,
+        root: Digest,
+        boot_epoch: u64,
+        sequence: u64,
+        commit: Commit,
+    ) -> Result<Answer, Status> {
+        let Commit { sections, taken_at, host, role, agent } = commit;
+        let digests = section_digests(sections).map_err(malformed)?;
+        if root_digest(&digests) != root {
+            return Err(malformed(Malformed::new("root", "it is not the root of the sections")));
+        }
+        let labels = labels(host, role, agent).map_err(malformed)?;
+        let taken_at = times::from_wire("taken_at", taken_at).map_err(malformed)?;
+        let (sections, missing) = self.gather(digests).await?;
+        if !missing.is_empty() {
+            let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
+            return Ok(Answer::Send(Send { digests }));
+        }
+        if let Some((named, _)) = sections.iter().find(|(named, section)| named.name != section.name()) {
+            return Err(malformed(Malformed::new(
+                "sections",
+                format!("{} is another section's content", named.name),
+            )));
+        }
+        let arrived = Arrived { boot_epoch, sequence, root, taken_at, labels, sections };
+        let digests: Vec<Digest> = arrived.sections.iter().map(|(named, _)| named.digest).collect();
+        let answer = self
+            .ledger
+            .change(Key::Node(node), move |state| decide(state, node, arrived))
+            .await
+            .map_err(unavailable)??;
+        self.staging.forget(digests.into_iter());
+        Ok(answer)
+    }
+
+    /// The contents at hand (in memory, put just now, or in the store), and the digests of those that are not.
+    async fn gather(
+        &self,
+        digests: Vec<SectionDigest>,
+    ) -> Result<(Vec<(SectionDigest, Arc<Section>)>, Vec<Digest>), Status> {
+        let mut found = Vec::with_capacity(digests.len());
+        let mut wanted = Vec::new();
+        {
+            let state = self.ledger.state();
+            for named in digests {
+                match state.content(named.digest).or_else(|| self.staging.find(named.digest)) {
+                    Some(section) => found.push((named, section)),
+                    None => wanted.push(named),
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok((found, Vec::new()));
+        }
+        let reader = Arc::clone(&self.reader);
+        let read = move || {
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let look = |named: SectionDigest| Ok::<_, StoreError>((reader.section(named.digest)?, named));
+            wanted.into_iter().map(look).collect::<Result<Vec<_>, _>>()
+        };
+        let looked =
+            tokio::task::spawn_blocking(read).await.map_err(|error| Status::internal(error.to_string()))?;
+        let mut missing = Vec::new();
+        for (section, named) in
+            looked.map_err(|error| Status::internal(evenkeel_runtime::exit::chain(&error)))?
+        {
+            match section {
+                Some(section) => found.push((named, Arc::new(section))),
+                None => missing.push(named.digest),
+            }
+        }
+        Ok((found, missing))
+    }
+}
+
+/// What a commit changes, on the state as it is now. A repeated or late one changes nothing and is acknowledged again.
+fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, Status>> {
+    let Arrived { boot_epoch, sequence, root, taken_at, labels, sections } = arrived;
+    let up_to_date = || Ok(Answer::UpToDate(UpToDate {}));
+    let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
+    if let Some(head) = &node.head {
+        if head.root == root && node.fresh {
+            return Decision::only(up_to_date());
+        }
+        match (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence)) {
+            std::cmp::Ordering::Less => return Decision::only(up_to_date()),
+            std::cmp::Ordering::Equal if head.root == root => return Decision::only(up_to_date()),
+            std::cmp::Ordering::Equal => {
+                let sentence =
+                    format!("commit {sequence} of boot epoch {boot_epoch} was another one: go on above it");
+                return Decision::only(Err(Status::already_exists(sentence)));
+            }
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+    let held = |name: &str| held(node, name);
+    let changed: Vec<_> =
+        sections.iter().filter(|(named, _)| held(&named.name) != Some(named.digest)).collect();
+    let removed = node.head.iter().flat_map(|head| &head.sections).map(|(_, section)| section.name());
+    let removed =
+        removed.filter(|name| !sections.iter().any(|(named, _)| named.name == *name)).map(str::to_owned);
+    let committed = Committed {
+        node: id,
+        boot_epoch,
+        sequence,
+        taken_at,
+        root,
+        changed: changed.iter().map(|(named, _)| named.clone()).collect(),
+        removed: removed.collect(),
+        labels: (node.labels != labels).then_some(labels),
+    };
+    let contents = changed.into_iter().map(|(named, section)| (named.digest, Arc::clone(section))).collect();
+    Decision { entries: vec![Entry::Committed(committed)], sections: contents, answer: up_to_date() }
+}
+
+fn held(node: &NodeState, name: &str) -> Option<Digest> {
+    let sections = &node.head.as_ref()?.sections;
+    sections.iter().find(|(_, section)| section.name() == name).map(|(digest, _)| *digest)
+}
+
+fn section_digests(
+    sections: Vec<evenkeel_proto::fleet::SectionDigest>,
+) -> Result<Vec<SectionDigest>, Malformed> {
+    if sections.len() > MAX_SECTIONS {
+        return Err(Malformed::new("sections", format!("more than {MAX_SECTIONS}")));
+    }
+    let mut digests = Vec::with_capacity(sections.len());
+    for section in sections {
+        let digest = contents::digest_from_wire("sections.digest", &section.digest)?;
+        digests.push(SectionDigest { name: section.name, digest });
+    }
+    digests.sort();
+    match digests.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(Malformed::new("sections", format!("{} stands twice", pair[0].name))),
+        None => Ok(digests),
+    }
+}
+
+fn labels(host: String, role: String, agent: String) -> Result<Labels, Malformed> {
+    let refuse = |field| Malformed::new(field, "not a label of a-z, 0-9, '.', '_' and '-'");
+    if !label::is_label(&host) {
+        return Err(refuse("host"));
+    }
+    if !role.is_empty() && !label::is_label(&role) {
+        return Err(refuse("role"));
+    }
+    if agent.len() > 64 || agent.chars().any(char::is_control) {
+        return Err(refuse("agent"));
+    }
+    Ok(Labels { host, role, agent })
+}
+
+#[tonic::async_trait]
+impl FleetService for Ingest {
+    async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Status> {
+        let node = caller(&request, &self.ledger)?;
+        let answer = self.answer(node, request.into_inner()).await;
+        count(&self.metrics.check_ins, answer.as_ref().map_or("refused", word));
+        Ok(Response::new(CheckInResponse { answer: Some(answer?) }))
+    }
+
+    async fn put_sections(
+        &self,
+        request: Request<Streaming<SectionContent>>,
+    ) -> Result<Response<PutSectionsResponse>, Status> {
+        caller(&request, &self.ledger)?;
+        let mut stream = request.into_inner();
+        let mut taken = 0;
+        while let Some(content) = stream.next().await {
+            let (digest, section) = contents::from_wire(&content?).map_err(malformed)?;
+            taken += 1;
+            let bytes = section.facts().iter().map(|(path, _)| path.as_str().len() + 96).sum::<usize>();
+            if taken > MAX_CONTENTS || bytes > 4 * encoding::MAX_SECTION_BYTES {
+                return Err(Status::resource_exhausted("more contents than a snapshot may have"));
+            }
+            if !self.staging.put(digest, bytes, section, Instant::now()) {
+                return Err(Status::resource_exhausted(format!(
+                    "no room now: retry in {BUSY_MILLISECONDS} ms"
+                )));
+            }
+        }
+        Ok(Response::new(PutSectionsResponse {}))
+    }
+}
+
+/// The calling node. Its certificate's environment must be the one that it was enrolled into.
+pub fn caller<T>(request: &Request<T>, ledger: &Ledger) -> Result<Uuid, Status> {
+    let Some(Peer::Node { environment, id }) = request.extensions().get::<Peer>() else {
+        return Err(Status::permission_denied("only a node reports"));
+    };
+    match ledger.state().node(*id) {
+        Some(node) if *node.environment == **environment => Ok(*id),
+        Some(_) => {
+            Err(Status::permission_denied("this node was enrolled into another environment: enrol it again"))
+        }
+        None => Err(not_enrolled()),
+    }
+}
+
+fn word(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::UpToDate(UpToDate {}) => "up_to_date",
+        Answer::Send(_) => "send",
+        Answer::RetryAfter(RetryAfter { .. }) => "retry_after",
+        Answer::SendCommit(SendCommit {}) => "send_commit",
+        Answer::EpochBehind(_) => "epoch_behind",
+    }
+}
+
+fn not_enrolled() -> Status {
+    Status::permission_denied("this collector does not know the node: enrol it again")
+}
+
+fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// The journal takes no writes: nothing is acknowledged, the agent keeps what it has.
+fn unavailable(error: LedgerError) -> Status {
+    Status::unavailable(error.to_string())
+}

@@ -1,0 +1,241 @@
+//! The one way to change the collector's state: decide on the current state, append to the journal, apply, answer.
+//!
+//! One thread owns the writer. It takes whatever waits, decides each on the state as it is, appends all of it in one
+//! transaction (group commit), applies it, and only then answers. So an answer means durable, the state is never ahead
+//! of the journal, and a failed append changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+
+use evenkeel_facts::{Digest, Section};
+use evenkeel_runtime::exit;
+use evenkeel_store::{Batch, Entry, Reader, StoreError, Writer};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+use uuid::Uuid;
+
+use crate::metrics::Metrics;
+use crate::state::State;
+
+/// How many changes one transaction may hold.
+const GROUP: usize = 512;
+/// How many changes may wait before senders do.
+const QUEUE: usize = 4096;
+
+/// What a change is about: two changes with the same key are never decided on the same state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// One node.
+    Node(Uuid),
+    /// One token.
+    Token(String),
+    /// Nothing that others could contend for.
+    None,
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub struct Decision<T> {
+    /// What is appended; nothing is appended if there are no entries.
+    pub entries: Vec<Entry>,
+    /// Contents that the entries name.
+    pub sections: Vec<(Digest, Arc<Section>)>,
+    /// The answer, given when the entries are durable.
+    pub answer: T,
+}
+
+impl<T> Decision<T> {
+    /// Nothing to append.
+    pub fn only(answer: T) -> Self {
+        Self { entries: Vec::new(), sections: Vec::new(), answer }
+    }
+}
+
+/// A change was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// The journal takes no writes now.
+    #[error("the journal cannot be written: {0}")]
+    Journal(String),
+    /// The collector is ending.
+    #[error("the collector is shutting down")]
+    Closed,
+}
+
+/// Handles to the ledger. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    state: Arc<RwLock<State>>,
+    jobs: mpsc::Sender<Message>,
+}
+
+type Staged = (Vec<Entry>, Vec<(Digest, Arc<Section>)>);
+
+/// A change on its way: decides, and later answers.
+struct Job {
+    key: Key,
+    decide: Box<Decide>,
+}
+
+type Decide = dyn FnOnce(&State) -> (Staged, Answer) + Send;
+type Answer = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
+
+enum Message {
+    Job(Job),
+    Probe(oneshot::Sender<Result<(), LedgerError>>),
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Ledger {
+    /// Replays the journal into a new state and starts the writing thread. The thread ends when every handle is gone.
+    pub fn start(
+        mut state: State,
+        writer: Writer,
+        reader: &Reader,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        reader.replay(0, |record| {
+            state.apply(&record, &mut |digest| {
+                let section = reader.section(digest)?;
+                section
+                    .map(Arc::new)
+                    .ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))
+            })
+        })?;
+        let state = Arc::new(RwLock::new(state));
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        let keeper = Keeper { state: Arc::clone(&state), writer, metrics };
+        thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || keeper.run(inbox))
+            .expect("a thread can be started");
+        Ok(Self { state, jobs })
+    }
+
+    /// The state as of now. Hold it briefly: a write waits for it.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides on the state, appends, applies; then gives the answer. An answer means: durable.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        key: Key,
+        decide: impl FnOnce(&State) -> Decision<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        let decide = Box::new(move |state: &State| {
+            let Decision { entries, sections, answer } = decide(state);
+            let reply: Answer = Box::new(move |result: Result<(), LedgerError>| {
+                // Nobody waits any more: the caller went away, what was appended stays.
+                let _ = sender.send(result.map(|()| answer));
+            });
+            ((entries, sections), reply)
+        });
+        self.jobs.send(Message::Job(Job { key, decide })).await.map_err(|_| LedgerError::Closed)?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Whether the journal takes a write now.
+    pub async fn probe(&self) -> Result<(), LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        self.jobs.send(Message::Probe(sender)).await.map_err(|_| LedgerError::Closed)?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+/// The owner of the writer.
+struct Keeper {
+    state: Arc<RwLock<State>>,
+    writer: Writer,
+    metrics: Arc<Metrics>,
+}
+
+impl Keeper {
+    fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut later: Vec<Job> = Vec::new();
+        loop {
+            let mut jobs = std::mem::take(&mut later);
+            if jobs.is_empty() {
+                match inbox.blocking_recv() {
+                    Some(message) => self.take(message, &mut jobs),
+                    None => return,
+                }
+            }
+            while jobs.len() < GROUP {
+                match inbox.try_recv() {
+                    Ok(message) => self.take(message, &mut jobs),
+                    Err(_) => break,
+                }
+            }
+            later = self.group(jobs);
+        }
+    }
+
+    fn take(&mut self, message: Message, jobs: &mut Vec<Job>) {
+        match message {
+            Message::Job(job) => jobs.push(job),
+            Message::Probe(reply) => {
+                let _ = reply.send(self.writer.probe().map_err(|error| refused(&error)));
+            }
+        }
+    }
+
+    /// One transaction. Returns the jobs that must be decided on the state after it.
+    fn group(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let (mut later, mut answers) = (Vec::new(), Vec::new());
+        let mut batch = Batch::default();
+        let now = Timestamp::now();
+        {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let mut keys = HashSet::new();
+            for job in jobs {
+                if job.key != Key::None && !keys.insert(job.key.clone()) {
+                    later.push(job);
+                    continue;
+                }
+                let ((entries, sections), answer) = (job.decide)(&state);
+                batch.entries.extend(entries.into_iter().map(|entry| (now, entry)));
+                batch.sections.extend(sections);
+                answers.push(answer);
+            }
+        }
+        let result = if batch.entries.is_empty() { Ok(()) } else { self.commit(batch) };
+        for answer in answers {
+            answer(result.clone());
+        }
+        later
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), LedgerError> {
+        let contents: HashMap<Digest, Arc<Section>> = batch.sections.iter().cloned().collect();
+        let records = self.writer.append(batch).map_err(|error| {
+            error!(error = exit::chain(&error), "The journal cannot be written; nothing was acknowledged.");
+            self.metrics.journal_failures.inc();
+            refused(&error)
+        })?;
+        self.metrics.group_size.observe(f64::from(u32::try_from(records.len()).unwrap_or(u32::MAX)));
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            let load = &mut |digest: Digest| {
+                contents
+                    .get(&digest)
+                    .cloned()
+                    .ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))
+            };
+            state.apply(&record, load).expect("a decision brings every content that its entries name");
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: &StoreError) -> LedgerError {
+    LedgerError::Journal(exit::chain(error))
+}

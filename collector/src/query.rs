@@ -1,0 +1,305 @@
+//! ReportService: what people and tools ask. Nothing here writes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use evenkeel_drift::fleet::{Fleet, Side};
+use evenkeel_drift::report::Severity;
+use evenkeel_drift::{Policy, Query, evaluate};
+use evenkeel_facts::{Glob, Observation};
+use evenkeel_proto::report::report_service_server::ReportService;
+use evenkeel_proto::{report as wire, reports, times};
+use evenkeel_runtime::exit;
+use evenkeel_store::{Reader, StoreError};
+use jiff::Timestamp;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::history::{self, Filter};
+use crate::ledger::Ledger;
+use crate::operand;
+use crate::state::{NodeState, State};
+
+/// The most changes that one call returns.
+const MAX_CHANGES: u32 = 10_000;
+/// Nodes a page.
+const PAGE: usize = 10_000;
+
+/// Answers from the state and the journal.
+pub struct Reports {
+    ledger: Ledger,
+    reader: Arc<Mutex<Reader>>,
+    policy: Arc<Policy>,
+}
+
+impl Reports {
+    /// Answers under this policy.
+    pub fn new(ledger: Ledger, reader: Reader, policy: Arc<Policy>) -> Self {
+        Self { ledger, reader: Arc::new(Mutex::new(reader)), policy }
+    }
+
+    /// Computes on a thread of its own, so that check-ins go on meanwhile.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Fleet, &Policy, Timestamp) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let (fleet, policy) = (self.ledger.state().fleet(), Arc::clone(&self.policy));
+        tokio::task::spawn_blocking(move || work(&fleet, &policy, Timestamp::now()))
+            .await
+            .map_err(|error| Status::internal(format!("the engine failed: {error}")))?
+    }
+}
+
+#[tonic::async_trait]
+impl ReportService for Reports {
+    async fn get_report(
+        &self,
+        request: Request<wire::GetReportRequest>,
+    ) -> Result<Response<wire::Report>, Status> {
+        let wire::GetReportRequest { environments, role, reference, severity, all } = request.into_inner();
+        let query = Query {
+            environments: (!environments.is_empty()).then_some(environments),
+            role,
+            reference,
+            min_severity: Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning)),
+            all,
+        };
+        self.compute(move |fleet, policy, now| {
+            query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            Ok(Response::new(reports::to_wire(evaluate(fleet, policy, &query, now))))
+        })
+        .await
+    }
+
+    async fn diff(&self, request: Request<wire::DiffRequest>) -> Result<Response<wire::Report>, Status> {
+        let wire::DiffRequest { a, b, severity, all } = request.into_inner();
+        let min_severity = Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning));
+        self.compute(move |fleet, policy, now| {
+            let fleet = two_sides(fleet, a, b)?;
+            let query = Query { min_severity, all, ..Query::default() };
+            Ok(Response::new(reports::to_wire(evaluate(&fleet, policy, &query, now))))
+        })
+        .await
+    }
+
+    async fn gate(
+        &self,
+        request: Request<wire::GateRequest>,
+    ) -> Result<Response<wire::GateResponse>, Status> {
+        let wire::GateRequest { from, to, fail_on } = request.into_inner();
+        let fail_on = reports::severity_from_wire(fail_on).unwrap_or(Severity::Warning);
+        self.compute(move |fleet, policy, now| {
+            let fleet = two_sides(fleet, from, to)?;
+            let (from, to) = (fleet.environments[0].to_string(), fleet.environments[1].to_string());
+            let outcome = evenkeel_drift::gate::gate(&fleet, policy, &from, &to, fail_on, now);
+            Ok(Response::new(reports::gate_to_wire(outcome)))
+        })
+        .await
+    }
+
+    async fn explain(
+        &self,
+        request: Request<wire::ExplainRequest>,
+    ) -> Result<Response<wire::ExplainResponse>, Status> {
+        let subject = request.into_inner().subject;
+        self.compute(move |fleet, policy, now| {
+            let explanation =
+                evenkeel_drift::explain::explain(fleet, policy, &Query::default(), now, &subject);
+            let explanation = explanation.ok_or_else(|| {
+                let sentence =
+                    format!("there is no finding and no fact {subject:?} now: see evenkeel report --all");
+                Status::not_found(sentence)
+            })?;
+            Ok(Response::new(wire::ExplainResponse { json: json(&explanation)? }))
+        })
+        .await
+    }
+
+    async fn get_values(
+        &self,
+        request: Request<wire::GetValuesRequest>,
+    ) -> Result<Response<wire::GetValuesResponse>, Status> {
+        let path = request.into_inner().path;
+        self.compute(move |fleet, _, _| {
+            let values = evenkeel_drift::values::values(fleet, &path);
+            if values.roles.is_empty() {
+                let sentence = format!("no node knows a fact {path:?}: see evenkeel facts NODE");
+                return Err(Status::not_found(sentence));
+            }
+            Ok(Response::new(wire::GetValuesResponse { json: json(&values)? }))
+        })
+        .await
+    }
+
+    async fn list_nodes(
+        &self,
+        request: Request<wire::ListNodesRequest>,
+    ) -> Result<Response<wire::ListNodesResponse>, Status> {
+        let wire::ListNodesRequest { name, page_token } = request.into_inner();
+        let state = self.ledger.state();
+        let order = |node: &NodeState| {
+            let place = state.environments().iter().position(|known| *known == node.environment);
+            (place.unwrap_or(usize::MAX), node.labels.host.clone(), node.id)
+        };
+        let mut nodes: Vec<_> = named(&state, &name).collect();
+        if !name.is_empty() && nodes.is_empty() {
+            return Err(no_such_node(&name));
+        }
+        nodes.sort_by_cached_key(|node| order(node));
+        let begin = match page_token.as_str() {
+            "" => 0,
+            token => token
+                .parse()
+                .map_err(|_| Status::invalid_argument("page_token is not one that this service gave"))?,
+        };
+        let page: Vec<_> = nodes.iter().skip(begin).take(PAGE).map(|node| node_to_wire(node)).collect();
+        let end = begin + page.len();
+        let next_page_token = if end < nodes.len() { end.to_string() } else { String::new() };
+        Ok(Response::new(wire::ListNodesResponse { nodes: page, next_page_token }))
+    }
+
+    async fn get_facts(
+        &self,
+        request: Request<wire::GetFactsRequest>,
+    ) -> Result<Response<wire::GetFactsResponse>, Status> {
+        let wire::GetFactsRequest { node: name, glob } = request.into_inner();
+        let state = self.ledger.state();
+        let node = one_node(&state, &name)?;
+        let glob = (!glob.is_empty()).then(|| Glob::new(&glob));
+        let mut facts = Vec::new();
+        if let Some(head) = &node.head {
+            for (path, observation) in head.sections.iter().flat_map(|(_, section)| section.facts()) {
+                if glob.as_ref().is_none_or(|glob| glob.matches(path.as_str())) {
+                    let (state, value) = observation_to_wire(Some(observation));
+                    let since = Some(times::to_wire(head.since_of(path)));
+                    facts.push(wire::Fact { path: path.to_string(), state: state.into(), value, since });
+                }
+            }
+        }
+        facts.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Response::new(wire::GetFactsResponse { node: node.labels.host.clone(), facts }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<wire::GetHistoryRequest>,
+    ) -> Result<Response<wire::GetHistoryResponse>, Status> {
+        let wire::GetHistoryRequest { node, environment, path, since, limit } = request.into_inner();
+        let since = since.map(|time| times::from_wire("since", Some(time)));
+        let since = since.transpose().map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let filter = Filter { path: path.as_deref().map(Glob::new), since };
+        let limit = if limit == 0 { MAX_CHANGES } else { limit.min(MAX_CHANGES) } as usize;
+        let nodes = {
+            let state = self.ledger.state();
+            let all = named(&state, node.as_deref().unwrap_or_default());
+            let wanted =
+                all.filter(|node| environment.as_ref().is_none_or(|wanted| *node.environment == **wanted));
+            let nodes: Vec<_> = wanted
+                .map(|node| (node.id, node.labels.host.clone(), node.environment.to_string()))
+                .collect();
+            match node {
+                Some(name) if nodes.is_empty() => return Err(no_such_node(&name)),
+                _ => nodes,
+            }
+        };
+        let reader = Arc::clone(&self.reader);
+        let read = move || {
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            changes_of(&reader, nodes, &filter, limit)
+        };
+        let changes =
+            tokio::task::spawn_blocking(read).await.map_err(|error| Status::internal(error.to_string()))?;
+        let mut changes = changes.map_err(|error| Status::internal(exit::chain(&error)))?;
+        let more = changes.len() > limit;
+        changes.truncate(limit);
+        Ok(Response::new(wire::GetHistoryResponse { changes, more }))
+    }
+}
+
+fn two_sides(fleet: &Fleet, a: Option<wire::Operand>, b: Option<wire::Operand>) -> Result<Fleet, Status> {
+    let side = |operand| operand::side(fleet, operand).map_err(Status::invalid_argument);
+    let sides: [Side; 2] = [side(a)?, side(b)?];
+    Ok(Fleet { journal: fleet.journal, ..Fleet::of_sides(sides.into()) })
+}
+
+fn changes_of(
+    reader: &Reader,
+    nodes: Vec<(Uuid, String, String)>,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<wire::Change>, StoreError> {
+    let mut changes = Vec::new();
+    for (id, name, environment) in nodes {
+        for change in history::of_node(reader, id, filter, limit + 1)? {
+            let (before_state, before) = observation_to_wire(change.before.as_ref());
+            let (after_state, after) = observation_to_wire(change.after.as_ref());
+            changes.push(wire::Change {
+                at: Some(times::to_wire(change.at)),
+                journal: change.journal,
+                node: name.clone(),
+                environment: environment.clone(),
+                path: change.path.to_string(),
+                before_state: before_state.into(),
+                before,
+                after_state: after_state.into(),
+                after,
+            });
+        }
+    }
+    changes.sort_by(|a, b| b.journal.cmp(&a.journal).then_with(|| a.path.cmp(&b.path)));
+    Ok(changes)
+}
+
+fn named<'a>(state: &'a State, name: &str) -> impl Iterator<Item = &'a NodeState> {
+    let (id, name) = (Uuid::parse_str(name).ok(), name.to_owned());
+    state.nodes().filter(move |node| name.is_empty() || node.labels.host == name || Some(node.id) == id)
+}
+
+fn one_node<'a>(state: &'a State, name: &str) -> Result<&'a NodeState, Status> {
+    let found: Vec<_> = if name.is_empty() { Vec::new() } else { named(state, name).collect() };
+    match found.as_slice() {
+        [] => Err(no_such_node(name)),
+        [node] => Ok(node),
+        several => {
+            let ids: Vec<_> =
+                several.iter().map(|node| format!("{} ({})", node.id, node.environment)).collect();
+            let sentence =
+                format!("{} nodes are called {name:?}; name one by its id: {}", ids.len(), ids.join(", "));
+            Err(Status::invalid_argument(sentence))
+        }
+    }
+}
+
+fn no_such_node(name: &str) -> Status {
+    Status::not_found(format!("there is no node {name:?}: see evenkeel nodes"))
+}
+
+fn node_to_wire(node: &NodeState) -> wire::Node {
+    let facts = || node.head.iter().flat_map(|head| &head.sections).flat_map(|(_, section)| section.facts());
+    let unreadable =
+        facts().filter(|(_, observation)| matches!(observation, Observation::Unreadable(_))).count();
+    wire::Node {
+        id: node.id.to_string(),
+        name: node.labels.host.clone(),
+        environment: node.environment.to_string(),
+        role: node.labels.role.clone(),
+        fresh: node.fresh,
+        last_seen: node.last_seen().map(times::to_wire),
+        last_changed: node.head.as_ref().map(|head| times::to_wire(head.changed_at)),
+        enrolled: Some(times::to_wire(node.enrolled)),
+        agent: node.labels.agent.clone(),
+        facts: facts().count() as u64,
+        unreadable: unreadable as u64,
+    }
+}
+
+fn observation_to_wire(observation: Option<&Observation>) -> (wire::State, String) {
+    match observation {
+        None | Some(Observation::Absent) => (wire::State::Absent, String::new()),
+        Some(Observation::Present(value)) => (wire::State::Present, value.to_string()),
+        Some(Observation::Unreadable(reason)) => (wire::State::Unreadable, reason.to_string()),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
+}

@@ -1,0 +1,263 @@
+//! Everything put together: `run(config, listeners, shutdown)`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use evenkeel_drift::Policy;
+use evenkeel_proto::admin::admin_service_server::AdminServiceServer;
+use evenkeel_proto::enroll::enrollment_service_server::EnrollmentServiceServer;
+use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
+use evenkeel_proto::report::report_service_server::ReportServiceServer;
+use evenkeel_runtime::files::{self, FileError};
+use evenkeel_runtime::shutdown::Shutdown;
+use evenkeel_runtime::tls::{self, TlsError};
+use evenkeel_store::StoreError;
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tracing::{error, info};
+
+use crate::admin::Admin;
+use crate::ca::{Ca, CaError};
+use crate::config::Config;
+use crate::enrolment::Enrolment;
+use crate::ingest::Ingest;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::query::Reports;
+use crate::serve::Service;
+use crate::state::State;
+use crate::{http, presence};
+
+/// The Unix socket in the data directory.
+const SOCKET: &str = "collector.sock";
+/// Descriptors that are not for connections: the store, listeners, logs.
+const SPARE_DESCRIPTORS: u64 = 64;
+/// The collector's certificate lives 90 days and is made anew each day.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+/// The largest request: a chunk of contents.
+const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The collector could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file of the data directory.
+    #[error("the data directory is not usable")]
+    Files(#[from] FileError),
+    /// The certificate authority.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Another collector runs on this data directory.
+    #[error("another collector uses {}: stop it, or use another data directory", .0.display())]
+    Busy(PathBuf),
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Every port, bound. Bound apart from `run`, so that tests can use port 0.
+pub struct Listeners {
+    fleet: TcpListener,
+    enroll: TcpListener,
+    http: TcpListener,
+    unix: UnixListener,
+    /// Held for as long as the collector runs: one collector a data directory.
+    _lock: nix::fcntl::Flock<std::fs::File>,
+}
+
+/// Where the ports really are.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Agents and people, mutual TLS.
+    pub fleet: SocketAddr,
+    /// Enrolment.
+    pub enroll: SocketAddr,
+    /// Health and metrics.
+    pub http: SocketAddr,
+}
+
+impl Listeners {
+    /// Takes the data directory and binds every port.
+    pub async fn bind(config: &Config) -> Result<Self, RunError> {
+        files::own_directory(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        let socket = config.data_dir.join(SOCKET);
+        // The lock is ours, so a socket that is there is a dead collector's.
+        files::remove(&socket)?;
+        let unix = UnixListener::bind(&socket)
+            .map_err(|source| RunError::Listen { address: socket.display().to_string(), source })?;
+        Ok(Self {
+            fleet: listen(config.listen).await?,
+            enroll: listen(config.enroll_listen).await?,
+            http: listen(config.http_listen).await?,
+            unix,
+            _lock: lock,
+        })
+    }
+
+    /// Where the ports really are.
+    ///
+    /// # Panics
+    ///
+    /// Never: a bound socket has an address.
+    pub fn addresses(&self) -> Addresses {
+        let address = |listener: &TcpListener| listener.local_addr().expect("a bound socket has an address");
+        Addresses { fleet: address(&self.fleet), enroll: address(&self.enroll), http: address(&self.http) }
+    }
+}
+
+/// Runs until the end is announced, then drains.
+pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), RunError> {
+    let addresses = listeners.addresses();
+    let names = names(&config);
+    let ca = Arc::new(Ca::open(&config.data_dir.join("ca"), &config.environments)?);
+    let metrics = Arc::new(Metrics::default());
+    let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
+    let state = State::new(&config.environments, Timestamp::now());
+    let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics))?;
+    info!(position = ledger.state().journal, nodes = ledger.state().nodes().count(), "State loaded.");
+
+    let fleet_tls =
+        Arc::new(ArcSwap::from_pointee(tls::mutual_server(&ca.roots(), ca.certify_collector(&names)?)?));
+    let enroll_tls = Arc::new(ArcSwap::from_pointee(tls::enrolment_server(ca.certify_collector(&names)?)?));
+    let enrolment = EnrollmentServiceServer::new(Enrolment::new(
+        Arc::clone(&ca),
+        ledger.clone(),
+        Arc::clone(&metrics),
+        addresses.fleet.port(),
+    ))
+    .max_decoding_message_size(64 * 1024);
+    let ingest =
+        FleetServiceServer::new(Ingest::new(ledger.clone(), reader.another()?, Arc::clone(&metrics)))
+            .max_decoding_message_size(MAX_MESSAGE);
+    let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
+    let enroll_address = format!("https://{}:{}", names[0], addresses.enroll.port());
+    let admin = AdminServiceServer::new(Admin::new(Arc::clone(&ca), ledger.clone(), enroll_address.clone()));
+    let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(64 * MAX_MESSAGE))
+        .add_service(admin)
+        .add_service(health().await)
+        .add_service(reflection());
+    let service = |routes: Routes| Service {
+        routes: routes.prepare().into_axum_router(),
+        ca: Arc::clone(&ca),
+        metrics: Arc::clone(&metrics),
+        connections: Arc::new(Semaphore::new(connection_limit())),
+        shutdown: shutdown.clone(),
+    };
+    let fleet = service(people.clone().add_service(ingest).add_service(enrolment.clone()));
+    let enroll = service(Routes::new(enrolment));
+    let local = service(people);
+    let routes = http::routes(ledger.clone(), Arc::clone(&metrics));
+    info!(
+        fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
+        data_dir = %config.data_dir.display(), "Collector is ready."
+    );
+    let end = shutdown.clone();
+    let http = axum::serve(listeners.http, routes).with_graceful_shutdown(async move { end.wait().await });
+    let renewal =
+        renew(Arc::clone(&ca), names, Arc::clone(&fleet_tls), Arc::clone(&enroll_tls), shutdown.clone());
+    tokio::join!(
+        fleet.over_tls(listeners.fleet, fleet_tls),
+        enroll.over_tls(listeners.enroll, enroll_tls),
+        local.over_unix(listeners.unix),
+        async {
+            if let Err(error) = http.await {
+                error!(%error, "The HTTP port failed.");
+            }
+        },
+        presence::watch(ledger, config.stale_after, shutdown.clone()),
+        renewal,
+    );
+    let _ = files::remove(&config.data_dir.join(SOCKET));
+    info!("Collector ended.");
+    Ok(())
+}
+
+/// What others may call this collector: configured names, its host name, the loopback addresses.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.names.clone();
+    names.extend(nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()));
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    names
+}
+
+async fn renew(
+    ca: Arc<Ca>,
+    names: Vec<String>,
+    fleet: Arc<ArcSwap<ServerConfig>>,
+    enroll: Arc<ArcSwap<ServerConfig>>,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(CERTIFICATE_PERIOD) => {}
+        }
+        let renewed = || -> Result<(), RunError> {
+            fleet.store(Arc::new(tls::mutual_server(&ca.roots(), ca.certify_collector(&names)?)?));
+            enroll.store(Arc::new(tls::enrolment_server(ca.certify_collector(&names)?)?));
+            Ok(())
+        };
+        if let Err(error) = renewed() {
+            error!(
+                error = evenkeel_runtime::exit::chain(&error),
+                "The collector's certificate was not renewed."
+            );
+        }
+    }
+}
+
+fn lock(directory: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, RunError> {
+    let file = std::fs::File::open(directory).map_err(FileError::io("open", directory))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|_| RunError::Busy(directory.to_owned()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| RunError::Listen { address: address.to_string(), source })
+}
+
+fn connection_limit() -> usize {
+    let (soft, _) =
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    usize::try_from(soft.saturating_sub(SPARE_DESCRIPTORS).max(16))
+        .unwrap_or(Semaphore::MAX_PERMITS)
+        .min(1_000_000)
+}
+
+async fn health()
+-> tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health> {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    for name in ["evenkeel.fleet.v1.FleetService", "evenkeel.report.v1.ReportService"] {
+        reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+    }
+    service
+}
+
+fn reflection()
+-> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(evenkeel_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors are ours and complete")
+}

@@ -1,0 +1,284 @@
+//! The collector's state: what the journal says, in memory. A pure function of a journal prefix, but for when a node
+//! was last heard, which is a label.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use evenkeel_drift::fleet::{Fleet, Node};
+use evenkeel_facts::{Digest, FactPath, Section};
+use evenkeel_store::entry::{Committed, Enrolled, Entry, Labels, Presence, TokenCreated};
+use evenkeel_store::{Record, StoreError};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::changes;
+
+/// Everything, at one position of the journal.
+#[derive(Debug)]
+pub struct State {
+    /// The position of the last entry applied.
+    pub journal: u64,
+    environments: Vec<Arc<str>>,
+    nodes: HashMap<Uuid, NodeState>,
+    tokens: HashMap<String, TokenState>,
+    contents: HashMap<Digest, Weak<Section>>,
+    started: Timestamp,
+}
+
+/// A node as the journal tells it.
+#[derive(Debug)]
+pub struct NodeState {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its environment.
+    pub environment: Arc<str>,
+    /// Its host name, role and agent version.
+    pub labels: Labels,
+    /// When it was enrolled.
+    pub enrolled: Timestamp,
+    /// Whether it was heard within its deadline. False before its first commit.
+    pub fresh: bool,
+    /// Its newest commit, if it has one.
+    pub head: Option<Head>,
+    /// When it was last heard, in milliseconds since 1970; 0: not since the collector started.
+    last_seen: AtomicI64,
+    /// The latest boot epoch heard of, also in unchanged check-ins.
+    epoch_heard: AtomicU64,
+}
+
+/// A node's newest commit.
+#[derive(Debug)]
+pub struct Head {
+    /// Counts the starts of its agent.
+    pub boot_epoch: u64,
+    /// Counts its commits within the boot epoch.
+    pub sequence: u64,
+    /// The digest of all sections.
+    pub root: Digest,
+    /// By name.
+    pub sections: Vec<(Digest, Arc<Section>)>,
+    /// When the first commit was taken in.
+    pub since: Timestamp,
+    /// When the newest commit was taken in.
+    pub changed_at: Timestamp,
+    /// For facts that changed after the first commit: when.
+    changed: Arc<HashMap<FactPath, Timestamp>>,
+}
+
+/// A token as the journal tells it.
+#[derive(Debug)]
+pub struct TokenState {
+    /// As it was made.
+    pub created: TokenCreated,
+    /// How many nodes have enrolled with it.
+    pub used: u32,
+}
+
+impl State {
+    /// The state of an empty journal. Nodes that are fresh after the replay count as heard at `started`.
+    pub fn new(environments: &[String], started: Timestamp) -> Self {
+        Self {
+            journal: 0,
+            environments: environments.iter().map(|name| Arc::from(name.as_str())).collect(),
+            nodes: HashMap::new(),
+            tokens: HashMap::new(),
+            contents: HashMap::new(),
+            started,
+        }
+    }
+
+    /// The environments in order of promotion.
+    pub fn environments(&self) -> &[Arc<str>] {
+        &self.environments
+    }
+
+    /// Every node.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeState> {
+        self.nodes.values()
+    }
+
+    /// One node.
+    pub fn node(&self, id: Uuid) -> Option<&NodeState> {
+        self.nodes.get(&id)
+    }
+
+    /// One token.
+    pub fn token(&self, id: &str) -> Option<&TokenState> {
+        self.tokens.get(id)
+    }
+
+    /// A content that some node's newest commit names.
+    pub fn content(&self, digest: Digest) -> Option<Arc<Section>> {
+        self.contents.get(&digest).and_then(Weak::upgrade)
+    }
+
+    /// How many distinct contents the nodes' newest commits name.
+    pub fn distinct_contents(&self) -> usize {
+        self.contents.values().filter(|content| content.strong_count() > 0).count()
+    }
+
+    /// Applies the next entry. `load` finds contents that the state does not hold; it must know those of a commit that
+    /// was just appended.
+    pub fn apply(
+        &mut self,
+        record: &Record,
+        load: &mut dyn FnMut(Digest) -> Result<Arc<Section>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let Record { position, at, entry } = record;
+        match entry {
+            Entry::Enrolled(enrolled) => self.enrolled(enrolled, *at),
+            Entry::Committed(committed) => self.committed(committed, *at, load)?,
+            Entry::Presence(Presence { node, fresh, last_seen: _ }) => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.fresh = *fresh;
+                }
+            }
+            Entry::TokenCreated(created) => {
+                self.tokens.insert(created.id.clone(), TokenState { created: created.clone(), used: 0 });
+            }
+            Entry::UserCertified(_) => {}
+        }
+        self.journal = *position;
+        Ok(())
+    }
+
+    /// The view that the drift engine reads.
+    pub fn fleet(&self) -> Fleet {
+        let index = |name: &str| self.environments.iter().position(|environment| &**environment == name);
+        let nodes = self.nodes.values().filter_map(|node| {
+            let NodeState { id, environment, labels, enrolled, fresh, head, .. } = node;
+            Some(Node {
+                id: id.to_string().into(),
+                name: labels.host.as_str().into(),
+                environment: index(environment)?,
+                role: labels.role.as_str().into(),
+                fresh: *fresh,
+                sections: head
+                    .iter()
+                    .flat_map(|head| &head.sections)
+                    .map(|(_, section)| Arc::clone(section))
+                    .collect(),
+                since: head.as_ref().map_or(*enrolled, |head| head.since),
+                changed: head.as_ref().map(|head| Arc::clone(&head.changed)).unwrap_or_default(),
+            })
+        });
+        Fleet { journal: self.journal, environments: self.environments.clone(), nodes: nodes.collect() }
+    }
+
+    fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {
+        let Enrolled { node, environment, host, role, token } = enrolled;
+        if let Some(token) = self.tokens.get_mut(token) {
+            token.used += 1;
+        }
+        let environment = self.environments.iter().find(|known| ***known == **environment).cloned();
+        self.nodes.insert(
+            *node,
+            NodeState {
+                id: *node,
+                environment: environment.unwrap_or_else(|| enrolled.environment.as_str().into()),
+                labels: Labels { host: host.clone(), role: role.clone(), agent: String::new() },
+                enrolled: at,
+                fresh: false,
+                head: None,
+                last_seen: AtomicI64::new(0),
+                epoch_heard: AtomicU64::new(0),
+            },
+        );
+    }
+
+    fn committed(
+        &mut self,
+        committed: &Committed,
+        at: Timestamp,
+        load: &mut dyn FnMut(Digest) -> Result<Arc<Section>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels } = committed;
+        let Some(node) = self.nodes.get_mut(node) else { return Ok(()) };
+        let mut sections =
+            node.head.as_mut().map(|head| std::mem::take(&mut head.sections)).unwrap_or_default();
+        let mut times = node.head.as_mut().map(|head| std::mem::take(&mut head.changed)).unwrap_or_default();
+        let first = node.head.is_none();
+        for name in removed {
+            if let Some(at_index) = sections.iter().position(|(_, section)| section.name() == name) {
+                let (_, old) = sections.remove(at_index);
+                changes::note(Some(&old), None, at, Arc::make_mut(&mut times));
+            }
+        }
+        for change in changed {
+            let new = match self.contents.get(&change.digest).and_then(Weak::upgrade) {
+                Some(content) => content,
+                None => load(change.digest)?,
+            };
+            self.contents.insert(change.digest, Arc::downgrade(&new));
+            match sections.binary_search_by(|(_, section)| section.name().cmp(&change.name)) {
+                Ok(index) => {
+                    changes::note(Some(&sections[index].1), Some(&new), at, Arc::make_mut(&mut times));
+                    sections[index] = (change.digest, new);
+                }
+                Err(index) => {
+                    if !first {
+                        changes::note(None, Some(&new), at, Arc::make_mut(&mut times));
+                    }
+                    sections.insert(index, (change.digest, new));
+                }
+            }
+        }
+        if let Some(labels) = labels {
+            node.labels = labels.clone();
+        }
+        node.fresh = true;
+        node.epoch_heard.fetch_max(*boot_epoch, Ordering::Relaxed);
+        node.head = Some(Head {
+            boot_epoch: *boot_epoch,
+            sequence: *sequence,
+            root: *root,
+            sections,
+            since: node.head.as_ref().map_or(at, |head| head.since),
+            changed_at: at,
+            changed: times,
+        });
+        self.forget_unused_contents();
+        Ok(())
+    }
+
+    /// Names of contents that no node has any more cost memory: sweep them when they may be half of all.
+    fn forget_unused_contents(&mut self) {
+        if self.contents.len() == self.contents.capacity() {
+            self.contents.retain(|_, content| content.strong_count() > 0);
+        }
+    }
+
+    /// When the node was last heard: since the start, if it was not heard since but is fresh.
+    pub fn last_heard(&self, node: &NodeState) -> Timestamp {
+        node.last_seen().unwrap_or(self.started)
+    }
+}
+
+impl Head {
+    /// When a fact became what it is.
+    pub fn since_of(&self, path: &FactPath) -> Timestamp {
+        self.changed.get(path).copied().unwrap_or(self.since)
+    }
+}
+
+impl NodeState {
+    /// When it was last heard; `None` if not since the collector started.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        match self.last_seen.load(Ordering::Relaxed) {
+            0 => None,
+            milliseconds => Timestamp::from_millisecond(milliseconds).ok(),
+        }
+    }
+
+    /// It was heard now, in this boot epoch.
+    pub fn heard(&self, now: Timestamp, boot_epoch: u64) {
+        self.last_seen.fetch_max(now.as_millisecond(), Ordering::Relaxed);
+        self.epoch_heard.fetch_max(boot_epoch, Ordering::Relaxed);
+    }
+
+    /// The latest boot epoch heard of.
+    pub fn epoch_heard(&self) -> u64 {
+        self.epoch_heard.load(Ordering::Relaxed)
+    }
+}

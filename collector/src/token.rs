@@ -1,0 +1,75 @@
+//! Enrolment tokens: `ek1.<pin of the root>.<id>.<secret>`. The collector keeps only a hash of the secret.
+
+use std::fmt;
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use evenkeel_facts::Digest;
+use evenkeel_runtime::pin::Pin;
+
+/// A token in full. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The public part by which lists and logs name it.
+    pub id: String,
+    secret: String,
+}
+
+impl Token {
+    /// A new token: an id of 40 random bits, a secret of 256.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no randomness.
+    pub fn generate() -> Self {
+        let (mut id, mut secret) = ([0; 5], [0; 32]);
+        getrandom::fill(&mut id).expect("the system has randomness");
+        getrandom::fill(&mut secret).expect("the system has randomness");
+        Self { id: HEXLOWER.encode(&id), secret: BASE32_NOPAD.encode(&secret).to_lowercase() }
+    }
+
+    /// Reads a token; `None` if it is not one, or is another collector's.
+    pub fn parse(text: &str, pin: Pin) -> Option<Self> {
+        match text.trim().split('.').collect::<Vec<_>>().as_slice() {
+            ["ek1", pinned, id, secret]
+                if pinned.parse() == Ok(pin) && !id.is_empty() && secret.len() >= 32 =>
+            {
+                Some(Self { id: (*id).to_owned(), secret: (*secret).to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The token as its holder keeps it.
+    pub fn reveal(&self, pin: Pin) -> String {
+        format!("ek1.{pin}.{}.{}", self.id, self.secret)
+    }
+
+    /// What the collector keeps. The secret has 256 random bits, so one plain hash is enough, and comparing hashes
+    /// tells nothing of the secret.
+    pub fn hash(&self) -> Vec<u8> {
+        Digest::of(self.secret.as_bytes()).as_bytes().to_vec()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}, redacted)", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_round_trips_and_hides_its_secret() {
+        let pin: Pin = "ab".repeat(32).parse().unwrap();
+        let token = Token::generate();
+        let text = token.reveal(pin);
+        assert_eq!(Token::parse(&format!("{text}\n"), pin).as_ref(), Some(&token));
+        assert!(!format!("{token:?}").contains(&token.secret));
+        let other: Pin = "cd".repeat(32).parse().unwrap();
+        assert_eq!(Token::parse(&text, other), None);
+        assert_eq!(Token::parse("ek1.x", pin), None);
+    }
+}
