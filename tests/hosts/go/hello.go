@@ -1,0 +1,6 @@
+// Hello is built without modules.
+package main
+
+func main() {
+	println("hello")
+}
