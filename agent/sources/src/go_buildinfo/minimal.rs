@@ -2,11 +2,14 @@
 
 use super::blob::{self, MAGIC};
 use super::{BuildInfoError, ReadAt};
+use crate::credentials;
 
 /// A program with the same build info and nothing else, a few hundred bytes long. Ordinary ELF readers and
-/// `go version -m` read it too. `None`: it is not a Go program.
+/// `go version -m` read it too. Passwords in URLs (`-ldflags=-X …`) are struck out. `None`: it is not a Go program.
 pub fn shrink(source: &dyn ReadAt) -> Result<Option<Vec<u8>>, BuildInfoError> {
-    Ok(blob::read(source)?.map(|blob| Minimal::default().program(&blob.version, &blob.modinfo)))
+    let small =
+        |blob: blob::Blob| Minimal::default().program(&blob.version, &credentials::strike(&blob.modinfo));
+    Ok(blob::read(source)?.map(small))
 }
 
 /// Which kind of program to make. The default: 64 bits, little-endian, with section names, strings behind the header.

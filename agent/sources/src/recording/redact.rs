@@ -7,6 +7,7 @@ use std::path::Path;
 
 use evenkeel_facts::Glob;
 
+use crate::credentials;
 use crate::kernel::{cmdline, modules};
 use crate::sysctl::rules::{self, Treatment};
 use crate::{go_buildinfo, hardware, libc, time};
@@ -30,6 +31,9 @@ const CHANGES: &[(&str, Change)] = &[
     ("/etc/ssh/ssh_host_*_key.pub",      |path, _, name| host_key(path, name)),
     ("/var/lib/dpkg/status",             |_, text, _| time::redacted(text)),
     ("/lib/apk/db/installed",            |_, text, _| time::redacted(text)),
+    ("/etc/environment",                 |_, text, _| go_settings(text)),
+    ("*/go.env",                         |_, text, _| go_settings(text)),
+    ("*/.config/go/env",                 |_, text, _| go_settings(text)),
     ("/proc/sys/*",                      |path, text, _| setting(path, text)),
 ];
 
@@ -70,6 +74,16 @@ fn setting(path: &Path, text: &str) -> String {
         Treatment::SetOrUnset => "0\n".to_owned(),
         Treatment::Send | Treatment::Leave => text.to_owned(),
     }
+}
+
+/// The lines that set up Go, without passwords. All others of `/etc/environment` may be anything.
+fn go_settings(text: &str) -> String {
+    let of_go = |line: &&str| {
+        let line = line.trim();
+        let name = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        (name.starts_with("GO") || name.starts_with("CGO_ENABLED=")) && !name.starts_with("GOAUTH=")
+    };
+    text.lines().filter(of_go).fold(String::new(), |kept, line| kept + &credentials::strike(line) + "\n")
 }
 
 fn machine_id(name: &str) -> String {
@@ -121,6 +135,12 @@ mod tests {
         assert_eq!(redacted("/proc/sys/net/ipv4/tcp_fastopen_key", "0000-0000\n"), "0\n");
         let status = "Package: canary\nStatus: install ok installed\n\nPackage: tzdata\nMaintainer: canary\nVersion: 1\n";
         assert_eq!(redacted("/var/lib/dpkg/status", status), "Package: tzdata\nVersion: 1\n");
+        let environment = "TOKEN=canary\nexport GOPROXY=https://a:canary@b.c,direct\nGOAUTH=canary\n";
+        assert_eq!(redacted("/etc/environment", environment), "export GOPROXY=https://***@b.c,direct\n");
+        assert_eq!(
+            redacted("/root/.config/go/env", environment),
+            redacted("/usr/local/go/go.env", environment)
+        );
         assert_eq!(redacted("/proc/meminfo", "MemTotal: 1 kB\nMemFree: 7 kB\n"), "MemTotal: 1 kB\n");
     }
 
