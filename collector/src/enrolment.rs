@@ -1,5 +1,6 @@
 //! EnrollmentService: tokens and keys become nodes; nodes renew their certificates.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentService;
@@ -20,6 +21,9 @@ use crate::metrics::{Metrics, count};
 use crate::state::State;
 use crate::token::Token;
 
+/// The most labels of one node.
+const MAX_LABELS: usize = 32;
+
 /// Lets machines in.
 pub struct Enrolment {
     ca: Arc<Ca>,
@@ -35,9 +39,15 @@ impl Enrolment {
     }
 
     async fn enrol(&self, request: EnrollRequest) -> Result<EnrollResponse, Status> {
-        let EnrollRequest { token, csr, host, role } = request;
+        let EnrollRequest { token, csr, host, role, labels } = request;
+        let labels = BTreeMap::from_iter(labels);
         if !label::is_label(&host) || !(role.is_empty() || label::is_label(&role)) {
             return Err(Status::invalid_argument("host and role are names of a-z, 0-9, '.', '_' and '-'"));
+        }
+        let are_labels = labels.iter().all(|(key, value)| label::is_label(key) && label::is_label(value));
+        if labels.len() > MAX_LABELS || !are_labels {
+            let sentence = format!("labels are at most {MAX_LABELS} names of a-z, 0-9, '.', '_' and '-'");
+            return Err(Status::invalid_argument(sentence));
         }
         let Some(token) = Token::parse(&token, self.ca.pin()) else {
             return Err(Status::unauthenticated("this is not a token of this collector"));
@@ -50,7 +60,7 @@ impl Enrolment {
             let (id, host, role) = (id.clone(), host.clone(), role.clone());
             move |state: &State| match admit(state, &id, &hash, Timestamp::now()) {
                 Ok(environment) => {
-                    let enrolled = Enrolled { node, environment: environment.clone(), host, role, token: id };
+                    let enrolled = Enrolled { node, environment: environment.clone(), host, role, token: id, labels };
                     Decision {
                         entries: vec![Entry::Enrolled(enrolled)],
                         sections: vec![],

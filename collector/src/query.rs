@@ -289,6 +289,7 @@ fn node_to_wire(node: &NodeState) -> wire::Node {
         agent: node.labels.agent.clone(),
         facts: facts().count() as u64,
         unreadable: unreadable as u64,
+        labels: node.shown.clone().into_iter().collect(),
     }
 }
 

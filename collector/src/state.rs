@@ -1,7 +1,7 @@
 //! The collector's state: what the journal says, in memory. A pure function of a journal prefix, but for when a node
 //! was last heard, which is a label.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -35,6 +35,8 @@ pub struct NodeState {
     pub environment: Arc<str>,
     /// Its host name, role and agent version.
     pub labels: Labels,
+    /// What people want to see beside its name.
+    pub shown: BTreeMap<String, String>,
     /// When it was enrolled.
     pub enrolled: Timestamp,
     /// Whether it was heard within its deadline. False before its first commit.
@@ -167,7 +169,7 @@ impl State {
     }
 
     fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {
-        let Enrolled { node, environment, host, role, token } = enrolled;
+        let Enrolled { node, environment, host, role, token, labels } = enrolled;
         if let Some(token) = self.tokens.get_mut(token) {
             token.used += 1;
         }
@@ -178,6 +180,7 @@ impl State {
                 id: *node,
                 environment: environment.unwrap_or_else(|| enrolled.environment.as_str().into()),
                 labels: Labels { host: host.clone(), role: role.clone(), agent: String::new() },
+                shown: labels.clone(),
                 enrolled: at,
                 fresh: false,
                 head: None,

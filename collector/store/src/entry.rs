@@ -1,5 +1,7 @@
 //! What the journal says, and its bytes (protobuf, so that fields can be added).
 
+use std::collections::BTreeMap;
+
 use evenkeel_facts::{Digest, SectionDigest};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -44,6 +46,8 @@ pub struct Enrolled {
     pub role: String,
     /// The token that it came with.
     pub token: String,
+    /// What people want to see beside its name.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A node is something else than before.
@@ -132,8 +136,8 @@ impl Entry {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let kind = match self.clone() {
-            Self::Enrolled(Enrolled { node, environment, host, role, token }) => {
-                bytes::Kind::Enrolled(bytes::Enrolled { node: node.into(), environment, host, role, token })
+            Self::Enrolled(Enrolled { node, environment, host, role, token, labels }) => {
+                bytes::Kind::Enrolled(bytes::Enrolled { node: node.into(), environment, host, role, token, labels })
             }
             Self::Committed(committed) => bytes::Kind::Committed(committed.into()),
             Self::Presence(Presence { node, fresh, last_seen }) => {
@@ -159,8 +163,8 @@ impl Entry {
     pub(crate) fn decode(entry: &[u8]) -> Result<Self, String> {
         let entry = bytes::Entry::decode(entry).map_err(|error| error.to_string())?;
         Ok(match entry.kind.ok_or("an entry of a kind that this version does not know")? {
-            bytes::Kind::Enrolled(bytes::Enrolled { node, environment, host, role, token }) => {
-                Self::Enrolled(Enrolled { node: uuid(&node)?, environment, host, role, token })
+            bytes::Kind::Enrolled(bytes::Enrolled { node, environment, host, role, token, labels }) => {
+                Self::Enrolled(Enrolled { node: uuid(&node)?, environment, host, role, token, labels })
             }
             bytes::Kind::Committed(committed) => Self::Committed(committed.try_into()?),
             bytes::Kind::Presence(bytes::Presence { node, fresh, last_seen }) => {
@@ -227,6 +231,8 @@ fn time(milliseconds: i64) -> Result<Timestamp, String> {
 
 /// The journal's bytes. Numbers of fields are never used for something else.
 mod bytes {
+    use std::collections::BTreeMap;
+
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Entry {
         #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
@@ -259,6 +265,8 @@ mod bytes {
         pub(super) role: String,
         #[prost(string, tag = "5")]
         pub(super) token: String,
+        #[prost(btree_map = "string, string", tag = "6")]
+        pub(super) labels: BTreeMap<String, String>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -370,6 +378,7 @@ pub(crate) mod tests {
                 host: text("web-1"),
                 role: text("web"),
                 token: text("t"),
+                labels: BTreeMap::from([(text("rack"), text("7"))]),
             }),
             commit(node, 1),
             Entry::Presence(Presence { node, fresh: false, last_seen: at }),

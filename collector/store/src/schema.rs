@@ -1,5 +1,7 @@
 //! Tables, versions, and what is checked when a store is opened.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -30,6 +32,7 @@ CREATE TABLE section (
 
 /// Opens for writing: creates, migrates, checks.
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path).map_err(|error| StoreError::Damaged(format!("{}: {error}", path.display())))?;
     let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
     configure(&connection).map_err(damaged_or("configure the file"))?;
     let found: i64 = connection
@@ -48,6 +51,12 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags).map_err(StoreError::database("open the file for reading"))
+}
+
+/// Mode 0600, whatever the umask; SQLite gives its side files the same.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
