@@ -20,6 +20,10 @@ pub enum Command {
     Collect(Collect),
     /// Show which sources work here, what cannot be read, and why
     Check(Check),
+    /// Make this machine a node of a collector
+    Enroll(Enroll),
+    /// Report to the collector until SIGTERM
+    Run(Run),
     /// Write this machine as a small, redacted directory that can be replayed with --root
     Record(Record),
 }
@@ -73,6 +77,67 @@ pub struct Record {
     /// Where to look.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// Arguments of `enroll`.
+#[derive(Debug, clap::Args)]
+pub struct Enroll {
+    /// Where the collector enrols
+    #[arg(long, value_name = "https://HOST:7444")]
+    pub collector: String,
+    /// The file with the token; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// The role that says which nodes should look alike
+    #[arg(long, default_value = "", value_parser = label)]
+    pub role: String,
+    /// Shown beside the node's name; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub label: Vec<(String, String)>,
+    /// The node's name [default: its host name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Enrol although this machine is a node already
+    #[arg(long)]
+    pub again: bool,
+    /// The agent's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the identity is kept [default: /var/lib/evenkeel-agent, or the user's state directory]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The directory to take for the machine's root
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The agent's configuration file; deploy/examples/agent.toml shows every option
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the identity is kept [default: /var/lib/evenkeel-agent, or the user's state directory]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The directory to take for the machine's root
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How often to look [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = evenkeel_runtime::duration::parse)]
+    pub interval: Option<std::time::Duration>,
+}
+
+fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || evenkeel_runtime::label::is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("it is not a name of a-z, 0-9, '.', '_' and '-'".to_owned())
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((label(key)?, label(value)?))
 }
 
 #[cfg(test)]

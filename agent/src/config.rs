@@ -1,27 +1,73 @@
 //! The configuration file of the agent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use evenkeel_runtime::config;
+use evenkeel_runtime::files::{self, FileError};
+use evenkeel_runtime::{config, duration};
 use evenkeel_sources::SourcesConfig;
 use serde::Deserialize;
 
 use crate::error::AgentError;
+use crate::home::SYSTEM_STATE_DIR;
 
 /// The configuration of the agent. Everything has a default.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentConfig {
+    /// Where the node's identity and its unacknowledged state live.
+    pub state_dir: PathBuf,
+    /// The directory to take for the machine's root.
+    pub root: PathBuf,
+    /// How often to look.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
     /// Settings of sources.
     pub sources: SourcesConfig,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: default_state_dir(),
+            root: PathBuf::from("/"),
+            interval: Duration::from_secs(60),
+            sources: SourcesConfig::default(),
+        }
+    }
 }
 
 impl AgentConfig {
     /// Reads the file, if there is to be one.
     pub fn load(path: Option<&Path>) -> Result<Self, AgentError> {
         match path {
-            Some(path) => config::load(path).map_err(AgentError::Config),
+            Some(path) => {
+                let config: Self = config::load(path).map_err(AgentError::Config)?;
+                if config.interval < Duration::from_secs(1) {
+                    let why = "interval: at least one second is needed".to_owned();
+                    return Err(AgentError::Config(FileError::content(path, why)));
+                }
+                Ok(config)
+            }
             None => Ok(Self::default()),
         }
+    }
+}
+
+/// `/var/lib/evenkeel-agent` for root, else `evenkeel-agent` in the user's state directory.
+fn default_state_dir() -> PathBuf {
+    files::default_directory(SYSTEM_STATE_DIR, "evenkeel-agent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise: the commented example shows every option with its default.
+    #[test]
+    fn the_example_is_the_default() {
+        let example = include_str!("../../deploy/examples/agent.toml");
+        let shown: AgentConfig = config::parse(example).unwrap();
+        assert_eq!(shown, AgentConfig { state_dir: SYSTEM_STATE_DIR.into(), ..AgentConfig::default() });
     }
 }

@@ -1,11 +1,16 @@
 //! What went wrong, and what to do about it.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use evenkeel_runtime::exit;
 use evenkeel_runtime::files::FileError;
+use evenkeel_runtime::tls::TlsError;
 use evenkeel_sources::host::HostError;
 use evenkeel_sources::recording::RecordError;
+use tonic::Code;
+
+use crate::uplink::UplinkError;
 
 /// Why a command of the agent failed. The text says what was tried, where, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +24,46 @@ pub enum AgentError {
     /// The recording cannot be made.
     #[error("cannot record the machine")]
     Record(#[source] RecordError),
+    /// An argument that cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The token file cannot be read.
+    #[error("the token cannot be read")]
+    TokenFile(#[source] FileError),
+    /// The token file holds something else.
+    #[error("the token file does not hold a token: ek1.… was expected")]
+    Token,
+    /// The state directory.
+    #[error("the state directory is not usable")]
+    State(#[source] FileError),
+    /// This machine is a node already.
+    #[error("this machine is node {node} of {environment} already")]
+    Enrolled {
+        /// Its id.
+        node: String,
+        /// Its environment.
+        environment: String,
+    },
+    /// This machine is no node yet.
+    #[error("this machine is not enrolled: there is no identity in {}", .0.display())]
+    NotEnrolled(PathBuf),
+    /// The collector did not let it in.
+    #[error("enrolment at {address} failed: {}", .status.message())]
+    Refused {
+        /// Where.
+        address: String,
+        /// What it said, or why it was not reached.
+        status: Box<tonic::Status>,
+    },
+    /// The certificates.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// The way to the collector.
+    #[error(transparent)]
+    Uplink(UplinkError),
+    /// The system gave no event loop or no signals.
+    #[error("cannot start the event loop")]
+    Runtime(#[source] io::Error),
     /// What was asked for cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -35,6 +80,23 @@ impl AgentError {
             Self::Record(RecordError::NotEmpty(_)) => "Name a directory that does not exist yet.",
             Self::Record(RecordError::Write { .. }) => "Name a directory that this user can write to.",
             Self::Record(RecordError::Replay(_)) => "See whether something else changes the directory.",
+            Self::Usage(_) => "See evenkeel-agent help.",
+            Self::TokenFile(_) | Self::Token => {
+                "Make a token on the collector's host: evenkeel token create --env ENV > FILE"
+            }
+            Self::State(_) => "Name a directory of this user with --state-dir, or run as root.",
+            Self::Enrolled { .. } => "Nothing is to be done; to enrol it anew, add --again.",
+            Self::NotEnrolled(_) => {
+                "Enrol it: evenkeel-agent enroll --collector https://HOST:7444 --token-file FILE"
+            }
+            Self::Refused { status, .. } if matches!(status.code(), Code::Unauthenticated) => {
+                "Make a new token on the collector's host: evenkeel token create --env ENV > FILE"
+            }
+            Self::Refused { .. } => {
+                "See whether the collector runs, whether this is its enrolment port, and whether the token is its own."
+            }
+            Self::Tls(_) | Self::Uplink(_) => "Enrol again: evenkeel-agent enroll --again …",
+            Self::Runtime(_) => "See whether the system has descriptors and threads left.",
             Self::Output(_) => "See where the output goes: the device may be full.",
         }
     }

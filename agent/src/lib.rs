@@ -7,26 +7,57 @@
 //! - [`error`]: what went wrong, and what to do about it
 //! - [`collect`]: one snapshot on stdout, no collector needed
 //! - [`check`]: which sources work here, what cannot be read, and why
+//! - [`enroll`]: this machine becomes a node
+//! - [`daemon`]: sweep, report, and again
+//! - [`uplink`]: the way to the collector
+//! - [`home`]: the state directory
 //! - [`record`]: this machine as a small, redacted, replayable test host
 
 pub mod args;
 pub mod check;
 pub mod collect;
 pub mod config;
+pub mod daemon;
+pub mod enroll;
 pub mod error;
+pub mod home;
 pub mod record;
+pub mod uplink;
 
 use std::io::Write;
 
 use args::{Args, Command};
+use config::AgentConfig;
 use error::AgentError;
+use evenkeel_runtime::logging;
+use evenkeel_runtime::shutdown::Shutdown;
 
 /// Runs one command. What it has to say goes to `out`.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), AgentError> {
     let text = match &args.command {
         Command::Collect(args) => collect::run(args)?,
         Command::Check(args) => check::run(args)?,
+        Command::Enroll(args) => enroll::run(args)?,
+        Command::Run(args) => return start(args),
         Command::Record(args) => record::run(args)?,
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(AgentError::Output)
+}
+
+/// Runs the daemon on one thread: it mostly waits.
+fn start(args: &args::Run) -> Result<(), AgentError> {
+    let mut config = AgentConfig::load(args.config.as_deref())?;
+    config.state_dir = args.state_dir.clone().unwrap_or(config.state_dir);
+    config.root = args.root.clone().unwrap_or(config.root);
+    config.interval = args.interval.unwrap_or(config.interval);
+    logging::init("evenkeel-agent");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
+    let result = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals().map_err(AgentError::Runtime)?;
+        daemon::run(config, shutdown).await
+    });
+    // A sweep that hangs in the kernel must not hold the end.
+    runtime.shutdown_background();
+    result
 }

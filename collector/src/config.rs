@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_runtime::files::FileError;
+use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::{config, duration, label};
 use serde::Deserialize;
 
@@ -81,12 +81,7 @@ impl Config {
 
 /// `/var/lib/evenkeel-collector` for root, else `evenkeel-collector` in the user's state directory.
 pub fn default_data_dir() -> PathBuf {
-    if nix::unistd::geteuid().is_root() {
-        return SYSTEM_DATA_DIR.into();
-    }
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
-    state.unwrap_or_else(|| PathBuf::from(".")).join("evenkeel-collector")
+    files::default_directory(SYSTEM_DATA_DIR, "evenkeel-collector")
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Address {
         Ok(Self { host, port: uri.port_u16().unwrap_or(default_port) })
     }
 
+    /// This host (no brackets) and port.
+    pub fn new(host: &str, port: u16) -> Self {
+        Self { host: host.to_owned(), port }
+    }
+
     /// The host, without brackets.
     pub fn host(&self) -> &str {
         &self.host

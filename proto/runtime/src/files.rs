@@ -99,6 +99,17 @@ pub fn own_directory(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::io("create the directory", path))
 }
 
+/// Where a program keeps its state when nobody says otherwise: `system` for root, else `name` in the user's state
+/// directory.
+pub fn default_directory(system: &str, name: &str) -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return system.into();
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    state.unwrap_or_else(|| PathBuf::from(".")).join(name)
+}
+
 fn sync_directory(of: &Path) -> io::Result<()> {
     match of.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),

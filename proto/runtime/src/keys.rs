@@ -1,10 +1,12 @@
 //! Key pairs (ECDSA P-256), signing requests and PEM files.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::files;
 
@@ -78,6 +80,15 @@ fn certificate_to_pem(der: &[u8]) -> String {
         pem.push('\n');
     }
     pem + "-----END CERTIFICATE-----\n"
+}
+
+/// From when until when a certificate (DER) is valid; `None` if it is not one.
+pub fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let moment =
+        |seconds: i64| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?));
+    let validity = certificate.validity();
+    Some((moment(validity.not_before.timestamp())?, moment(validity.not_after.timestamp())?))
 }
 
 /// Every certificate in a PEM file. An empty list is an error.

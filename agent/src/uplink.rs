@@ -1,0 +1,179 @@
+//! The way to the collector: check-ins, contents that it asks for, certificates before they end.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use evenkeel_facts::{Snapshot, root_digest};
+use evenkeel_proto::enroll::RenewRequest;
+use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
+use evenkeel_proto::fleet::check_in_response::Answer;
+use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
+use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
+use evenkeel_proto::{contents, times};
+use evenkeel_runtime::backoff::fraction;
+use evenkeel_runtime::channel::{self, Address};
+use evenkeel_runtime::files::FileError;
+use evenkeel_runtime::keys::validity;
+use evenkeel_runtime::tls::{self, TlsError};
+use rustls::ClientConfig;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::home::Home;
+
+/// How long one call may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// A check-in, the contents that it asked for, and once more; more than that is a collector that makes no progress.
+const MAX_ROUNDS: usize = 4;
+
+/// The way to the collector.
+pub struct Uplink {
+    home: Home,
+    config: Arc<ArcSwap<ClientConfig>>,
+    channel: Channel,
+    renew_at: SystemTime,
+}
+
+/// Where in the node's history a snapshot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Counts the starts of the agent.
+    pub boot_epoch: u64,
+    /// Counts the commits within.
+    pub sequence: u64,
+}
+
+/// A snapshot was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    /// The collector asks for patience.
+    #[error("the collector asks to come back in {} ms", .0.as_millis())]
+    RetryAfter(Duration),
+    /// The collector knows a later boot epoch: this state directory is older than it was.
+    #[error("the collector has heard of boot epoch {0}")]
+    EpochBehind(u64),
+    /// The call failed, or was refused.
+    #[error("the collector did not take the report")]
+    Call(#[source] Box<Status>),
+    /// The collector keeps asking.
+    #[error("the collector asked {MAX_ROUNDS} times for contents that it was sent")]
+    NoProgress,
+    /// A section is larger than a message may be.
+    #[error("section {0} is too large to be sent")]
+    TooLarge(String),
+    /// The identity in the state directory.
+    #[error("the node's identity is not usable")]
+    Identity(#[from] FileError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl UplinkError {
+    /// Whether trying again soon is of no use before somebody does something.
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Call(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated))
+    }
+}
+
+impl Uplink {
+    /// To this collector, with the identity in the state directory. Connects when it is first used.
+    pub fn new(home: Home, collector: &Address) -> Result<Self, UplinkError> {
+        let config = Arc::new(ArcSwap::from_pointee(tls::client(&home.roots()?, home.chain()?)?));
+        let channel = channel::over_tls(collector, Arc::clone(&config));
+        let renew_at = renew_at(&home)?;
+        Ok(Self { home, config, channel, renew_at })
+    }
+
+    /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
+    /// the sections are; without, only that nothing changed, until it asks.
+    pub async fn report(&self, snapshot: &Snapshot, place: Place, news: bool) -> Result<(), UplinkError> {
+        let sections = snapshot.section_digests();
+        let commit = || Commit {
+            sections: contents::digests_to_wire(&sections),
+            taken_at: Some(times::to_wire(snapshot.taken_at)),
+            host: snapshot.host.clone(),
+            role: snapshot.role.clone(),
+            agent: snapshot.agent.clone(),
+        };
+        let mut request = CheckInRequest {
+            root: root_digest(&sections).as_bytes().to_vec(),
+            boot_epoch: place.boot_epoch,
+            sequence: place.sequence,
+            commit: news.then(commit),
+        };
+        for _ in 0..MAX_ROUNDS {
+            let answer =
+                self.fleet().check_in(timed(request.clone())).await.map_err(called)?.into_inner().answer;
+            match answer {
+                Some(Answer::UpToDate(_)) => return Ok(()),
+                Some(Answer::SendCommit(_)) => request.commit = Some(commit()),
+                Some(Answer::Send(wanted)) => self.put(snapshot, &wanted.digests).await?,
+                Some(Answer::RetryAfter(RetryAfter { milliseconds })) => {
+                    return Err(UplinkError::RetryAfter(Duration::from_millis(milliseconds)));
+                }
+                Some(Answer::EpochBehind(EpochBehind { boot_epoch })) => {
+                    return Err(UplinkError::EpochBehind(boot_epoch));
+                }
+                None => {
+                    return Err(called(Status::internal(
+                        "the answer is of a kind that this agent does not know",
+                    )));
+                }
+            }
+        }
+        Err(UplinkError::NoProgress)
+    }
+
+    /// Renews the certificate when half to 70 % of its life is over. The connection that is open stays.
+    pub async fn renew_if_due(&mut self) -> Result<bool, UplinkError> {
+        if SystemTime::now() < self.renew_at {
+            return Ok(false);
+        }
+        let request = RenewRequest { csr: self.home.key()?.signing_request() };
+        let mut client = EnrollmentServiceClient::new(self.channel.clone());
+        let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
+        self.home.keep_certificates(&renewed.certificates, &renewed.roots)?;
+        self.config.store(Arc::new(tls::client(&self.home.roots()?, self.home.chain()?)?));
+        self.renew_at = renew_at(&self.home)?;
+        Ok(true)
+    }
+
+    async fn put(&self, snapshot: &Snapshot, wanted: &[Vec<u8>]) -> Result<(), UplinkError> {
+        let mut messages: Vec<SectionContent> = Vec::new();
+        for section in &snapshot.sections {
+            if wanted.iter().any(|digest| digest == section.digest().as_bytes()) {
+                let content = contents::to_wire(section);
+                messages.push(content.ok_or_else(|| UplinkError::TooLarge(section.name().to_owned()))?);
+            }
+        }
+        let mut request = Request::new(tokio_stream::iter(messages));
+        request.set_timeout(DEADLINE);
+        self.fleet().put_sections(request).await.map_err(called)?;
+        Ok(())
+    }
+
+    fn fleet(&self) -> FleetServiceClient<Channel> {
+        FleetServiceClient::new(self.channel.clone())
+    }
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(DEADLINE);
+    request
+}
+
+fn called(status: Status) -> UplinkError {
+    UplinkError::Call(Box::new(status))
+}
+
+/// At a random moment between 50 % and 70 % of the certificate's life, so that a fleet does not renew as a herd.
+fn renew_at(home: &Home) -> Result<SystemTime, UplinkError> {
+    let chain = home.chain()?;
+    let (begin, end) =
+        validity(&chain.certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
+    let life = end.duration_since(begin).unwrap_or_default();
+    Ok(begin + life.mul_f64(0.5 + 0.2 * fraction()))
+}
