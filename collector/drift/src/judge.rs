@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::contents::Contents;
 use crate::entity::ThingBecame;
 use crate::hardware::Hardware;
-use crate::policy::{Class, Policy, Verdict};
+use crate::policy::{Class, Policy, Rule, Verdict};
 use crate::report::{Finding, Kind, Severity, Status};
 use crate::rows::Row;
 use crate::scope::Role;
@@ -64,8 +64,6 @@ impl Bench<'_> {
         } else {
             self.since(&FactBecame { role: self.role, path: row.path }, spread, *kind, &nodes)
         };
-        let [class_rule, _, severity_rule] = self.policy.deciding(verdict);
-        let rule = if *status == Status::Explained { class_rule } else { severity_rule.or(class_rule) };
         Finding {
             id: id(*kind, self.role.name, row.path),
             path: row.path.to_owned(),
@@ -77,8 +75,24 @@ impl Bench<'_> {
             summary: sentence(spread, self.role, *kind, verdict.compare, deviates),
             nodes: self.role.names(nodes),
             since: since.unwrap_or(Timestamp::UNIX_EPOCH),
-            reason: rule.map(|rule| rule.reason.clone()).unwrap_or_default(),
+            reason: self.reason(&difference),
         }
+    }
+
+    /// Why it is as bad as it is, or why it is explained, in the words of the rule that decided.
+    fn reason(&self, difference: &Difference) -> String {
+        let [class, _, severity] = self.policy.deciding(&difference.verdict);
+        let said = |rule: Option<&Rule>| rule.map(|rule| rule.reason.clone());
+        match (difference.status, difference.verdict.class) {
+            (Status::Explained, _) => said(class),
+            (_, Class::DerivedRam) => {
+                said(class).map(|why| format!("{why} Yet it differs between nodes of equal memory."))
+            }
+            (_, Class::DerivedCpu) => said(class)
+                .map(|why| format!("{why} Yet it differs between nodes with equally many processors.")),
+            _ => said(severity),
+        }
+        .unwrap_or_default()
     }
 
     fn since(

@@ -54,8 +54,9 @@ pub(crate) fn sentence(
     if let Some(reference) = reference
         && !clauses.iter().all(|(_, said)| *said)
     {
-        text.push_str(if clauses.len() > 1 { "; " } else { ", " });
-        text.push_str(&of_reference(role, spread, reference));
+        let (all, said) = of_reference(role, spread, reference);
+        text.push_str(if all && clauses.len() == 1 { ", " } else { "; " });
+        text.push_str(&said);
     }
     match &role.note {
         Some(note) => format!("{text} ({note})"),
@@ -63,14 +64,14 @@ pub(crate) fn sentence(
     }
 }
 
-/// `prod has 65535`, `prod: 400 of 412 nodes have 65535`.
-fn of_reference(role: &Role<'_>, spread: &Spread, consensus: usize) -> String {
+/// Whether all of its nodes hold it, and `prod has 65535` or `prod: 400 of 412 nodes have 65535`.
+fn of_reference(role: &Role<'_>, spread: &Spread, consensus: usize) -> (bool, String) {
     let (cohort, outcome) = (&role.cohorts[0], &spread.outcomes[consensus]);
     let nodes = cohort.fresh.len();
     if outcome.counts[0] as usize == nodes {
-        whole(cohort.name, outcome)
+        (true, whole(cohort.name, outcome))
     } else {
-        part(cohort.name, &[(consensus, outcome)], 0, nodes)
+        (false, part(cohort.name, &[(consensus, outcome)], 0, nodes))
     }
 }
 
@@ -140,12 +141,11 @@ fn shown(outcome: &Outcome) -> String {
     }
 }
 
-/// The most frequent first.
+/// The most frequent first; of equally frequent ones what is there before what is missing, then by text.
 fn sort(outcomes: &mut [(usize, &Outcome)], cohort: usize) {
+    let absent = |outcome: &Outcome| outcome.what == What::Absent;
     outcomes.sort_by(|(_, a), (_, b)| {
-        b.counts[cohort]
-            .cmp(&a.counts[cohort])
-            .then_with(|| a.shown.is_none().cmp(&b.shown.is_none()))
-            .then_with(|| a.shown.cmp(&b.shown))
+        let count = b.counts[cohort].cmp(&a.counts[cohort]);
+        count.then_with(|| absent(a).cmp(&absent(b))).then_with(|| a.shown.cmp(&b.shown))
     });
 }

@@ -73,8 +73,13 @@ impl Unknowns {
 
     /// What remains where no open finding speaks of it.
     pub(crate) fn finish(self, open: &HashSet<String>) -> Vec<Draft> {
-        let drafts = self.by_path.into_iter().filter_map(|(path, doubt)| {
+        let drafts = self.by_path.into_iter().filter_map(|(path, mut doubt)| {
             let severity = doubt.severity?;
+            // A node may have been noted for several gaps that roll up to one path.
+            for nodes in doubt.reasons.values_mut() {
+                nodes.sort_unstable();
+                nodes.dedup();
+            }
             // The reason of most nodes; of equals the first word.
             let reason =
                 doubt.reasons.iter().rev().max_by_key(|(_, nodes)| nodes.len()).map(|(reason, _)| *reason)?;

@@ -1,0 +1,155 @@
+//! Random fleets: few paths and few values, so that everything meets everything.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use evenkeel_drift::report::Severity;
+use evenkeel_drift::{Fleet, Node, Query};
+use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+/// The sections and the facts that they may note. Some stand in two sections of one source: a fact that moved.
+const FACTS: &[(&str, &[&str])] = &[
+    (
+        "go_programs",
+        &[
+            "go.program",
+            "go.program[a]",
+            "go.program[a].go_version",
+            "go.program[a].version",
+            "go.program[a].module[m]",
+            "go.program[b].go_version",
+            "go.program[b].setting[vcs.time]",
+        ],
+    ),
+    ("hardware", &["hardware.cpu.count", "hardware.memory.bytes"]),
+    ("identity", &["identity.machine_id"]),
+    ("kernel", &["kernel.release", "kernel.cmdline[quiet]", "kernel.module[nf]"]),
+    ("sysctl", &["sysctl.net", "sysctl.net.core.somaxconn", "sysctl.net.core"]),
+    ("sysctl.fs", &["sysctl.fs.file-max", "sysctl.fs.file-nr", "sysctl.fs.nr_open"]),
+    (
+        "sysctl.net",
+        &[
+            "sysctl.net.core.somaxconn",
+            "sysctl.net.core.x",
+            "sysctl.net.bridge.y",
+            "sysctl.net.ipv4.conf.eth0.z",
+        ],
+    ),
+    ("time", &["time.zone", "tzdata.version"]),
+];
+
+fn observation() -> impl Strategy<Value = Observation> {
+    prop_oneof![
+        6 => select(&["1", "2", "2  ", "02", "1.2.3", "v1.2.3", "(devel)"][..]).prop_map(|text| Observation::Present(text.into())),
+        2 => Just(Observation::Present(1_i64.into())),
+        1 => Just(Observation::Absent),
+        2 => select(&[Reason::Permission, Reason::Timeout][..]).prop_map(Observation::Unreadable),
+    ]
+}
+
+/// A few contents of one section: most nodes share them.
+fn contents(name: &'static str, paths: &'static [&'static str]) -> impl Strategy<Value = Vec<Arc<Section>>> {
+    let one = subsequence(paths, 0..=paths.len()).prop_flat_map(|paths| {
+        let count = paths.len();
+        (Just(paths), proptest::collection::vec(observation(), count))
+    });
+    proptest::collection::vec(one, 1..4).prop_map(move |variants| {
+        let build = |(paths, observations): (Vec<&str>, Vec<Observation>)| {
+            let mut section = SectionBuilder::new(name);
+            for (path, observation) in paths.into_iter().zip(observations) {
+                section.observe(FactPath::known(path), observation);
+            }
+            Arc::new(section.finish())
+        };
+        variants.into_iter().map(build).collect()
+    })
+}
+
+#[derive(Debug, Clone)]
+struct Draft {
+    environment: usize,
+    role: &'static str,
+    fresh: bool,
+    since: i64,
+    /// For each section which of its contents; beyond the last: the node does not have the section.
+    choices: Vec<usize>,
+    changed: Vec<(&'static str, i64)>,
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let paths: Vec<&str> = FACTS.iter().flat_map(|(_, paths)| paths.iter().copied()).collect();
+    let changed = proptest::collection::vec((select(paths), 0_i64..9), 0..6);
+    let choices = proptest::collection::vec(select(&[0_usize, 0, 0, 0, 0, 1, 1, 2, 3][..]), FACTS.len());
+    (
+        0_usize..3,
+        select(&["web", "web", "db"][..]),
+        proptest::bool::weighted(0.85),
+        0_i64..6,
+        choices,
+        changed,
+    )
+        .prop_map(|(environment, role, fresh, since, choices, changed)| Draft {
+            environment,
+            role,
+            fresh,
+            since,
+            choices,
+            changed,
+        })
+}
+
+/// A fleet of up to 14 nodes in three environments and two roles.
+pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
+    let pools: Vec<_> = FACTS.iter().map(|(name, paths)| contents(name, paths).boxed()).collect();
+    (pools, proptest::collection::vec(draft(), 0..14)).prop_map(|(pools, drafts)| Fleet {
+        journal: 3,
+        environments: vec!["dev".into(), "staging".into(), "prod".into()],
+        nodes: drafts.into_iter().enumerate().map(|(number, draft)| node(number, draft, &pools)).collect(),
+    })
+}
+
+fn node(number: usize, draft: Draft, pools: &[Vec<Arc<Section>>]) -> Node {
+    let day = |day: i64| Timestamp::from_second(1_790_000_000 + day * 86_400).unwrap();
+    let chosen = pools.iter().zip(&draft.choices).filter_map(|(pool, at)| pool.get(*at).cloned());
+    // A path stands in one section of a node: of two, the one with the longer name has it.
+    let mut sections: BTreeMap<String, Arc<Section>> =
+        chosen.map(|section| (section.name().to_owned(), section)).collect();
+    let paths =
+        |section: &Arc<Section>| section.facts().iter().map(|(path, _)| path.clone()).collect::<HashSet<_>>();
+    if let (Some(whole), Some(net)) = (sections.get("sysctl"), sections.get("sysctl.net"))
+        && !paths(whole).is_disjoint(&paths(net))
+    {
+        sections.remove("sysctl");
+    }
+    let changed: HashMap<FactPath, Timestamp> =
+        draft.changed.into_iter().map(|(path, at)| (FactPath::known(path), day(at))).collect();
+    Node {
+        id: format!("id-{number}").into(),
+        name: format!("node-{number:02}").into(),
+        environment: draft.environment,
+        role: draft.role.into(),
+        fresh: draft.fresh,
+        sections: sections.into_values().collect(),
+        since: day(draft.since),
+        changed: Arc::new(changed),
+    }
+}
+
+/// What may be asked of such a fleet.
+pub(crate) fn query() -> impl Strategy<Value = Query> {
+    let environment = || select(&["dev", "staging", "prod"][..]).prop_map(str::to_owned);
+    (
+        proptest::option::of(proptest::collection::vec(environment(), 1..3)),
+        proptest::option::weighted(0.3, select(&["web", "db"][..]).prop_map(str::to_owned)),
+        proptest::option::weighted(0.3, environment()),
+        proptest::option::of(select(&[Severity::Info, Severity::Warning, Severity::Critical][..])),
+        proptest::bool::weighted(0.7),
+    )
+        .prop_map(|(environments, role, reference, min_severity, all)| {
+            let environments = environments.filter(|names| names.len() > 1 || reference.is_some());
+            Query { environments, role, reference, min_severity, all }
+        })
+}
