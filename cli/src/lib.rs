@@ -1,1 +1,26 @@
-//! placeholder
+//! The program `evenkeel`: asks the collector where environments differ, or compares snapshot files without one.
+//!
+//! # Layout
+//!
+//! - [`args`]: the command line; [`operand`]: what can be held against what; [`moment`]: times as people write them
+//! - [`command`]: one file per command
+//! - [`client`]: the way to the collector; [`place`]: where it is
+//! - [`snapshots`]: snapshot files, compared by the engine itself
+//! - [`console`]: where output goes
+//! - [`error`]: what went wrong, and what to do about it
+//!
+//! Not for: deciding what drift is (`evenkeel-drift`) or how it looks (`evenkeel-render`).
+
+pub mod args;
+pub mod client;
+pub mod command;
+pub mod console;
+pub mod error;
+pub mod moment;
+pub mod operand;
+pub mod place;
+pub mod snapshots;
+
+pub use args::Args;
+pub use command::run;
+pub use error::CliError;

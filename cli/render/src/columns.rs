@@ -33,6 +33,11 @@ impl Cell {
         Self { text: escape(text).into_owned(), ink: Ink::Plain, right: false }
     }
 
+    /// Text that is escaped already.
+    pub(crate) fn escaped(text: String) -> Self {
+        Self { text, ink: Ink::Plain, right: false }
+    }
+
     /// A number: aligned to the right.
     pub(crate) fn number(number: u64) -> Self {
         Self { right: true, ..Self::new(&number.to_string()) }

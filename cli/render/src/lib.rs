@@ -13,14 +13,17 @@
 //! - [`text`]: escaping and breaking; `columns`: aligned columns; `when`: moments for people
 
 mod columns;
+pub mod explanation;
 pub mod facts;
 mod frame;
+pub mod gate;
 pub mod history;
 pub mod nodes;
 mod page;
 pub mod report;
 pub mod screen;
 pub mod text;
+pub mod values;
 pub mod view;
 mod when;
 pub mod wide;

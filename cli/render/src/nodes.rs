@@ -1,5 +1,7 @@
 //! The nodes, as the collector knows them.
 
+use std::collections::BTreeMap;
+
 use evenkeel_drift::report::Severity;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,9 @@ pub struct Node {
     pub facts: u64,
     /// How many of them could not be read.
     pub unreadable: u64,
+    /// As given when it was enrolled.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 impl View for Nodes {
@@ -67,8 +72,9 @@ impl Nodes {
             return "No nodes.\n".into();
         }
         let headers = ["NODE", "ENVIRONMENT", "ROLE", "STATE", "LAST SEEN", "FACTS", "UNREADABLE"];
-        let more = ["AGENT", "LAST CHANGED (UTC)", "ENROLLED (UTC)", "ID"];
-        let mut table = Columns::new(&if wide { [&headers[..], &more].concat() } else { headers.to_vec() });
+        let more = ["AGENT", "LAST CHANGED (UTC)", "ENROLLED (UTC)", "LABELS", "ID"];
+        let mut table =
+            Columns::new(&if wide { [&headers[..], &more].concat() } else { headers.to_vec() }).lead();
         for node in &self.nodes {
             let mut row = vec![
                 Cell::new(&node.name).ink(Ink::Strong),
@@ -84,11 +90,15 @@ impl Nodes {
                 Cell::number(node.unreadable),
             ];
             if wide {
+                let labels: Vec<String> =
+                    node.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let labels = labels.join(" ");
                 let time = |time: Option<Timestamp>| Cell::new(&time.map_or_else(|| "-".into(), stamp));
                 row.extend([
                     Cell::new(&node.agent),
                     time(node.last_changed),
                     time(node.enrolled),
+                    Cell::new(if labels.is_empty() { "-" } else { &labels }),
                     Cell::new(&node.id),
                 ]);
             }

@@ -4,6 +4,9 @@ use crate::columns::Columns;
 use crate::screen::{Ink, Screen};
 use crate::text::{width, wrap};
 
+/// Two ends of a line further apart than this do not look like one line.
+const WIDEST: usize = 110;
+
 /// Lines, from top to bottom. Texts are escaped before they come here.
 pub(crate) struct Page {
     screen: Screen,
@@ -37,7 +40,7 @@ impl Page {
 
     /// Two texts, one at each end of a line; when they do not fit, the right one gets a line of its own.
     pub(crate) fn ends(&mut self, indent: usize, left: (Ink, &str), right: (Ink, &str)) {
-        let room = self.room(indent);
+        let room = self.room(indent).min(WIDEST.saturating_sub(indent));
         let taken = width(left.1) + width(right.1);
         if taken + 2 > room {
             self.line(indent, left.0, left.1);

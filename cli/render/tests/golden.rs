@@ -4,7 +4,9 @@ mod examples;
 
 use std::path::Path;
 
+use evenkeel_drift::GateVerdict;
 use evenkeel_render::{Format, Screen, View, render};
+use examples::judged;
 
 const NARROW: Screen = Screen { width: 80, colour: false, all: false };
 
@@ -85,4 +87,24 @@ fn facts() {
 #[test]
 fn history() {
     all_formats("history", &examples::history());
+}
+
+#[test]
+fn values() {
+    all_formats("values", &judged::values());
+    all_formats("values-none", &judged::no_values());
+}
+
+#[test]
+fn explanation() {
+    all_formats("explanation", &judged::explanation());
+    all_formats("explanation-none", &judged::no_difference());
+}
+
+#[test]
+fn gate() {
+    all_formats("gate-consistent", &judged::gate(GateVerdict::Consistent));
+    all_formats("gate-drift", &judged::gate(GateVerdict::Drift));
+    all_formats("gate-cannot-tell", &judged::gate(GateVerdict::CannotTell));
+    all_formats("gate-nothing", &judged::gate_of_nothing());
 }

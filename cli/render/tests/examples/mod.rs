@@ -1,5 +1,7 @@
 //! Reports and lists to show.
 
+pub(crate) mod judged;
+
 use evenkeel_drift::report::{
     Environment, Finding, Kind, Report, SCHEMA, Severity, State, Status, Summary, Unknown, ValueCount,
 };
@@ -10,7 +12,7 @@ pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn strings(list: &[&str]) -> Vec<String> {
+pub(crate) fn strings(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
 
@@ -52,7 +54,7 @@ fn value(environment: &str, value: Option<&str>, nodes: u64) -> ValueCount {
     ValueCount { environment: environment.into(), value: value.map(str::to_owned), state, nodes }
 }
 
-fn go_version() -> Finding {
+pub(crate) fn go_version() -> Finding {
     Finding {
         id: "f-3k9xa7c2qd".into(),
         path: "go.version".into(),
@@ -184,6 +186,7 @@ pub(crate) fn nodes() -> nodes::Nodes {
         agent: "0.1.0".into(),
         facts: 1336,
         unreadable: 24,
+        labels: [("rack".to_owned(), "r7".to_owned())].into(),
     };
     nodes::Nodes {
         schema: nodes::SCHEMA.into(),

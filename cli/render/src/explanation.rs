@@ -1,0 +1,86 @@
+//! One finding or fact, with everything that led to it.
+
+use evenkeel_drift::explain::{Deciding, Explanation};
+use evenkeel_drift::report::{Finding, Unknown};
+
+use crate::columns::{Cell, Columns};
+use crate::page::Page;
+use crate::screen::{Ink, Screen};
+use crate::text::{escape, names};
+use crate::values::roles;
+use crate::view::View;
+use crate::when::moment;
+use crate::words::{kind_word, reason_words, severity_word, status_word};
+
+/// Names of nodes in a table take at most this many columns; wide shows all names.
+const NAMES_WIDTH: usize = 30;
+
+impl View for Explanation {
+    fn table(&self, screen: &Screen) -> String {
+        show(self, screen, NAMES_WIDTH)
+    }
+
+    fn wide(&self, screen: &Screen) -> String {
+        show(self, screen, usize::MAX)
+    }
+}
+
+fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> String {
+    let Explanation { path, findings, unknowns, rules, values } = explanation;
+    let mut page = Page::new(screen);
+    page.line(0, Ink::Strong, &escape(path));
+    for finding in findings {
+        page.blank();
+        one(&mut page, finding, path);
+    }
+    if findings.is_empty() && unknowns.is_empty() {
+        page.blank();
+        page.line(0, Ink::Good, "No difference.");
+    }
+    for Unknown { path, severity: _, role, reason, nodes } in unknowns {
+        page.blank();
+        page.line(0, Ink::Strong, "CANNOT TELL");
+        let what = crate::words::with_role(path, role);
+        page.line(
+            2,
+            Ink::Plain,
+            &format!("{what}: {} on {}", reason_words(reason), names(nodes, names_width)),
+        );
+    }
+    page.blank();
+    page.line(0, Ink::Strong, "VALUES");
+    roles(&mut page, values, names_width);
+    page.blank();
+    page.line(0, Ink::Strong, "POLICY");
+    let mut table = Columns::new(&[]);
+    for Deciding { attribute, value, rule, reason } in rules {
+        let why = match rule {
+            Some(rule) => format!("{reason} (rule {rule})"),
+            None => reason.clone(),
+        };
+        table.row(vec![Cell::new(attribute), Cell::new(value).ink(Ink::Strong), Cell::new(&why)]);
+    }
+    page.table(2, &table);
+    page.blank();
+    page.line(0, Ink::Faint, &format!("next: evenkeel history --path '{}'", escape(path)));
+    page.finish()
+}
+
+/// What, how bad, since when; at a thing (`go.program[x]`) the explained fact may be another path.
+fn one(page: &mut Page, finding: &Finding, explained: &str) {
+    let Finding { id, path, kind, severity, status, role, since, summary, reason, .. } = finding;
+    let role = if role.is_empty() { String::new() } else { format!(" (role {})", escape(role)) };
+    let at = if path == explained { String::new() } else { format!(" at {}", escape(path)) };
+    let words = format!(
+        "{}  {}, {}{role}{at}",
+        severity_word(*severity).to_uppercase(),
+        kind_word(*kind),
+        status_word(*status)
+    );
+    let meta = format!("since {}  {}", moment(*since), escape(id));
+    page.ends(0, (Ink::Of(*severity), &words), (Ink::Faint, &meta));
+    page.line(2, Ink::Plain, &escape(summary));
+    if !reason.is_empty() {
+        page.line(2, Ink::Faint, &format!("why: {}", escape(reason)));
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether an environment may be promoted into another.
+
+use evenkeel_drift::gate::{GateOutcome, GateVerdict, NO_COMMON_ROLE, NO_NODES};
+use evenkeel_drift::report::{Finding, Severity, Unknown};
+
+use crate::page::Page;
+use crate::report::title;
+use crate::screen::{Ink, Screen};
+use crate::text::{count, escape, names, width};
+use crate::view::View;
+use crate::words::{reason_words, severity_word, with_role};
+
+/// Names of nodes in a table take at most this many columns; wide shows all names.
+const NAMES_WIDTH: usize = 40;
+
+impl View for GateOutcome {
+    fn table(&self, screen: &Screen) -> String {
+        show(self, screen, NAMES_WIDTH)
+    }
+
+    fn wide(&self, screen: &Screen) -> String {
+        show(self, screen, usize::MAX)
+    }
+}
+
+fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
+    let GateOutcome { verdict, from, to, fail_on, findings, unknowns } = outcome;
+    let mut page = Page::new(screen);
+    let level = match fail_on {
+        Severity::Critical => "severity critical".to_owned(),
+        other => format!("severity {} or above", severity_word(*other)),
+    };
+    let (ink, answer) = match verdict {
+        GateVerdict::Consistent => (Ink::Good, format!("consistent (no difference of {level})")),
+        GateVerdict::Drift => {
+            let differences = count(findings.len() as u64, "difference");
+            (Ink::Of(Severity::Critical), format!("drift ({differences} of {level})"))
+        }
+        GateVerdict::CannotTell => {
+            let facts = count(unknowns.len() as u64, "fact");
+            (Ink::Of(Severity::Warning), format!("cannot tell ({facts} of {level} cannot be judged)"))
+        }
+    };
+    page.line(0, ink, &format!("{} -> {}: {answer}", escape(from), escape(to)));
+    for finding in findings {
+        let Finding { id, severity, summary, nodes, .. } = finding;
+        page.blank();
+        let what = format!("{}  {}", severity_word(*severity).to_uppercase(), title(finding));
+        page.ends(0, (Ink::Of(*severity), &what), (Ink::Faint, &escape(id)));
+        page.line(2, Ink::Plain, &escape(summary));
+        page.line(2, Ink::Plain, &format!("on {}", names(nodes, names_width)));
+    }
+    if !unknowns.is_empty() {
+        page.blank();
+        page.line(0, Ink::Of(Severity::Info), "CANNOT TELL");
+    }
+    for Unknown { path, severity: _, role, reason, nodes } in unknowns {
+        let text = match reason.as_str() {
+            NO_NODES => "one of the two environments has no nodes".to_owned(),
+            NO_COMMON_ROLE => {
+                "the two environments have no role in common: there is nothing to compare".to_owned()
+            }
+            reason => format!("{}: {}", with_role(path, role), reason_words(reason)),
+        };
+        let who = names(nodes, names_width.min(page.room(width(&text) + 6).max(20)));
+        page.line(2, Ink::Plain, &if who.is_empty() { text } else { format!("{text} on {who}") });
+    }
+    page.finish()
+}

@@ -1,0 +1,103 @@
+//! Values, explanations and gates to show.
+
+use evenkeel_drift::explain::Deciding;
+use evenkeel_drift::report::{Severity, State, Unknown};
+use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues};
+use evenkeel_drift::{Explanation, GateOutcome, GateVerdict, Values};
+
+use super::{go_version, strings};
+
+fn held(value: Option<&str>, state: State, reason: Option<&str>, nodes: &[&str]) -> Held {
+    Held { value: value.map(str::to_owned), state, reason: reason.map(str::to_owned), nodes: strings(nodes) }
+}
+
+pub(crate) fn values() -> Values {
+    let environments = vec![
+        EnvironmentValues {
+            environment: "staging".into(),
+            values: vec![
+                held(Some("1.20.14"), State::Present, None, &["stg-web-1", "stg-web-2", "stg-web-3"]),
+                held(None, State::Unreadable, Some("permission"), &["stg-web-4"]),
+                held(Some("1.21.6\u{1b}[2J"), State::Present, None, &["stg-\u{202e}5"]),
+            ],
+            stale: strings(&["stg-web-9"]),
+        },
+        EnvironmentValues {
+            environment: "prod".into(),
+            values: vec![
+                held(Some("1.21.6"), State::Present, None, &["web-1", "web-2"]),
+                held(None, State::Absent, None, &["web-3"]),
+            ],
+            stale: Vec::new(),
+        },
+    ];
+    Values { path: "go.version".into(), roles: vec![RoleValues { role: "web".into(), environments }] }
+}
+
+pub(crate) fn no_values() -> Values {
+    Values { path: "go.versoin".into(), roles: Vec::new() }
+}
+
+fn rule(attribute: &str, value: &str, rule: Option<&str>, reason: &str) -> Deciding {
+    Deciding {
+        attribute: attribute.into(),
+        value: value.into(),
+        rule: rule.map(str::to_owned),
+        reason: reason.into(),
+    }
+}
+
+pub(crate) fn explanation() -> Explanation {
+    Explanation {
+        path: "go.version".into(),
+        findings: vec![go_version()],
+        unknowns: vec![unknown()],
+        rules: vec![
+            rule("class", "config", None, "No rule says otherwise."),
+            rule(
+                "compare",
+                "go",
+                Some("go.version"),
+                "A Go release has its own order: 1.9 comes before 1.21.",
+            ),
+            rule("severity", "critical", Some("go.*"), "Another runtime, library and time zone behaviour."),
+        ],
+        values: values(),
+    }
+}
+
+pub(crate) fn no_difference() -> Explanation {
+    Explanation { findings: Vec::new(), unknowns: Vec::new(), ..explanation() }
+}
+
+fn unknown() -> Unknown {
+    Unknown {
+        path: "go.program".into(),
+        severity: Severity::Critical,
+        role: "web".into(),
+        reason: "permission".into(),
+        nodes: strings(&["stg-web-4"]),
+    }
+}
+
+pub(crate) fn gate(verdict: GateVerdict) -> GateOutcome {
+    GateOutcome {
+        verdict,
+        from: "staging".into(),
+        to: "prod".into(),
+        fail_on: Severity::Warning,
+        findings: if verdict == GateVerdict::Drift { vec![go_version()] } else { Vec::new() },
+        unknowns: if verdict == GateVerdict::Consistent { Vec::new() } else { vec![unknown()] },
+    }
+}
+
+pub(crate) fn gate_of_nothing() -> GateOutcome {
+    let nothing = Unknown {
+        path: "*".into(),
+        role: String::new(),
+        reason: evenkeel_drift::gate::NO_NODES.into(),
+        nodes: Vec::new(),
+        ..unknown()
+    };
+    GateOutcome { unknowns: vec![nothing], fail_on: Severity::Critical, ..gate(GateVerdict::CannotTell) }
+}

@@ -1,0 +1,161 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use evenkeel_drift::report::Severity;
+use evenkeel_render::Format;
+
+use crate::command::{completions, diff, explain, facts, gate, history, nodes, report, token, user, values};
+
+/// Shows where environments differ, on which nodes, since when, and why it matters.
+#[derive(Debug, Parser)]
+#[command(
+    name = "evenkeel",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 consistent (or done), 1 drift (gate; report and diff with --exit-code), 2 error, 3 cannot tell."
+)]
+pub struct Args {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show where the environments differ
+    Report(report::Report),
+    /// Hold one thing against another: environments, nodes, snapshot files
+    Diff(diff::Diff),
+    /// Show everything about one finding or fact: who has what, and which rule decides
+    Explain(explain::Explain),
+    /// Show one fact's values over the fleet
+    Values(values::Values),
+    /// List the nodes
+    Nodes(nodes::Nodes),
+    /// List the facts of one node
+    Facts(facts::Facts),
+    /// Show what changed, on which node, when
+    History(history::History),
+    /// Say by exit code whether one environment may be promoted to another
+    Gate(gate::Gate),
+    /// Make tokens, with which nodes enrol
+    Token(token::Token),
+    /// Make certificates, with which people and tools ask from elsewhere
+    User(user::User),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// What holds for every command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// How output looks
+    #[command(flatten)]
+    pub looks: Looks,
+    /// Where the collector is
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// How output looks.
+#[derive(Debug, clap::Args)]
+pub struct Looks {
+    /// How to show it
+    #[arg(short, long, global = true, value_enum, value_name = "table|wide|json", hide_possible_values = true, default_value_t = Output::Table)]
+    pub output: Output,
+    /// When to colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// Where the collector is. Without any of these: the socket of the collector on this host.
+#[derive(Debug, Default, clap::Args)]
+pub struct Connection {
+    /// The collector's data directory, if it runs on this host [env: EVENKEEL_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The collector on another host: https://HOST:7443 [env: EVENKEEL_COLLECTOR]
+    #[arg(long, global = true, value_name = "URL")]
+    pub collector: Option<String>,
+    /// With --collector: your certificate (PEM) [env: EVENKEEL_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// With --collector: its key (PEM) [env: EVENKEEL_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// With --collector: the roots to trust (PEM) [env: EVENKEEL_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// The formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people, at a glance
+    Table,
+    /// For people, with every value and node
+    Wide,
+    /// For programs
+    Json,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Everything that differs
+    Info,
+    /// Worth a look before the next promotion
+    Warning,
+    /// Breaks things
+    Critical,
+}
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Info => Self::Info,
+            Level::Warning => Self::Warning,
+            Level::Critical => Self::Critical,
+        }
+    }
+}
+
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Table => Self::Table,
+            Output::Wide => Self::Wide,
+            Output::Json => Self::Json,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,142 @@
+//! The way to the collector.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use evenkeel_proto::admin::admin_service_client::AdminServiceClient;
+use evenkeel_proto::report::report_service_client::ReportServiceClient;
+use evenkeel_runtime::tls::{self, Chain};
+use evenkeel_runtime::{channel, keys};
+use tokio::runtime::{self, Runtime};
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use crate::args::Connection;
+use crate::error::CliError;
+use crate::place::Place;
+
+/// How long an answer may take. A report over 100,000 nodes takes a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// The largest answer: a report with all findings of a large fleet.
+const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+
+/// A collector to be asked, one question after the other.
+pub struct Client {
+    runtime: Runtime,
+    channel: Channel,
+    place: String,
+}
+
+impl Client {
+    /// Finds the collector. It is reached when it is first asked.
+    pub fn new(connection: &Connection) -> Result<Self, CliError> {
+        let place = Place::find(connection)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Start)?;
+        // A channel begins its work in the runtime that it is made in.
+        let inside = runtime.enter();
+        let channel = open(&place)?;
+        drop(inside);
+        Ok(Self { runtime, channel, place: place.to_string() })
+    }
+
+    /// To ask what is.
+    pub fn reports(&self) -> ReportServiceClient<Channel> {
+        ReportServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// To change something.
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
+    }
+
+    /// Waits for the answer.
+    pub fn wait<T>(&self, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
+        match self.runtime.block_on(async { tokio::time::timeout(DEADLINE, answer).await }) {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(failure(&self.place, &status)),
+            Err(_) => Err(CliError::Silent { place: self.place.clone(), seconds: DEADLINE.as_secs() }),
+        }
+    }
+}
+
+fn open(place: &Place) -> Result<Channel, CliError> {
+    let (address, cert, key, ca) = match place {
+        Place::Socket(socket) => return Ok(channel::over_unix(socket.clone())),
+        Place::Remote { address, cert, key, ca } => (address, cert, key, ca),
+    };
+    let chain = Chain { certificates: keys::read_certificates(cert)?, key: keys::read_key(key)?.to_der() };
+    let config = tls::client(&keys::read_certificates(ca)?, chain).map_err(|source| CliError::Identity {
+        cert: cert.clone(),
+        key: key.clone(),
+        source,
+    })?;
+    Ok(channel::over_tls(address, Arc::new(ArcSwap::from_pointee(config))))
+}
+
+/// What a refusal means to a person.
+fn failure(place: &str, status: &Status) -> CliError {
+    let (place, message) = (place.to_owned(), status.message().to_owned());
+    // Only what happened on the way has a cause here; what the collector says comes without.
+    if let Some(cause) = status.source() {
+        return CliError::Unreachable { place, source: root(cause).to_string().into() };
+    }
+    match status.code() {
+        Code::Unauthenticated | Code::PermissionDenied => CliError::Forbidden { place, message },
+        Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            CliError::Asked { message }
+        }
+        // With TLS 1.3 a refused certificate shows only now, and as a connection that ends.
+        Code::Cancelled | Code::Unknown => CliError::Unreachable { place, source: message.into() },
+        _ => CliError::Collector { place, message },
+    }
+}
+
+/// The first cause: what lies between says only through which layers it came.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use evenkeel_proto::report::GetValuesRequest;
+    use evenkeel_runtime::exit;
+
+    use super::*;
+
+    fn ask(connection: &Connection) -> CliError {
+        let client = Client::new(connection).unwrap();
+        client.wait(client.reports().get_values(GetValuesRequest::default())).unwrap_err()
+    }
+
+    #[test]
+    fn a_socket_that_nobody_serves() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("collector.sock");
+        drop(UnixListener::bind(&socket).unwrap());
+        let error = ask(&Connection { data_dir: Some(directory.path().into()), ..Connection::default() });
+        assert_eq!(
+            exit::chain(&error),
+            format!("cannot reach the collector at {}: Connection refused (os error 111)", socket.display())
+        );
+    }
+
+    #[test]
+    fn what_the_collector_says_is_told_as_it_is() {
+        let told = |code, message: &str| failure("here", &Status::new(code, message)).to_string();
+        assert_eq!(told(Code::NotFound, "there is no node \"x\""), "there is no node \"x\"");
+        assert_eq!(
+            told(Code::PermissionDenied, "a viewer may not"),
+            "the collector at here refuses: a viewer may not"
+        );
+        assert_eq!(told(Code::Internal, "disk full"), "the collector at here failed: disk full");
+    }
+}

@@ -1,0 +1,50 @@
+//! One file per command.
+
+pub mod completions;
+pub mod diff;
+pub mod explain;
+pub mod facts;
+pub mod gate;
+pub mod history;
+pub mod nodes;
+pub mod report;
+pub mod token;
+pub mod user;
+pub mod values;
+
+use crate::args::{Args, Command, Connection};
+use crate::client::Client;
+use crate::console::Console;
+use crate::error::CliError;
+
+/// What every command works with.
+pub struct Context {
+    /// Where output goes.
+    pub console: Console,
+    connection: Connection,
+}
+
+impl Context {
+    /// The collector; only commands that need one ask for it.
+    pub fn client(&self) -> Result<Client, CliError> {
+        Client::new(&self.connection)
+    }
+}
+
+/// Does what the arguments say; the exit code comes back.
+pub fn run(args: Args) -> Result<u8, CliError> {
+    let context = Context { console: Console::new(&args.global.looks), connection: args.global.connection };
+    match args.command {
+        Command::Report(arguments) => report::run(&context, arguments),
+        Command::Diff(arguments) => diff::run(&context, arguments),
+        Command::Explain(arguments) => explain::run(&context, arguments),
+        Command::Values(arguments) => values::run(&context, arguments),
+        Command::Nodes(arguments) => nodes::run(&context, arguments),
+        Command::Facts(arguments) => facts::run(&context, arguments),
+        Command::History(arguments) => history::run(&context, arguments),
+        Command::Gate(arguments) => gate::run(&context, arguments),
+        Command::Token(arguments) => token::run(&context, arguments),
+        Command::User(arguments) => user::run(&context, arguments),
+        Command::Completions(arguments) => completions::run(&context, &arguments),
+    }
+}

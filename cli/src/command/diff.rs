@@ -1,0 +1,68 @@
+//! `evenkeel diff`: one thing held against another. Two snapshot files need no collector: the engine is linked in.
+
+use std::path::Path;
+
+use evenkeel_drift::{Query, Report, evaluate};
+use evenkeel_proto::report::operand::Operand as Choice;
+use evenkeel_proto::report::{self as wire, DiffRequest};
+use evenkeel_proto::reports;
+use evenkeel_runtime::files;
+
+use super::Context;
+use super::report::Listing;
+use crate::error::CliError;
+use crate::operand::Operand;
+use crate::snapshots::{self, Pair};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A and B: ENV, node/NAME, or file:SNAPSHOT.json (from `evenkeel-agent collect`).\n\
+    Two files are compared without a collector.")]
+pub struct Diff {
+    /// What is in question
+    #[arg(value_name = "A")]
+    a: Operand,
+    /// What it is held against
+    #[arg(value_name = "B")]
+    b: Operand,
+    /// What to list, and what --exit-code looks at.
+    #[command(flatten)]
+    listing: Listing,
+}
+
+pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
+    let Diff { a, b, listing } = arguments;
+    let report = if let (Operand::File(a), Operand::File(b)) = (&a, &b) {
+        of_files(a, b, &listing)?
+    } else {
+        let request = DiffRequest {
+            a: Some(to_wire(&a)?),
+            b: Some(to_wire(&b)?),
+            severity: reports::severity_to_wire(listing.severity()).into(),
+            all: listing.all,
+        };
+        let client = context.client()?;
+        reports::from_wire(client.wait(client.reports().diff(request))?)?
+    };
+    context.console.show_all(&report, listing.all)?;
+    Ok(listing.exit_code(&report))
+}
+
+fn of_files(a: &Path, b: &Path, listing: &Listing) -> Result<Report, CliError> {
+    let Pair { fleet, policy, as_of } = Pair::read(a, b)?;
+    let query = Query { min_severity: Some(listing.severity()), all: listing.all, ..Query::default() };
+    Ok(evaluate(&fleet, &policy, &query, as_of))
+}
+
+/// An operand for the collector; a file travels with its content, which is looked at before it goes.
+pub(super) fn to_wire(operand: &Operand) -> Result<wire::Operand, CliError> {
+    let choice = match operand {
+        Operand::Environment(_) | Operand::Node(_) => Choice::Selector(operand.to_string()),
+        Operand::File(path) => {
+            snapshots::read(path)?;
+            let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());
+            Choice::File(wire::SnapshotFile { name: name.into_owned(), json: files::read(path)? })
+        }
+    };
+    Ok(wire::Operand { operand: Some(choice) })
+}

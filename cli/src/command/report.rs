@@ -1,0 +1,80 @@
+//! `evenkeel report`: where the environments differ.
+
+use evenkeel_drift::Report as Found;
+use evenkeel_drift::report::{Finding, Severity, Status};
+use evenkeel_proto::report::GetReportRequest;
+use evenkeel_proto::reports;
+use evenkeel_runtime::exit;
+
+use super::Context;
+use crate::args::Level;
+use crate::error::CliError;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Report {
+    /// Only this environment (may be given several times)
+    #[arg(long = "env", value_name = "ENV")]
+    environments: Vec<String>,
+    /// Only nodes of this role
+    #[arg(long)]
+    role: Option<String>,
+    /// The environment that the others are held against [default: the last in the order of promotion]
+    #[arg(long, value_name = "ENV")]
+    reference: Option<String>,
+    /// What to list, and what --exit-code looks at.
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+/// What to list, and what --exit-code looks at; also of `diff`.
+#[derive(Debug, clap::Args)]
+pub struct Listing {
+    /// The least severity to list
+    #[arg(long, value_enum, value_name = "info|warning|critical", hide_possible_values = true, default_value_t = Level::Warning)]
+    severity: Level,
+    /// Also list what is hidden: info, explained, accepted
+    #[arg(long)]
+    pub all: bool,
+    /// Exit with 1 if something of that severity differs, 3 if that cannot be told
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> {
+    let Report { environments, role, reference, listing } = arguments;
+    let request = GetReportRequest {
+        environments,
+        role,
+        reference,
+        severity: reports::severity_to_wire(listing.severity()).into(),
+        all: listing.all,
+    };
+    let client = context.client()?;
+    let report = reports::from_wire(client.wait(client.reports().get_report(request))?)?;
+    context.console.show_all(&report, listing.all)?;
+    Ok(listing.exit_code(&report))
+}
+
+impl Listing {
+    /// The least severity.
+    pub fn severity(&self) -> Severity {
+        self.severity.into()
+    }
+
+    /// What the exit code says: always [`exit::DONE`] unless it was asked for.
+    pub fn exit_code(&self, report: &Found) -> u8 {
+        if !self.exit_code {
+            return exit::DONE;
+        }
+        let least = self.severity();
+        let drift = |finding: &Finding| finding.status == Status::Open && finding.severity >= least;
+        if report.findings.iter().any(drift) {
+            return exit::DRIFT;
+        }
+        // The gravest unknowns come first, so a list cut short still tells.
+        let blind = report.unknowns.iter().any(|unknown| unknown.severity >= least);
+        let nothing = report.environments.iter().all(|environment| environment.nodes == 0);
+        if blind || nothing { exit::CANNOT_TELL } else { exit::DONE }
+    }
+}

@@ -1,0 +1,62 @@
+//! `evenkeel token`: tokens, with which nodes enrol.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use evenkeel_proto::admin::CreateTokenRequest;
+use evenkeel_render::text::escape;
+use evenkeel_runtime::{duration, exit, files};
+
+use super::Context;
+use crate::error::CliError;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Token {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum TokenCommand {
+    /// Make a token: printed alone, so that it can go to a file
+    Create(Create),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// The environment that nodes enrol into with it
+    #[arg(long, value_name = "ENV")]
+    env: String,
+    /// How many nodes may enrol with it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// How long it is good for: 15m, 24h, 30d
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
+    ttl: Duration,
+    /// Write it to this file (mode 0600) and not to standard output
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+pub(super) fn run(context: &Context, arguments: Token) -> Result<u8, CliError> {
+    let TokenCommand::Create(Create { env, uses, ttl, token_file }) = arguments.command;
+    let request = CreateTokenRequest { environment: env.clone(), uses, ttl_seconds: ttl.as_secs().max(1) };
+    let client = context.client()?;
+    let answer = client.wait(client.admin().create_token(request))?;
+    let line = format!("{}\n", escape(&answer.token));
+    match &token_file {
+        Some(file) => files::replace(file, line.as_bytes())?,
+        None => context.console.print(&line)?,
+    }
+    let nodes = if uses == 1 { "one node".to_owned() } else { format!("{uses} nodes") };
+    let file = token_file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+    context.console.note(&format!(
+        "Token {} lets {nodes} enrol into {env} until it ends. Bring it to the node in a file, and run there:\n  \
+         evenkeel-agent enroll --collector {} --token-file {}",
+        escape(&answer.id),
+        escape(&answer.enroll_address),
+        escape(&file),
+    ));
+    Ok(exit::DONE)
+}

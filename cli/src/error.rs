@@ -1,0 +1,155 @@
+//! What went wrong, and what to do about it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use evenkeel_drift::QueryError;
+use evenkeel_facts::snapshot_file::SnapshotFileError;
+use evenkeel_proto::Malformed;
+use evenkeel_render::text::escape;
+use evenkeel_runtime::exit;
+use evenkeel_runtime::files::FileError;
+use evenkeel_runtime::tls::TlsError;
+
+/// Why a command failed. The text says what was tried, where, and why it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// No socket where collectors on this host have theirs.
+    #[error("no collector was found on this host ({})", tried.join("; "))]
+    NoCollector {
+        /// Every place tried, and what was found there.
+        tried: Vec<String>,
+    },
+    /// The address is none.
+    #[error("--collector: {0}")]
+    Address(String),
+    /// A collector elsewhere asks who is asking.
+    #[error("to ask the collector at {collector}, {flag} is needed too")]
+    Credentials {
+        /// Its address.
+        collector: String,
+        /// The argument that was not given.
+        flag: &'static str,
+    },
+    /// A certificate or key file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Certificate and key do not go together, or are of a kind that cannot be used.
+    #[error("{} and {} do not make an identity", cert.display(), key.display())]
+    Identity {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// There was no way to the collector.
+    #[error("cannot reach the collector at {place}")]
+    Unreachable {
+        /// Where it should be.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The collector was reached and did not answer in time.
+    #[error("the collector at {place} did not answer within {seconds} seconds")]
+    Silent {
+        /// Where it is.
+        place: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The caller may not do this.
+    #[error("the collector at {place} refuses: {message}")]
+    Forbidden {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        message: String,
+    },
+    /// What was asked for is not there, or is asked for wrongly.
+    #[error("{message}")]
+    Asked {
+        /// What the collector said.
+        message: String,
+    },
+    /// The collector itself failed.
+    #[error("the collector at {place} failed: {message}")]
+    Collector {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        message: String,
+    },
+    /// The answer has another form than promised.
+    #[error("the collector's answer cannot be read")]
+    Answer(#[from] Malformed),
+    /// The answer, as JSON, has another form than promised.
+    #[error("the collector's answer cannot be read")]
+    AnswerJson(#[from] serde_json::Error),
+    /// The file is no snapshot.
+    #[error("{} cannot be compared", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SnapshotFileError,
+    },
+    /// A name that is not there.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// What was asked for cannot be written.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+    /// No asynchronous runtime: the system has no descriptors or threads left.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+}
+
+impl CliError {
+    /// What to do next.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::NoCollector { .. } => {
+                "Start one with `evenkeel-collector run`, name its data directory with --data-dir, or a collector on \
+                 another host with --collector https://HOST:7443 --cert FILE --key FILE --ca FILE."
+            }
+            Self::Address(_) => "Correct --collector, or EVENKEEL_COLLECTOR in the environment.",
+            Self::Credentials { .. } => {
+                "`evenkeel user create NAME`, run on the collector's host, makes certificate, key and roots."
+            }
+            Self::File(FileError::Io { .. }) => "See whether the path is right and this user may use it.",
+            Self::File(FileError::Content { .. }) | Self::Identity { .. } => {
+                "Name PEM files as `evenkeel user create NAME` writes them."
+            }
+            Self::Unreachable { .. } => {
+                "See whether the collector runs and listens there, and whether your certificate is still valid \
+                 (`evenkeel user create NAME` on the collector's host makes a new one)."
+            }
+            Self::Silent { .. } => "See the collector's log and its /readyz; then ask again.",
+            Self::Forbidden { .. } => {
+                "Ask an admin for a certificate of a role that may (`evenkeel user create NAME --role ROLE`), or run \
+                 this on the collector's host as root or as the collector's user."
+            }
+            Self::Asked { .. } => {
+                "`evenkeel nodes` lists nodes and environments, `evenkeel report --all` findings, `evenkeel facts \
+                 NODE` the paths of facts."
+            }
+            Self::Collector { .. } => "See the collector's log; then ask again.",
+            Self::Answer(_) | Self::AnswerJson(_) => "Use an evenkeel of the collector's version.",
+            Self::Snapshot { .. } => "Take it again: `evenkeel-agent collect > SNAPSHOT.json`.",
+            Self::Query(_) => "Correct the name.",
+            Self::Output(_) => "See where the output goes: the device may be full.",
+            Self::Start(_) => "See the limits of this user: `ulimit -a`.",
+        }
+    }
+
+    /// Says it to a person. Nobody may be there to hear it.
+    pub fn tell(&self, to: &mut dyn Write) {
+        let _ = writeln!(to, "evenkeel: {}\n{}", escape(&exit::chain(self)), self.next());
+    }
+}
