@@ -7,7 +7,6 @@ use evenkeel_facts::{Digest, Snapshot};
 use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
-use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_sources::{Host, SourcesConfig, collect_each};
 use jiff::Timestamp;
@@ -52,9 +51,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         backoff: Backoff::default(),
     };
     tokio::select! {
-        result = daemon.turn() => result,
-        () = shutdown.wait() => Ok(()),
-    }?;
+        () = daemon.turn() => {}
+        () = shutdown.wait() => {}
+    }
     info!("Agent ended.");
     Ok(())
 }
@@ -73,7 +72,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn turn(&mut self) -> Result<(), AgentError> {
+    async fn turn(&mut self) {
         // What an earlier run could not deliver comes first: it is part of the node's history.
         match self.home.pending() {
             Ok(Some(pending)) => {
@@ -91,7 +90,7 @@ impl Daemon {
         loop {
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + self.interval.mul_f64(1.0 - SPLAY + 2.0 * SPLAY * fraction());
-                self.sweep().await.map_err(AgentError::State)?;
+                self.sweep().await;
                 next_try = None;
             }
             if next_try.is_none_or(|at| Instant::now() >= at) {
@@ -101,24 +100,27 @@ impl Daemon {
         }
     }
 
-    /// Looks at the machine. A new state is kept on disk before anything is sent.
-    async fn sweep(&mut self) -> Result<(), FileError> {
+    /// Looks at the machine. A new state is kept on disk before anything is sent; a disk that takes no writes is said,
+    /// and the report goes out all the same.
+    async fn sweep(&mut self) {
         let sweeper = Arc::clone(&self.sweeper);
         let Ok(snapshot) = tokio::task::spawn_blocking(move || sweeper.sweep()).await else {
-            error!("The sweep failed as a whole; the next one tries again.");
-            return Ok(());
+            return error!("The sweep failed as a whole; the next one tries again.");
         };
         let root = snapshot.root();
         if self.newest.as_ref().map(Snapshot::root) != Some(root) {
             self.place.sequence += 1;
-            if self.acknowledged == Some(root) {
-                self.home.forget_pending()?;
-            } else {
-                self.home.keep_pending(&snapshot)?;
+            let acknowledged = self.acknowledged == Some(root);
+            let kept =
+                if acknowledged { self.home.forget_pending() } else { self.home.keep_pending(&snapshot) };
+            if let Err(error) = kept {
+                warn!(
+                    error = exit::chain(&error),
+                    "The state is not kept on disk: it would be lost with this process."
+                );
             }
         }
         self.newest = Some(snapshot);
-        Ok(())
     }
 
     /// Tells the collector. Returns how long to wait before trying again; `None` when it holds the newest state.

@@ -33,6 +33,7 @@ pub struct Uplink {
     config: Arc<ArcSwap<ClientConfig>>,
     channel: Channel,
     renew_at: SystemTime,
+    ends: SystemTime,
 }
 
 /// Where in the node's history a snapshot stands.
@@ -54,8 +55,11 @@ pub enum UplinkError {
     #[error("the collector has heard of boot epoch {0}")]
     EpochBehind(u64),
     /// The call failed, or was refused.
-    #[error("the collector did not take the report")]
-    Call(#[source] Box<Status>),
+    #[error("the collector did not take the report ({:?}): {}", .0.code(), .0.message())]
+    Call(Box<Status>),
+    /// The call failed, and the certificate has ended: that is probably why.
+    #[error("the collector did not take the report ({:?}): {}; the node's certificate has ended: enrol it again", .0.code(), .0.message())]
+    Ended(Box<Status>),
     /// The collector keeps asking.
     #[error("the collector asked {MAX_ROUNDS} times for contents that it was sent")]
     NoProgress,
@@ -73,7 +77,11 @@ pub enum UplinkError {
 impl UplinkError {
     /// Whether trying again soon is of no use before somebody does something.
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Call(status) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated))
+        match self {
+            Self::Call(status) => matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated),
+            Self::Ended(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -82,8 +90,8 @@ impl Uplink {
     pub fn new(home: Home, collector: &Address) -> Result<Self, UplinkError> {
         let config = Arc::new(ArcSwap::from_pointee(tls::client(&home.roots()?, home.chain()?)?));
         let channel = channel::over_tls(collector, Arc::clone(&config));
-        let renew_at = renew_at(&home)?;
-        Ok(Self { home, config, channel, renew_at })
+        let (renew_at, ends) = certificate_times(&home)?;
+        Ok(Self { home, config, channel, renew_at, ends })
     }
 
     /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
@@ -104,8 +112,8 @@ impl Uplink {
             commit: news.then(commit),
         };
         for _ in 0..MAX_ROUNDS {
-            let answer =
-                self.fleet().check_in(timed(request.clone())).await.map_err(called)?.into_inner().answer;
+            let answer = self.fleet().check_in(timed(request.clone())).await;
+            let answer = answer.map_err(|status| self.failed(status))?.into_inner().answer;
             match answer {
                 Some(Answer::UpToDate(_)) => return Ok(()),
                 Some(Answer::SendCommit(_)) => request.commit = Some(commit()),
@@ -136,7 +144,7 @@ impl Uplink {
         let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
         self.home.keep_certificates(&renewed.certificates, &renewed.roots)?;
         self.config.store(Arc::new(tls::client(&self.home.roots()?, self.home.chain()?)?));
-        self.renew_at = renew_at(&self.home)?;
+        (self.renew_at, self.ends) = certificate_times(&self.home)?;
         Ok(true)
     }
 
@@ -154,6 +162,11 @@ impl Uplink {
         Ok(())
     }
 
+    /// The clock may be wrong, so an ended certificate is tried all the same, and only named when the call failed.
+    fn failed(&self, status: Status) -> UplinkError {
+        if SystemTime::now() > self.ends { UplinkError::Ended(Box::new(status)) } else { called(status) }
+    }
+
     fn fleet(&self) -> FleetServiceClient<Channel> {
         FleetServiceClient::new(self.channel.clone())
     }
@@ -169,11 +182,12 @@ fn called(status: Status) -> UplinkError {
     UplinkError::Call(Box::new(status))
 }
 
-/// At a random moment between 50 % and 70 % of the certificate's life, so that a fleet does not renew as a herd.
-fn renew_at(home: &Home) -> Result<SystemTime, UplinkError> {
+/// When to renew the certificate, and when it ends. Renewal is due at a random moment between 50 % and 70 % of its
+/// life, so that a fleet does not renew as a herd.
+fn certificate_times(home: &Home) -> Result<(SystemTime, SystemTime), UplinkError> {
     let chain = home.chain()?;
     let (begin, end) =
         validity(&chain.certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
     let life = end.duration_since(begin).unwrap_or_default();
-    Ok(begin + life.mul_f64(0.5 + 0.2 * fraction()))
+    Ok((begin + life.mul_f64(0.5 + 0.2 * fraction()), end))
 }
