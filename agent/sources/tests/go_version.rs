@@ -1,9 +1,10 @@
 //! The reader of Go build info against Go's own: what `go version -m` says of real programs, word for word.
 //!
-//! Toolchains and programs come from `tests/hosts/fetch-go.sh DIR`; DIR is `EVENKEEL_GO_DIR`, or `tests/.cache/go`.
-//! Without them the test says that it was skipped; with `EVENKEEL_REQUIRE_HOSTS` set it fails instead.
+//! Toolchains and programs come from `tests/hosts/fetch-go.sh`.
 
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
+
+mod fetched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use evenkeel_sources::go_buildinfo::{self, BuildInfo, BuildInfoError, Module};
+
+use fetched::{fetched, toolchains};
 
 #[test]
 fn says_the_same_as_go_version() {
@@ -68,30 +71,6 @@ fn go_reads_what_was_made_small() {
         found.into_iter().map(|(path, text)| (path.file_name().unwrap().to_owned(), text)).collect()
     };
     assert_eq!(by_name(copies), by_name(original));
-}
-
-/// The directory that `fetch-go.sh` filled.
-fn fetched() -> Option<PathBuf> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/.cache/go");
-    let dir = std::env::var_os("EVENKEEL_GO_DIR").map_or(default, PathBuf::from);
-    if !toolchains(&dir).is_empty() {
-        return Some(dir);
-    }
-    let why = format!("no Go toolchain in {}; tests/hosts/fetch-go.sh fetches some", dir.display());
-    assert!(std::env::var_os("EVENKEEL_REQUIRE_HOSTS").is_none(), "{why}");
-    eprintln!("skipped go_version: {why}");
-    None
-}
-
-/// Go roots, by version.
-fn toolchains(fetched: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(fetched) else { return Vec::new() };
-    let mut roots: Vec<_> = entries
-        .filter_map(|entry| fs::canonicalize(entry.ok()?.path().join("root")).ok())
-        .filter(|root| root.join("bin/go").exists())
-        .collect();
-    roots.sort();
-    roots
 }
 
 /// The files below a directory; of links, as `go version` does, only those to files are followed.

@@ -97,10 +97,13 @@ fn what_cannot_be_read_is_named_and_hides_nothing_else() {
         .file("opt/closed/bin/x", "")
         .link("usr/bin/dangling", "nowhere")
         .link("usr/bin/circle", "circle")
-        .refuse("13 /usr/bin/closed\n13 /opt/closed\n13 /opt/closed/bin\n");
+        .file("srv/locked", "")
+        .link("usr/bin/locked", "/srv/locked")
+        .refuse("13 /usr/bin/closed\n13 /usr/bin/locked\n13 /opt/closed\n13 /opt/closed/bin\n");
     let section = machine.section();
     assert_eq!(section.find("go.program_file[/usr/bin/broken]"), Some(&unreadable(Reason::Malformed)));
     assert_eq!(section.find("go.program_file[/usr/bin/closed]"), Some(&unreadable(Reason::Permission)));
+    assert_eq!(section.find("go.program_file[/usr/bin/locked]"), Some(&unreadable(Reason::Permission)));
     assert_eq!(section.find("go.program_directory[/opt/closed]"), Some(&unreadable(Reason::Permission)));
     assert_eq!(section.find("go.program[github.com/acme/pay/cmd/pay].version"), Some(&text("v1.5.0")));
     assert!(
@@ -135,10 +138,18 @@ fn no_directory_at_all_is_not_the_same_as_no_program() {
 #[test]
 fn this_machine_s_own_programs_are_found_where_they_are() {
     let machine = Machine::new();
-    machine.file("tools/pay", pay("v1.5.0"));
+    let mut program = pay("v1.5.0");
+    program.resize(SMALLEST.try_into().unwrap(), 0);
+    let mut ledger = Minimal::default().program("go1.20", "path\tgithub.com/acme/ledger\n");
+    ledger.resize(program.len(), 0);
+    machine
+        .file("elsewhere/ledger", ledger)
+        .file("tools/pay", program)
+        .link("tools/ledger", "../elsewhere/ledger");
     let mut config = SourcesConfig::default();
     config.go_programs.directories.push(machine.0.path().join("too*"));
     let budget = Budget::new(Duration::from_secs(3600), 4_000_000);
     let section = GoPrograms.collect(&Host::live(), &config, &budget).remove(0);
     assert_eq!(section.find("go.program[github.com/acme/pay/cmd/pay].version"), Some(&text("v1.5.0")));
+    assert_eq!(section.find("go.program[github.com/acme/ledger].go_version"), Some(&text("1.20")));
 }

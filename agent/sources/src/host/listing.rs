@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::dir::{Dir, Type};
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::fstatat;
+use nix::sys::stat::{fstat, fstatat};
 
 use super::{Access, Host, Kind, Stat};
 
@@ -27,37 +28,74 @@ impl Host {
     /// What a directory holds, by name.
     pub fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
         let path = path.as_ref();
+        self.noting(path, Access::Directory, || entries_of(&mut self.directory(path)?))
+    }
+
+    /// The files of a directory, by name, and what they are; of links, those that `may_follow` allows and that lead to
+    /// a file. One call to the system each, where [`Host::stat`] takes three. A link that may not be followed is
+    /// `Unsupported`.
+    pub fn files(
+        &self,
+        path: impl AsRef<Path>,
+        may_follow: impl Fn(&OsStr) -> bool,
+    ) -> io::Result<Vec<(OsString, io::Result<Stat>)>> {
+        let path = path.as_ref();
         self.noting(path, Access::Directory, || {
-            let mut directory = Dir::from_fd(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)?;
-            let mut unknown = Vec::new();
-            let mut entries = Vec::new();
-            for entry in directory.iter() {
-                let entry = entry?;
-                let name = entry.file_name();
-                if matches!(name.to_bytes(), b"." | b"..") {
-                    continue;
-                }
-                if entries.len() == MAX_ENTRIES {
-                    return Err(io::ErrorKind::FileTooLarge.into());
-                }
-                let kind = entry.file_type().map_or(Kind::Other, kind_of);
-                if entry.file_type().is_none() {
-                    unknown.push(entries.len());
-                }
-                entries.push(DirEntry { name: OsStr::from_bytes(name.to_bytes()).to_owned(), kind });
-            }
-            // Some file systems do not tell the kind with the name. One that is gone by now stays `Other`.
-            for at in unknown {
-                if let Ok(stat) =
-                    fstatat(&directory, entries[at].name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-                {
-                    entries[at].kind = Stat::of(&stat).kind;
+            let mut directory = self.directory(path)?;
+            let mut files = Vec::new();
+            for DirEntry { name, kind } in entries_of(&mut directory)? {
+                let stat = match kind {
+                    Kind::File => fstatat(&directory, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW),
+                    Kind::Symlink if !may_follow(&name) => Err(Errno::EOPNOTSUPP),
+                    Kind::Symlink if self.is_live() => {
+                        fstatat(&directory, name.as_os_str(), AtFlags::empty())
+                    }
+                    Kind::Symlink => match self.open(&path.join(&name), OFlag::O_PATH) {
+                        Ok(target) => fstat(target),
+                        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+                    },
+                    Kind::Directory | Kind::Other => continue,
+                };
+                let stat = stat.as_ref().map(Stat::of).map_err(|errno| io::Error::from(*errno));
+                if stat.as_ref().map_or(true, |stat| stat.kind == Kind::File) {
+                    files.push((name, stat));
                 }
             }
-            entries.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(entries)
+            Ok(files)
         })
     }
+
+    fn directory(&self, path: &Path) -> io::Result<Dir> {
+        Ok(Dir::from_fd(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)?)
+    }
+}
+
+fn entries_of(directory: &mut Dir) -> io::Result<Vec<DirEntry>> {
+    let mut unknown = Vec::new();
+    let mut entries = Vec::new();
+    for entry in directory.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if entries.len() == MAX_ENTRIES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let kind = entry.file_type().map_or(Kind::Other, kind_of);
+        if entry.file_type().is_none() {
+            unknown.push(entries.len());
+        }
+        entries.push(DirEntry { name: OsStr::from_bytes(name.to_bytes()).to_owned(), kind });
+    }
+    // Some file systems do not tell the kind with the name. One that is gone by now stays `Other`.
+    for at in unknown {
+        if let Ok(stat) = fstatat(&*directory, entries[at].name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            entries[at].kind = Stat::of(&stat).kind;
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
 }
 
 fn kind_of(kind: Type) -> Kind {

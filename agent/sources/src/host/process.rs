@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstat, fstatat, stat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::{Access, Host, Kind, READ, Stat, read_to_end};
@@ -43,6 +43,33 @@ impl Host {
                 self.reopen_regular(&link)
             }
         })
+    }
+
+    /// What the program of a process is, without opening it: many processes run the same one. Fails as
+    /// [`Host::open_exe`] does.
+    pub fn stat_exe(&self, pid: Pid) -> io::Result<Stat> {
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        let link = directory.join("exe");
+        let look = || {
+            if let Some(errno) = self.refusals.get(&link) {
+                return Err((*errno).into());
+            }
+            if self.is_live() {
+                return Ok(Stat::of(&stat(&link)?));
+            }
+            let process = self.open(&directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+            if fstatfs(&process)?.filesystem_type() == PROC_SUPER_MAGIC {
+                Ok(Stat::of(&fstatat(&process, "exe", AtFlags::empty())?))
+            } else {
+                Ok(Stat::of(&fstat(self.open(&link, OFlag::O_PATH)?)?))
+            }
+        };
+        let outcome = look().map_err(gone);
+        // A refusal is part of a recording; of a program that was only looked at there is nothing to record.
+        if let (Some(log), Err(error)) = (&self.log, &outcome) {
+            log.note(&link, Access::Program, Some(error));
+        }
+        outcome
     }
 }
 
