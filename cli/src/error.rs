@@ -111,9 +111,9 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// What to do next.
-    pub fn next(&self) -> &'static str {
-        match self {
+    /// What to do next, where the message does not say it.
+    pub fn next(&self) -> Option<&'static str> {
+        Some(match self {
             Self::NoCollector { .. } => {
                 "Start one with `evenkeel-collector run`, name its data directory with --data-dir, or a collector on \
                  another host with --collector https://HOST:7443 --cert FILE --key FILE --ca FILE."
@@ -135,21 +135,22 @@ impl CliError {
                 "Ask an admin for a certificate of a role that may (`evenkeel user create NAME --role ROLE`), or run \
                  this on the collector's host as root or as the collector's user."
             }
-            Self::Asked { .. } => {
-                "`evenkeel nodes` lists nodes and environments, `evenkeel report --all` findings, `evenkeel facts \
-                 NODE` the paths of facts."
-            }
+            // The collector says what there is, and where to see it.
+            Self::Asked { .. } => return None,
             Self::Collector { .. } => "See the collector's log; then ask again.",
             Self::Answer(_) | Self::AnswerJson(_) => "Use an evenkeel of the collector's version.",
             Self::Snapshot { .. } => "Take it again: `evenkeel-agent collect > SNAPSHOT.json`.",
             Self::Query(_) => "Correct the name.",
             Self::Output(_) => "See where the output goes: the device may be full.",
             Self::Start(_) => "See the limits of this user: `ulimit -a`.",
-        }
+        })
     }
 
     /// Says it to a person. Nobody may be there to hear it.
     pub fn tell(&self, to: &mut dyn Write) {
-        let _ = writeln!(to, "evenkeel: {}\n{}", escape(&exit::chain(self)), self.next());
+        let _ = writeln!(to, "evenkeel: {}", escape(&exit::chain(self)));
+        if let Some(next) = self.next() {
+            let _ = writeln!(to, "{next}");
+        }
     }
 }

@@ -22,8 +22,13 @@ pub struct Pair {
 impl Pair {
     /// Reads both files.
     pub fn read(a: &Path, b: &Path) -> Result<Self, CliError> {
-        let (first, second) = (read(a)?, read(b)?);
+        let (mut first, mut second) = (read(a)?, read(b)?);
         let [label_a, label_b] = labels((a, &first), (b, &second));
+        if first.host == second.host {
+            // One host at two times, or two that cannot be told apart by name.
+            first.host.clone_from(&label_a);
+            second.host.clone_from(&label_b);
+        }
         let as_of = first.taken_at.max(second.taken_at);
         let fleet = Fleet::from_snapshots([(label_a, first), (label_b, second)]);
         Ok(Self { fleet, policy: Policy::default_policy(), as_of })

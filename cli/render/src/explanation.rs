@@ -1,16 +1,17 @@
 //! One finding or fact, with everything that led to it.
 
 use evenkeel_drift::explain::{Deciding, Explanation};
-use evenkeel_drift::report::{Finding, Unknown};
+use evenkeel_drift::report::Finding;
 
 use crate::columns::{Cell, Columns};
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
-use crate::text::{escape, names};
+use crate::text::escape;
+use crate::unknowns::cannot_tell;
 use crate::values::roles;
 use crate::view::View;
 use crate::when::moment;
-use crate::words::{kind_word, reason_words, severity_word, status_word};
+use crate::words::{kind_word, severity_word, status_word};
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
 const NAMES_WIDTH: usize = 30;
@@ -37,16 +38,7 @@ fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> Strin
         page.blank();
         page.line(0, Ink::Good, "No difference.");
     }
-    for Unknown { path, severity: _, role, reason, nodes } in unknowns {
-        page.blank();
-        page.line(0, Ink::Strong, "CANNOT TELL");
-        let what = crate::words::with_role(path, role);
-        page.line(
-            2,
-            Ink::Plain,
-            &format!("{what}: {} on {}", reason_words(reason), names(nodes, names_width)),
-        );
-    }
+    cannot_tell(&mut page, unknowns, usize::MAX);
     page.blank();
     page.line(0, Ink::Strong, "VALUES");
     roles(&mut page, values, names_width);

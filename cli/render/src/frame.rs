@@ -1,15 +1,13 @@
-//! What stands around the findings of a report: what was compared, what cannot be told, the counts.
+//! What stands around the findings of a report: what was compared, and the counts.
 
-use evenkeel_drift::report::{Environment, Report, Severity, Status, Summary, Unknown};
+use evenkeel_drift::report::{Environment, Report, Severity, Status, Summary};
 
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
-use crate::text::{count, escape, names, width};
+use crate::text::{count, escape, names};
 use crate::when::moment;
-use crate::words::{percent, reason_words, with_role};
+use crate::words::percent;
 
-/// What cannot be told is named up to this many lines; `--all` names it all.
-const UNKNOWNS_SHOWN: usize = 5;
 /// At least so many columns for the names of nodes.
 const ROOM_FOR_NAMES: usize = 20;
 
@@ -54,28 +52,6 @@ fn trouble(environment: &Environment, room: usize) -> Option<String> {
         parts.push(format!("{} of the facts could be read", percent(*coverage)));
     }
     (!parts.is_empty()).then(|| format!("{}: {}", escape(name), parts.join("; ")))
-}
-
-/// What cannot be told, the gravest first.
-pub(crate) fn unknowns(page: &mut Page, report: &Report) {
-    let all = page.screen().all;
-    let grave = |unknown: &&Unknown| all || unknown.severity >= Severity::Warning;
-    let listed: Vec<&Unknown> = report.unknowns.iter().filter(grave).collect();
-    let shown = if all { listed.len() } else { listed.len().min(UNKNOWNS_SHOWN) };
-    if shown == 0 {
-        return;
-    }
-    page.blank();
-    page.line(0, Ink::Of(Severity::Info), "CANNOT TELL");
-    for Unknown { path, severity: _, role, reason, nodes } in &listed[..shown] {
-        let what = format!("{}: {}", with_role(path, role), reason_words(reason));
-        let who = names(nodes, page.room(width(&what) + 6).max(ROOM_FOR_NAMES));
-        let on = if who.is_empty() { "" } else { " on " };
-        page.line(2, Ink::Plain, &[&what, on, &who].concat());
-    }
-    if listed.len() > shown {
-        page.line(2, Ink::Plain, &format!("and {} more", listed.len() - shown));
-    }
 }
 
 /// The counts, and what to do next.

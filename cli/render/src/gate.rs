@@ -1,14 +1,15 @@
 //! Whether an environment may be promoted into another.
 
-use evenkeel_drift::gate::{GateOutcome, GateVerdict, NO_COMMON_ROLE, NO_NODES};
-use evenkeel_drift::report::{Finding, Severity, Unknown};
+use evenkeel_drift::gate::{GateOutcome, GateVerdict};
+use evenkeel_drift::report::{Finding, Severity};
 
 use crate::page::Page;
 use crate::report::title;
 use crate::screen::{Ink, Screen};
-use crate::text::{count, escape, names, width};
+use crate::text::{count, escape, names};
+use crate::unknowns::cannot_tell;
 use crate::view::View;
-use crate::words::{reason_words, severity_word, with_role};
+use crate::words::severity_word;
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
 const NAMES_WIDTH: usize = 40;
@@ -50,20 +51,6 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
         page.line(2, Ink::Plain, &escape(summary));
         page.line(2, Ink::Plain, &format!("on {}", names(nodes, names_width)));
     }
-    if !unknowns.is_empty() {
-        page.blank();
-        page.line(0, Ink::Of(Severity::Info), "CANNOT TELL");
-    }
-    for Unknown { path, severity: _, role, reason, nodes } in unknowns {
-        let text = match reason.as_str() {
-            NO_NODES => "one of the two environments has no nodes".to_owned(),
-            NO_COMMON_ROLE => {
-                "the two environments have no role in common: there is nothing to compare".to_owned()
-            }
-            reason => format!("{}: {}", with_role(path, role), reason_words(reason)),
-        };
-        let who = names(nodes, names_width.min(page.room(width(&text) + 6).max(20)));
-        page.line(2, Ink::Plain, &if who.is_empty() { text } else { format!("{text} on {who}") });
-    }
+    cannot_tell(&mut page, unknowns, usize::MAX);
     page.finish()
 }

@@ -7,10 +7,11 @@
 //! - [`screen`]: how wide the output is, and whether it shows colour
 //! - [`report`]: a report as a table; [`wide`]: with every value and node
 //! - [`gate`]: whether an environment may be promoted
+//! - `frame`: what was compared and the counts; `unknowns`: what cannot be told
 //! - [`explanation`]: one finding or path, with the rule that decided
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
-//! - [`text`]: escaping and breaking; `columns`: aligned columns; `when`: moments for people
+//! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
 mod columns;
 pub mod explanation;
@@ -23,6 +24,7 @@ mod page;
 pub mod report;
 pub mod screen;
 pub mod text;
+mod unknowns;
 pub mod values;
 pub mod view;
 mod when;

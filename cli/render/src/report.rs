@@ -2,18 +2,21 @@
 //! which id to give to `evenkeel explain`.
 
 use evenkeel_drift::Report;
-use evenkeel_drift::report::{Finding, Status};
+use evenkeel_drift::report::{Finding, Severity, Status};
 
-use crate::frame::{footer, header, unknowns};
+use crate::frame::{footer, header};
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
 use crate::text::{escape, names, width, wrap};
+use crate::unknowns::cannot_tell;
 use crate::view::View;
 use crate::when::ago;
 use crate::words::{severity_word, status_word, with_role};
 
 /// Names of nodes share a line with the sentence when at least this many columns are left for them.
 const ROOM_FOR_NAMES: usize = 20;
+/// What cannot be told is named in so many lines; `--all` names it all.
+const UNKNOWNS_SHOWN: usize = 5;
 /// A table wider than this is hard to read.
 const WIDEST: usize = 110;
 
@@ -22,7 +25,7 @@ impl View for Report {
         let mut page = Page::new(&Screen { width: screen.width.min(WIDEST), ..*screen });
         header(&mut page, self);
         findings(&mut page, self, brief);
-        unknowns(&mut page, self);
+        unclear(&mut page, self);
         footer(&mut page, self);
         page.finish()
     }
@@ -69,6 +72,13 @@ pub(crate) fn brief(page: &mut Page, report: &Report, finding: &Finding) {
         let why = format!("{}: {}", status_word(finding.status), escape(&finding.reason));
         page.line(4, Ink::Faint, &why);
     }
+}
+
+/// What could have been at least a warning and cannot be told; with `--all` everything that cannot.
+pub(crate) fn unclear(page: &mut Page, report: &Report) {
+    let all = page.screen().all;
+    let asked = report.unknowns.iter().filter(|unknown| all || unknown.severity >= Severity::Warning);
+    cannot_tell(page, asked, if all { usize::MAX } else { UNKNOWNS_SHOWN });
 }
 
 /// `sysctl.net.core.somaxconn (web)`, and the status when it is not open.

@@ -4,9 +4,9 @@ use evenkeel_drift::Report;
 use evenkeel_drift::report::{Finding, ValueCount};
 
 use crate::columns::{Cell, Columns};
-use crate::frame::{footer, header, unknowns};
+use crate::frame::{footer, header};
 use crate::page::Page;
-use crate::report::{findings, since, title};
+use crate::report::{findings, since, title, unclear};
 use crate::screen::{Ink, Screen};
 use crate::text::{count, escape};
 use crate::when::moment;
@@ -21,7 +21,7 @@ pub(crate) fn report(report: &Report, screen: &Screen) -> String {
         let since = since(report, finding).map(|since| format!(", {since} ({})", moment(finding.since)));
         whole(page, finding, &since.unwrap_or_default());
     });
-    unknowns(&mut page, report);
+    unclear(&mut page, report);
     footer(&mut page, report);
     page.finish()
 }

@@ -31,6 +31,7 @@ pub(crate) fn reason_words(reason: &str) -> String {
     match reason {
         "not_collected" => "not collected".into(),
         "stale" => "no fresh node".into(),
+        "unversioned" => "without a version to compare".into(),
         "permission" => "no permission".into(),
         other => escape(other).into_owned(),
     }

@@ -49,9 +49,15 @@ pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
 }
 
 fn of_files(a: &Path, b: &Path, listing: &Listing) -> Result<Report, CliError> {
-    let Pair { fleet, policy, as_of } = Pair::read(a, b)?;
-    let query = Query { min_severity: Some(listing.severity()), all: listing.all, ..Query::default() };
-    Ok(evaluate(&fleet, &policy, &query, as_of))
+    let pair = Pair::read(a, b)?;
+    let [_, reference] = pair.names();
+    let query = Query {
+        reference: Some(reference.to_owned()),
+        min_severity: Some(listing.severity()),
+        all: listing.all,
+        ..Query::default()
+    };
+    Ok(evaluate(&pair.fleet, &pair.policy, &query, pair.as_of))
 }
 
 /// An operand for the collector; a file travels with its content, which is looked at before it goes.

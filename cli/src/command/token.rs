@@ -52,11 +52,36 @@ pub(super) fn run(context: &Context, arguments: Token) -> Result<u8, CliError> {
     let nodes = if uses == 1 { "one node".to_owned() } else { format!("{uses} nodes") };
     let file = token_file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
     context.console.note(&format!(
-        "Token {} lets {nodes} enrol into {env} until it ends. Bring it to the node in a file, and run there:\n  \
+        "Token {} lets {nodes} enrol into {env} within {}. Bring it to the node in a file, and run there:\n  \
          evenkeel-agent enroll --collector {} --token-file {}",
         escape(&answer.id),
+        in_words(ttl),
         escape(&answer.enroll_address),
         escape(&file),
     ));
     Ok(exit::DONE)
+}
+
+/// `15 minutes`, in the largest unit that needs no fraction.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs().max(1);
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let whole = |(length, _): &&(u64, &str)| seconds.is_multiple_of(*length);
+    let (length, unit) = units.iter().find(whole).unwrap_or(&units[3]);
+    let number = seconds / length;
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_words() {
+        for (seconds, words) in
+            [(900, "15 minutes"), (86_400, "1 day"), (90, "90 seconds"), (7_200, "2 hours")]
+        {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
 }
