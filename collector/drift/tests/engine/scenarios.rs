@@ -1,14 +1,11 @@
 //! Small fleets and the reports that they give: `scenarios/NAME.toml` -> `scenarios/NAME.json`. `UPDATE_GOLDEN=1`
 //! rewrites the reports; read the difference before believing it.
 
-#[path = "support/scenario.rs"]
-mod scenario;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::scenario::Scenario;
 use evenkeel_drift::evaluate;
-use scenario::Scenario;
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");

@@ -1,12 +1,10 @@
 //! The engine against a naive one that asks every node for every path.
 
-mod naive;
-#[path = "support/random.rs"]
-mod random;
-
 use evenkeel_drift::{Fleet, Policy, Report, evaluate};
 use jiff::Timestamp;
 use proptest::prelude::*;
+
+use crate::{naive, random};
 
 /// A report without what the naive engine does not say: sentences and reasons.
 fn bare(mut report: Report) -> Report {
