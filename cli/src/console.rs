@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstream::{AutoStream, ColorChoice};
+use evenkeel_drift::Report;
 use evenkeel_render::{Format, Screen, View, render};
 use terminal_size::{Width, terminal_size_of};
 
@@ -36,7 +37,7 @@ impl Console {
             None if format == Format::Wide => UNBROKEN,
             None => DEFAULT_WIDTH,
         };
-        Self { format, screen: Screen { width, colour, all: false } }
+        Self { format, screen: Screen { width, colour, ..Screen::default() } }
     }
 
     /// Shows it.
@@ -44,9 +45,9 @@ impl Console {
         self.print(&render(view, self.format, &self.screen))
     }
 
-    /// Shows it; what is hidden by default was asked for.
-    pub fn show_all(&self, view: &impl View, all: bool) -> Result<(), CliError> {
-        self.print(&render(view, self.format, &Screen { all, ..self.screen }))
+    /// Shows a report: with `all` what is hidden by default was asked for, with `hints` the collector can explain it.
+    pub fn show_report(&self, report: &Report, all: bool, hints: bool) -> Result<(), CliError> {
+        self.print(&render(report, self.format, &Screen { all, hints, ..self.screen }))
     }
 
     /// Prints text as it is. A reader that has gone has what it wanted: that is success.

@@ -22,6 +22,16 @@ pub(crate) fn header(page: &mut Page, report: &Report) {
             page.line(2, Ink::Of(Severity::Warning), &trouble);
         }
     }
+    let partly = |environment: &&Environment| environment.coverage < 1.0 && environment.fresh > 0;
+    let read: Vec<String> = report.environments.iter().filter(partly).map(coverage).collect();
+    if !read.is_empty() {
+        page.line(2, Ink::Faint, &format!("facts that could be read: {}", read.join(", ")));
+    }
+}
+
+/// `staging 99.8 %`.
+fn coverage(environment: &Environment) -> String {
+    format!("{} {}", escape(&environment.name), percent(environment.coverage))
 }
 
 /// `4 environments, 14 nodes (1 stale), reference prod`.
@@ -37,21 +47,18 @@ fn scope(report: &Report) -> String {
     }
 }
 
-/// What makes an environment's answer less than whole.
+/// What leaves an environment, or a part of it, out of the answer.
 fn trouble(environment: &Environment, room: usize) -> Option<String> {
-    let Environment { name, nodes, fresh, stale, stale_nodes, coverage } = environment;
-    let mut parts = Vec::new();
-    if *nodes == 0 {
-        parts.push("no nodes".to_owned());
+    let Environment { name, nodes, stale, stale_nodes, .. } = environment;
+    let name = escape(name);
+    match (nodes, stale) {
+        (0, _) => Some(format!("{name}: no nodes")),
+        (_, 0) => None,
+        _ => {
+            let who = names(stale_nodes, room.max(ROOM_FOR_NAMES));
+            Some(format!("{name}: {stale} of {} stale: {who}", count(*nodes, "node")))
+        }
     }
-    if *stale > 0 {
-        let who = names(stale_nodes, room.max(ROOM_FOR_NAMES));
-        parts.push(format!("{stale} of {} stale: {who}", count(*nodes, "node")));
-    }
-    if *coverage < 1.0 && *fresh > 0 {
-        parts.push(format!("{} of the facts could be read", percent(*coverage)));
-    }
-    (!parts.is_empty()).then(|| format!("{}: {}", escape(name), parts.join("; ")))
 }
 
 /// The counts, and what to do next.
@@ -69,7 +76,7 @@ pub(crate) fn footer(page: &mut Page, report: &Report) {
     };
     page.line(0, ink, &counts(report, page.screen()));
     if let Some(first) = report.findings.first()
-        && report.journal > 0
+        && page.screen().hints
     {
         page.line(0, Ink::Faint, &format!("next: evenkeel explain {}", escape(&first.id)));
     }

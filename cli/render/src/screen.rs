@@ -12,12 +12,14 @@ pub struct Screen {
     pub colour: bool,
     /// Whether what is hidden by default was asked for: hints at it are left out.
     pub all: bool,
+    /// Whether `evenkeel explain` knows what is shown.
+    pub hints: bool,
 }
 
 impl Default for Screen {
     /// 80 columns without colour: a pipe, a file, an old terminal.
     fn default() -> Self {
-        Self { width: 80, colour: false, all: false }
+        Self { width: 80, colour: false, all: false, hints: true }
     }
 }
 

@@ -8,7 +8,7 @@ use evenkeel_drift::GateVerdict;
 use evenkeel_render::{Format, Screen, View, render};
 use examples::judged;
 
-const NARROW: Screen = Screen { width: 80, colour: false, all: false };
+const NARROW: Screen = Screen { width: 80, colour: false, all: false, hints: true };
 
 /// Compares with `tests/golden/NAME`, or writes it. Also holds what every output must keep.
 fn golden(name: &str, view: &impl View, format: Format, screen: &Screen) {

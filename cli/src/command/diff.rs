@@ -44,7 +44,9 @@ pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
         let client = context.client()?;
         reports::from_wire(client.wait(client.reports().diff(request))?)?
     };
-    context.console.show_all(&report, listing.all)?;
+    // Between environments a finding is one of the fleet, with the same id; others exist only in this comparison.
+    let known = [&a, &b].iter().all(|operand| matches!(operand, Operand::Environment(_)));
+    context.console.show_report(&report, listing.all, known)?;
     Ok(listing.exit_code(&report))
 }
 

@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> 
     };
     let client = context.client()?;
     let report = reports::from_wire(client.wait(client.reports().get_report(request))?)?;
-    context.console.show_all(&report, listing.all)?;
+    context.console.show_report(&report, listing.all, true)?;
     Ok(listing.exit_code(&report))
 }
 
