@@ -26,6 +26,8 @@ pub enum Compare {
     Go,
     /// Semantic versions as Go modules write them.
     Semver,
+    /// The same for what was built: `(devel)` does not know its own version.
+    Build,
     /// Debian package versions.
     Dpkg,
     /// Kernel releases.
@@ -55,9 +57,11 @@ impl Compare {
                 words.dedup();
                 Cow::Owned(words.join(" "))
             }
-            Self::Go => Cow::Owned(go::canonical(&text)?),
-            Self::Semver if text == "(devel)" || text.is_empty() => return None,
-            Self::Semver => Cow::Owned(text.strip_prefix('v').unwrap_or(&text).to_owned()),
+            Self::Build if text.split(SEVERAL).any(|one| one == "(devel)") => return None,
+            Self::Go => Cow::Owned(each(&text, go::canonical)),
+            Self::Semver | Self::Build => {
+                Cow::Owned(each(&text, |one| one.strip_prefix('v').unwrap_or(one).to_owned()))
+            }
             Self::Dpkg => match text.parse::<debversion::Version>() {
                 Ok(version) => Cow::Owned(version.canonicalize().to_string()),
                 Err(_) => text,
@@ -71,7 +75,7 @@ impl Compare {
         match self {
             Self::Text | Self::Integer | Self::Mask | Self::Set => None,
             Self::Go => go::order(a, b),
-            Self::Semver => {
+            Self::Semver | Self::Build => {
                 let version = |text: &str| text.parse::<semver::Version>().ok();
                 Some(version(a)?.cmp_precedence(&version(b)?))
             }
@@ -82,6 +86,16 @@ impl Compare {
             Self::Kernel | Self::Numeric => natural::order(a, b),
         }
     }
+}
+
+/// Stands between the values of several builds of one program on one node.
+const SEVERAL: &str = " | ";
+
+/// The canonical form of one version, or of each of several.
+fn each(text: &str, form: impl Fn(&str) -> String) -> String {
+    let mut forms: Vec<String> = text.split(SEVERAL).map(form).collect();
+    forms.sort_unstable();
+    forms.join(SEVERAL)
 }
 
 /// Runs of blanks as one blank, none at the ends.
@@ -141,7 +155,9 @@ mod tests {
             (Compare::Set, "reno cubic", "cubic reno"),
             (Compare::Go, "go1.21.6", "1.21.6"),
             (Compare::Go, "1.20", "1.20.0"),
+            (Compare::Go, "1.20 | go1.21.6", "go1.20.0 | 1.21.6"),
             (Compare::Semver, "v1.2.3", "1.2.3"),
+            (Compare::Build, "v1.2.3", "1.2.3"),
             (Compare::Dpkg, "0:1.0-1", "1.0-1"),
         ] {
             assert_eq!(form(compare, a), form(compare, b), "{compare:?} {a:?} {b:?}");
@@ -166,8 +182,9 @@ mod tests {
 
     #[test]
     fn a_development_build_does_not_tell() {
-        assert_eq!(form(Compare::Semver, "(devel)"), None);
-        assert_eq!(form(Compare::Go, "(devel)"), None);
+        assert_eq!(form(Compare::Build, "(devel)"), None);
+        assert_eq!(form(Compare::Build, "(devel) | v1.0.0"), None);
+        assert_eq!(form(Compare::Semver, "(devel)"), Some("(devel)".into()));
         assert_eq!(form(Compare::Text, "(devel)"), Some("(devel)".into()));
     }
 
@@ -188,6 +205,7 @@ mod tests {
             assert_eq!(compare.order(newer, older), Some(Ordering::Greater), "{compare:?} {newer} {older}");
         }
         assert_eq!(Compare::Text.order("1", "2"), None);
+        assert_eq!(Compare::Go.order("1.20.1 | 1.21.6", "1.21.0"), None);
         assert_eq!(Compare::Semver.order("x", "1.0.0"), None);
     }
 }

@@ -31,7 +31,8 @@ pub struct Node {
     /// Whether it reported within its deadline. A stale node is named and counted, and never raises drift.
     pub fresh: bool,
     /// Its newest sections, by name. Equal contents are one allocation, shared between nodes: the engine compares
-    /// pointers first and opens each distinct content once.
+    /// pointers first and opens each distinct content once. A path stands in one section of a node; the section
+    /// `identity`, unique on every host, is never opened to compare.
     pub sections: Vec<Arc<Section>>,
     /// When its first commit was taken in.
     pub since: Timestamp,

@@ -1,6 +1,8 @@
 //! Which facts are compared, how, and how bad a difference is.
 
 mod nearest;
+#[cfg(test)]
+mod noise_tests;
 mod parse;
 mod reach;
 
@@ -219,7 +221,7 @@ mod tests {
             ("go.program[github.com/acme/pay].go_version", Class::Config, Compare::Go, Severity::Critical),
             ("go.program[github.com/acme/pay]", Class::Config, Compare::Text, Severity::Warning),
             ("go.program[x].module[golang.org/x/net]", Class::Config, Compare::Semver, Severity::Warning),
-            ("go.program[x].version", Class::Config, Compare::Semver, Severity::Info),
+            ("go.program[x].version", Class::Config, Compare::Build, Severity::Info),
             ("go.program[x].setting[vcs.revision]", Class::Config, Compare::Text, Severity::Info),
             ("go.program[x].setting[vcs.time]", Class::Volatile, Compare::Text, Severity::Info),
             ("sysctl.net.core.somaxconn", Class::Config, Compare::Integer, Severity::Critical),

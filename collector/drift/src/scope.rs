@@ -1,5 +1,6 @@
 //! Who is held against whom: the roles, their cohorts, and each role's reference.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -28,6 +29,8 @@ pub(crate) struct Role<'a> {
     pub(crate) nodes: Vec<&'a Node>,
     /// Said behind every summary: that the reference asked for has no node of this role.
     pub(crate) note: Option<String>,
+    /// For each node its place in the order of names; made when a long list of names is asked for.
+    places: OnceCell<Vec<usize>>,
 }
 
 /// The nodes of one environment and one role.
@@ -88,7 +91,8 @@ impl<'a> Scope<'a> {
             .filter(|at| !nodes[*at].is_empty())
             .or_else(|| nodes.iter().rposition(|nodes| !nodes.is_empty()));
         let order = first.into_iter().chain((0..nodes.len()).rev().filter(|at| Some(*at) != first));
-        let mut role = Role { name, cohorts: Vec::new(), nodes: Vec::new(), note: None };
+        let mut role =
+            Role { name, cohorts: Vec::new(), nodes: Vec::new(), note: None, places: OnceCell::new() };
         for at in order {
             let members = std::mem::take(&mut nodes[at]);
             if members.is_empty() {
@@ -111,8 +115,24 @@ impl<'a> Scope<'a> {
 impl Role<'_> {
     /// The names of these nodes (indices into [`Role::nodes`]), in order.
     pub(crate) fn names(&self, nodes: impl IntoIterator<Item = usize>) -> Vec<String> {
-        let mut names: Vec<&str> = nodes.into_iter().map(|at| &*self.nodes[at].name).collect();
-        names.sort_unstable();
-        names.into_iter().map(str::to_owned).collect()
+        let mut nodes: Vec<usize> = nodes.into_iter().collect();
+        if nodes.len() < self.nodes.len() / 8 {
+            nodes.sort_unstable_by_key(|at| &self.nodes[*at].name);
+        } else {
+            let places = self.places.get_or_init(|| places(&self.nodes));
+            nodes.sort_unstable_by_key(|at| places[*at]);
+        }
+        nodes.into_iter().map(|at| self.nodes[at].name.to_string()).collect()
     }
+}
+
+/// For each node its place in the order of names.
+fn places(nodes: &[&Node]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..nodes.len()).collect();
+    order.sort_unstable_by_key(|at| &nodes[*at].name);
+    let mut places = vec![0; nodes.len()];
+    for (place, node) in order.into_iter().enumerate() {
+        places[node] = place;
+    }
+    places
 }

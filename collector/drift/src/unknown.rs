@@ -83,8 +83,8 @@ impl Unknowns {
             // The reason of most nodes; of equals the first word.
             let reason =
                 doubt.reasons.iter().rev().max_by_key(|(_, nodes)| nodes.len()).map(|(reason, _)| *reason)?;
-            let nodes: BTreeSet<usize> = doubt.reasons.into_values().flatten().collect();
-            Some(Draft { path, severity, reason, nodes: Who::Fresh(nodes.into_iter().collect()) })
+            let nodes = union(doubt.reasons.into_values());
+            Some(Draft { path, severity, reason, nodes: Who::Fresh(nodes) })
         });
         drafts.filter(|draft| !open.contains(&draft.path)).collect()
     }
@@ -165,6 +165,17 @@ fn names(nodes: &[&Node]) -> Vec<String> {
     names
 }
 
+/// Sorted lists as one.
+fn union(mut lists: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
+    let first = lists.next().unwrap_or_default();
+    lists.fold(first, |mut all, list| {
+        all.extend(list);
+        all.sort_unstable();
+        all.dedup();
+        all
+    })
+}
+
 struct Gap {
     path: String,
     severity: Severity,
@@ -202,7 +213,9 @@ fn common<'a>(a: &'a str, b: &str) -> &'a str {
 fn unversioned<'a>(group: &Group<'a>) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let facts = group.sections.iter().flat_map(|section| section.facts());
     facts.filter_map(|(path, seen)| match seen {
-        Observation::Present(value @ Value::Text(text)) if text == "(devel)" => Some((path.as_str(), value)),
+        Observation::Present(value @ Value::Text(text)) if text.starts_with("(devel)") => {
+            Some((path.as_str(), value))
+        }
         _ => None,
     })
 }

@@ -5,15 +5,12 @@
 
 use std::cmp::Ordering;
 
-/// Without `go` in front, experiments and vendor marks in order behind it; `None` for `(devel)` and nothing.
-pub(super) fn canonical(text: &str) -> Option<String> {
+/// Without `go` in front, experiments and vendor marks in order behind it.
+pub(super) fn canonical(text: &str) -> String {
     let mut words = text.split_whitespace();
-    let first = words.next().filter(|word| *word != "(devel)")?;
-    let bare = first.strip_prefix("go").unwrap_or(first);
-    let mut version = bare.to_owned();
-    if let Some(parsed) = Version::parse(bare)
-        && parsed.is_release_without_patch(bare)
-    {
+    let first = words.next().unwrap_or_default();
+    let mut version = first.strip_prefix("go").unwrap_or(first).to_owned();
+    if Version::parse(&version).is_some_and(|parsed| parsed.is_release_without_patch(&version)) {
         version.push_str(".0");
     }
     let mut marks: Vec<&str> = words.collect();
@@ -22,7 +19,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
         version.push(' ');
         version.push_str(mark);
     }
-    Some(version)
+    version
 }
 
 /// By number; the language version before its candidates, candidates before the release. Marks do not count.
@@ -47,6 +44,10 @@ enum Stage {
 
 impl Version {
     fn parse(text: &str) -> Option<Self> {
+        // Several builds of one program have no one version.
+        if text.contains('|') {
+            return None;
+        }
         // Vendors add marks: `1.20.5-amzn`, `1.21.6+auto`.
         let text = text.split([' ', '-', '+']).next()?;
         let (major, rest) = text.split_once('.').unwrap_or((text, "0"));
@@ -107,6 +108,6 @@ mod tests {
     fn what_is_no_release_has_no_order() {
         assert_eq!(order("devel", "1.21.0"), None);
         assert_eq!(order("", "1.21.0"), None);
-        assert_eq!(canonical("devel go1.22-abc"), Some("devel go1.22-abc".into()));
+        assert_eq!(canonical("devel go1.22-abc"), "devel go1.22-abc");
     }
 }
