@@ -87,12 +87,13 @@ pub(crate) fn unknown() -> Report {
     };
     report.unknowns = vec![
         unknown("go.program", Severity::Critical, "permission", &["stg-1", "stg-2", "stg-3"]),
+        unknown("*", Severity::Critical, "stale", &["stg-9", "stg-10"]),
         unknown("go.program[x/y].module[a]", Severity::Warning, "unversioned", &["stg-1"]),
         unknown("tzdata.version", Severity::Critical, "not_collected", &["test-1"]),
         unknown("go.program[x/y].module[b]", Severity::Warning, "unversioned", &["stg-1"]),
         unknown("sysctl.net.core.bpf_jit_harden", Severity::Info, "permission", &["stg-1"]),
     ];
-    report.summary.unknown = 5;
+    report.summary.unknown = 6;
     report.summary.info = 1;
     report
 }
