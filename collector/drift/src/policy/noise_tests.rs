@@ -79,7 +79,8 @@ fn modules() {
     classes(
         Class::Module,
         "net.bridge.bridge-nf-call-iptables net.netfilter.nf_log.0 fs.xfs.error_level fs.nfs.nlm_tcpport \
-         sunrpc.rpc_debug fs.binfmt_misc.status dev.raid.speed_limit_max net.mptcp.enabled",
+         sunrpc.rpc_debug fs.binfmt_misc.status dev.raid.speed_limit_max net.mptcp.enabled \
+         net.core.default_qdisc net.core.netdev_max_backlog",
     );
 }
 
