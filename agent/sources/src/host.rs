@@ -30,6 +30,9 @@ use touched::Log;
 
 /// The file in a recorded host that names what could not be read when it was recorded: one `ERRNO PATH` a line.
 pub const REFUSALS: &str = "/.evenkeel-refusals";
+/// A path with `..` (a link such as /etc/os-release has it) is refused with EAGAIN when anything on the machine was
+/// renamed or mounted meanwhile (openat2(2)), which says nothing about the path. So often it is tried again.
+const MAX_RACES: usize = 1000;
 /// The largest [`REFUSALS`] file, in bytes.
 const MAX_REFUSALS_BYTES: usize = 4 * 1024 * 1024;
 
@@ -232,7 +235,10 @@ impl Host {
             Root::Live => nix::fcntl::open(path, flags, Mode::empty()),
             Root::Below(root) => {
                 let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-                nix::fcntl::openat2(root, path, OpenHow::new().flags(flags).resolve(resolve))
+                let how = OpenHow::new().flags(flags).resolve(resolve);
+                let attempts = (0..MAX_RACES).map(|_| nix::fcntl::openat2(root, path, how));
+                let mut decided = attempts.skip_while(|opened| matches!(opened, Err(Errno::EAGAIN)));
+                decided.next().unwrap_or(Err(Errno::EAGAIN))
             }
         };
         Ok(opened?)

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use evenkeel_sources::host::{HostError, Kind};
 use evenkeel_sources::{Host, SourcesConfig, collect_all};
@@ -30,6 +32,31 @@ fn links_do_not_lead_out_of_the_root() {
     }
     assert!(host.read("/loop", 100).is_err());
     assert_eq!(host.read_link("/absolute").unwrap(), outside.path().join("secret"));
+}
+
+/// Promise: what happens elsewhere on the machine makes nothing unreadable. The kernel refuses a path with `..` when
+/// it sees any rename meanwhile.
+#[test]
+fn renames_elsewhere_do_not_disturb() {
+    let (root, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::create_dir(root.path().join("etc")).unwrap();
+    fs::write(root.path().join("release"), "12").unwrap();
+    symlink("../release", root.path().join("etc/release")).unwrap();
+    let host = Host::at(root.path()).unwrap();
+    let (one, other) = (elsewhere.path().join("one"), elsewhere.path().join("other"));
+    fs::write(&one, "").unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                fs::rename(&one, &other).unwrap();
+                fs::rename(&other, &one).unwrap();
+            }
+        });
+        let refused = (0..20_000).find_map(|_| host.read("/etc/release", 10).err());
+        done.store(true, Ordering::Relaxed);
+        assert!(refused.is_none(), "{refused:?}");
+    });
 }
 
 #[test]
