@@ -37,6 +37,8 @@ if [[ ${1:-} == --inside ]]; then
     mount -t proc proc "$merged/proc"
     mount -t sysfs sysfs "$merged/sys" # a fresh one: /sys/class/net is of the network namespace it is made in
     mount --rbind /sys/fs/cgroup "$merged/sys/fs/cgroup"
+    # What a booted host has, too; a kernel may be built without it.
+    mount -t securityfs securityfs "$merged/sys/kernel/security" 2>/dev/null || true
     while IFS=: read -r source target; do
         [[ -n $source ]] || continue
         mkdir -p "$(dirname "$merged$target")"
