@@ -1,0 +1,105 @@
+//! One node's connection: check-ins, contents, and their bytes. What the agent says on the wire, without its disk.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use evenkeel_proto::fleet::check_in_response::Answer;
+use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
+use evenkeel_proto::fleet::{CheckInRequest, Commit, SectionContent};
+use evenkeel_proto::{contents, times};
+use evenkeel_runtime::channel::{self, Address};
+use jiff::Timestamp;
+use prost::Message as _;
+use tonic::transport::Channel;
+
+use super::LoadError;
+use super::enrol::Member;
+use super::fleet::Node;
+
+/// The agent's version, as simulated nodes say it.
+const AGENT: &str = env!("CARGO_PKG_VERSION");
+/// A check-in, the contents that it asked for, and once more.
+const MAX_ROUNDS: usize = 4;
+
+/// A node's connection to the collector, under its own certificate.
+pub struct Connection {
+    client: FleetServiceClient<Channel>,
+}
+
+impl Connection {
+    /// Connects when it is first used.
+    pub fn new(address: &Address, member: &Member) -> Result<Self, LoadError> {
+        let tls = Arc::new(ArcSwap::from_pointee(member.tls()?));
+        Ok(Self { client: FleetServiceClient::new(channel::over_tls(address, tls)) })
+    }
+
+    /// Says that nothing changed, and expects that the collector knows it.
+    pub async fn unchanged(&mut self, node: &Node) -> Result<u64, LoadError> {
+        let request = check_in(node, false);
+        let sent = request.encoded_len() as u64;
+        match self.check_in(request).await? {
+            Some(Answer::UpToDate(_)) => Ok(sent),
+            answer => Err(unexpected(node, "an unchanged check-in", answer)),
+        }
+    }
+
+    /// Connects and says who it is; a collector that has no state of the node asks for it.
+    pub async fn greet(&mut self, node: &Node) -> Result<(), LoadError> {
+        match self.check_in(check_in(node, false)).await? {
+            Some(Answer::SendCommit(_) | Answer::UpToDate(_)) => Ok(()),
+            answer => Err(unexpected(node, "a greeting", answer)),
+        }
+    }
+
+    /// Reports the node's state, with what the collector asks for, until it is acknowledged. Returns the bytes sent.
+    pub async fn report(&mut self, node: &Node) -> Result<u64, LoadError> {
+        let request = check_in(node, true);
+        let mut sent = 0;
+        for _ in 0..MAX_ROUNDS {
+            sent += request.encoded_len() as u64;
+            match self.check_in(request.clone()).await? {
+                Some(Answer::UpToDate(_)) => return Ok(sent),
+                Some(Answer::Send(wanted)) => {
+                    let messages = wanted_contents(node, &wanted.digests);
+                    sent += messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
+                    let put = self.client.put_sections(tokio_stream::iter(messages)).await;
+                    put.map_err(LoadError::call("contents were not taken"))?;
+                }
+                answer => return Err(unexpected(node, "a report", answer)),
+            }
+        }
+        Err(unexpected(node, "a report with all contents", None))
+    }
+
+    async fn check_in(&mut self, request: CheckInRequest) -> Result<Option<Answer>, LoadError> {
+        let answer = self.client.check_in(request).await;
+        Ok(answer.map_err(LoadError::call("a check-in was not taken"))?.into_inner().answer)
+    }
+}
+
+/// The check-in of a node, with its commit or without.
+pub fn check_in(node: &Node, news: bool) -> CheckInRequest {
+    let commit = news.then(|| Commit {
+        sections: contents::digests_to_wire(&node.section_digests()),
+        taken_at: Some(times::to_wire(Timestamp::now())),
+        host: node.name.clone(),
+        role: String::new(),
+        agent: AGENT.to_owned(),
+    });
+    CheckInRequest { root: node.root().as_bytes().to_vec(), boot_epoch: 1, sequence: node.sequence, commit }
+}
+
+/// The contents that a collector asked for.
+///
+/// # Panics
+///
+/// If a section is too large to travel: a simulated node has none.
+pub fn wanted_contents(node: &Node, wanted: &[Vec<u8>]) -> Vec<SectionContent> {
+    let is_wanted = |digest: &[u8; 32]| wanted.iter().any(|wanted| wanted == digest);
+    let contents = node.contents.iter().filter(|content| is_wanted(content.digest.as_bytes()));
+    contents.map(|content| contents::to_wire(&content.section).expect("it fits a message")).collect()
+}
+
+fn unexpected(node: &Node, request: &'static str, answer: Option<Answer>) -> LoadError {
+    LoadError::Answer { node: node.name.clone(), request, answer: format!("{answer:?}") }
+}
