@@ -11,7 +11,7 @@ help: ## this list
 
 demo: ## a collector, four environments and their drift, on this machine, in under a minute after the build
 	$(CARGO) build -p evenkeel-agent -p evenkeel-collector -p evenkeel-cli
-	deploy/demo/run.sh target/debug
+	deploy/demo/run.sh $${CARGO_TARGET_DIR:-target}/debug
 
 test: install-test-hosts ## every suite that this machine can run; says which it skipped, and why
 	$(CARGO) test --workspace --doc
