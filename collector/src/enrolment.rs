@@ -60,7 +60,8 @@ impl Enrolment {
             let (id, host, role) = (id.clone(), host.clone(), role.clone());
             move |state: &State| match admit(state, &id, &hash, Timestamp::now()) {
                 Ok(environment) => {
-                    let enrolled = Enrolled { node, environment: environment.clone(), host, role, token: id, labels };
+                    let enrolled =
+                        Enrolled { node, environment: environment.clone(), host, role, token: id, labels };
                     Decision {
                         entries: vec![Entry::Enrolled(enrolled)],
                         sections: vec![],

@@ -112,6 +112,10 @@ impl Ingest {
                 format!("{} is another section's content", named.name),
             )));
         }
+        if let Some(path) = said_twice(&sections) {
+            let sentence = format!("{path} stands in two sections of one source");
+            return Err(malformed(Malformed::new("sections", sentence)));
+        }
         let arrived = Arrived { boot_epoch, sequence, root, taken_at, labels, sections };
         let digests: Vec<Digest> = arrived.sections.iter().map(|(named, _)| named.digest).collect();
         let answer = self
@@ -224,6 +228,21 @@ fn section_digests(
         Some(pair) => Err(Malformed::new("sections", format!("{} stands twice", pair[0].name))),
         None => Ok(digests),
     }
+}
+
+/// A path that two sections of one source note: nobody could tell which of them is meant.
+fn said_twice(sections: &[(SectionDigest, Arc<Section>)]) -> Option<String> {
+    for (at, (_, one)) in sections.iter().enumerate() {
+        for (_, other) in sections.iter().skip(at + 1).filter(|(_, other)| other.source() == one.source()) {
+            // Walk the smaller, look up in the larger.
+            let (few, many) =
+                if one.facts().len() < other.facts().len() { (one, other) } else { (other, one) };
+            if let Some((path, _)) = few.facts().iter().find(|(path, _)| many.find(path.as_str()).is_some()) {
+                return Some(path.to_string());
+            }
+        }
+    }
+    None
 }
 
 fn labels(host: String, role: String, agent: String) -> Result<Labels, Malformed> {

@@ -75,7 +75,8 @@ impl ReportService for Reports {
         let min_severity = Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning));
         self.compute(move |fleet, policy, now| {
             let fleet = two_sides(fleet, a, b)?;
-            let query = Query { min_severity, all, ..Query::default() };
+            let reference = fleet.environments.last().map(ToString::to_string);
+            let query = Query { reference, min_severity, all, ..Query::default() };
             Ok(Response::new(reports::to_wire(evaluate(&fleet, policy, &query, now))))
         })
         .await

@@ -1,7 +1,9 @@
 //! Everything put together: `run(config, listeners, shutdown)`.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +106,9 @@ impl Listeners {
         files::remove(&socket)?;
         let unix = UnixListener::bind(&socket)
             .map_err(|source| RunError::Listen { address: socket.display().to_string(), source })?;
+        // Whatever the umask: who may connect is decided twice, here and by the peer's credentials.
+        std::fs::set_permissions(&socket, Permissions::from_mode(0o600))
+            .map_err(FileError::io("protect", &socket))?;
         Ok(Self {
             fleet: listen(config.listen).await?,
             enroll: listen(config.enroll_listen).await?,

@@ -19,7 +19,7 @@
 //! - `go.process[NAME]` is unreadable: the same for a running program whose file is in no directory looked into
 //! - `go.process` is unreadable: the programs of some processes cannot be seen. This is what an agent without
 //!   CAP_SYS_PTRACE sees of other users' processes: one fact, however many processes
-//! - `go.program` is unreadable: there are directories to look into, and none of them can be listed
+//! - `go.program` is unreadable: a directory to look into cannot be listed, so a program that was not seen may be there
 
 mod facts;
 mod settings;
@@ -82,6 +82,7 @@ impl Source for GoPrograms {
         let found_none = programs.is_empty();
         programs.note(&mut section, budget);
         match directories {
+            // Programs that were seen are known all the same; one that was not may be where nobody could look.
             Err(reason) => section.unreadable(FactPath::known("go.program"), reason),
             // Nobody could conclude it from the source's name: the first word of its facts is another.
             Ok(()) if found_none => section.observe(FactPath::known("go.program"), Observation::Absent),
@@ -103,25 +104,20 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks into the directories. `Err`: there are some, and none could be listed.
+    /// Looks into the directories. `Err`: one of them could not be listed.
     fn directories(&mut self, configured: &[PathBuf]) -> Result<(), Reason> {
         let usual = DIRECTORIES.iter().map(PathBuf::from);
         let mut directories = Directories::of(self.host);
-        let mut listed = false;
         for directory in directories.expand(usual.chain(configured.iter().cloned())) {
-            match self.directory(&directory, &directories) {
-                Ok(()) => listed = true,
-                Err(reason) => directories.unseen.push((directory, reason)),
+            if let Err(reason) = self.directory(&directory, &directories) {
+                directories.unseen.push((directory, reason));
             }
         }
         for (directory, reason) in &directories.unseen {
             let path = FactPath::keyed("go.program_directory", &directory.to_string_lossy());
             self.section.unreadable(path, *reason);
         }
-        match directories.unseen.first() {
-            Some((_, reason)) if !listed => Err(*reason),
-            _ => Ok(()),
-        }
+        directories.unseen.first().map_or(Ok(()), |(_, reason)| Err(*reason))
     }
 
     fn directory(&mut self, directory: &Path, all: &Directories<'_>) -> Result<(), Reason> {
@@ -180,7 +176,7 @@ impl Search<'_> {
             match self.host.open_exe(pid) {
                 Ok(program) => {
                     let name = name().unwrap_or_default();
-                    if let Err(reason) = self.program(&program, || name.clone()) {
+                    if let Err(reason) = self.running(&program, &name) {
                         self.section.unreadable(FactPath::keyed("go.process", &name), reason);
                     }
                 }
@@ -192,6 +188,17 @@ impl Search<'_> {
         if let Some(reason) = denied {
             self.section.unreadable(FactPath::known("go.process"), reason);
         }
+    }
+
+    /// Adds a running program. Go's own commands are a build at work, not something that was deployed here: they
+    /// would come and go with every build, and `go_toolchain` speaks of them.
+    fn running(&mut self, program: &File, name: &str) -> Result<(), Reason> {
+        match go_buildinfo::read(program) {
+            Ok(Some(info)) if !info.path.starts_with("cmd/") => self.programs.add(info, || name.to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.reason()),
+        }
+        Ok(())
     }
 
     /// Whether a process is the kernel's own, or has ended: these have no program, but only the superuser is told so.

@@ -17,6 +17,10 @@ use crate::words::{kind_word, severity_word, status_word};
 const NAMES_WIDTH: usize = 30;
 
 impl View for Explanation {
+    fn schema(&self) -> Option<&'static str> {
+        Some("evenkeel.explanation/v1")
+    }
+
     fn table(&self, screen: &Screen) -> String {
         show(self, screen, NAMES_WIDTH)
     }

@@ -15,6 +15,10 @@ use crate::words::severity_word;
 const NAMES_WIDTH: usize = 40;
 
 impl View for GateOutcome {
+    fn schema(&self) -> Option<&'static str> {
+        Some("evenkeel.gate/v1")
+    }
+
     fn table(&self, screen: &Screen) -> String {
         show(self, screen, NAMES_WIDTH)
     }

@@ -12,6 +12,10 @@ use crate::view::View;
 const NAMES_WIDTH: usize = 30;
 
 impl View for Values {
+    fn schema(&self) -> Option<&'static str> {
+        Some("evenkeel.values/v1")
+    }
+
     fn table(&self, screen: &Screen) -> String {
         show(self, screen, NAMES_WIDTH)
     }

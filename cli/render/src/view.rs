@@ -23,6 +23,11 @@ pub trait View: Serialize {
     /// For people, at a glance.
     fn table(&self, screen: &Screen) -> String;
 
+    /// The `schema` field of its JSON, where its serde form has none.
+    fn schema(&self) -> Option<&'static str> {
+        None
+    }
+
     /// For people, with everything; where there is no more to tell, the table.
     fn wide(&self, screen: &Screen) -> String {
         self.table(screen)
@@ -34,8 +39,18 @@ pub fn render(view: &impl View, format: Format, screen: &Screen) -> String {
     match format {
         Format::Table => view.table(screen),
         Format::Wide => view.wide(screen),
-        Format::Json => json(view),
+        Format::Json => match view.schema() {
+            Some(schema) => json(&Headed { schema, view }),
+            None => json(view),
+        },
     }
+}
+
+#[derive(Serialize)]
+struct Headed<'a, V> {
+    schema: &'static str,
+    #[serde(flatten)]
+    view: &'a V,
 }
 
 /// Pretty JSON. Characters that JSON allows and a terminal obeys are written `\u202e`: the same JSON to a program,

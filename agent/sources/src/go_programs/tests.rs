@@ -105,6 +105,8 @@ fn what_cannot_be_read_is_named_and_hides_nothing_else() {
     assert_eq!(section.find("go.program_file[/usr/bin/closed]"), Some(&unreadable(Reason::Permission)));
     assert_eq!(section.find("go.program_file[/usr/bin/locked]"), Some(&unreadable(Reason::Permission)));
     assert_eq!(section.find("go.program_directory[/opt/closed]"), Some(&unreadable(Reason::Permission)));
+    // What was not seen may be in there: cannot tell, never absent.
+    assert_eq!(section.find("go.program"), Some(&unreadable(Reason::Permission)));
     assert_eq!(section.find("go.program[github.com/acme/pay/cmd/pay].version"), Some(&text("v1.5.0")));
     assert!(
         section
