@@ -328,3 +328,6 @@ fn malformed(error: Malformed) -> Status {
 fn unavailable(error: LedgerError) -> Status {
     Status::unavailable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Check-ins against a real ledger and journal, without a network.
+
+use evenkeel_facts::{FactPath, SectionBuilder, Snapshot};
+use evenkeel_store::entry::Enrolled;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const NODE: Uuid = Uuid::from_u128(7);
+
+struct Fixture {
+    directory: TempDir,
+    ingest: Ingest,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ingest = open(&directory);
+        let enrolled = Enrolled {
+            node: NODE,
+            environment: "dev".into(),
+            host: "web-1".into(),
+            role: String::new(),
+            token: String::new(),
+            labels: std::collections::BTreeMap::new(),
+        };
+        let decide =
+            |_: &State| Decision { entries: vec![Entry::Enrolled(enrolled)], sections: vec![], answer: () };
+        runtime.block_on(ingest.ledger.change(Key::None, decide)).unwrap();
+        Self { directory, ingest, runtime }
+    }
+
+    /// As after kill -9: nothing but the directory is left.
+    fn restart(&mut self) {
+        self.ingest = open(&self.directory);
+    }
+
+    fn check_in(&self, snapshot: &Snapshot, place: (u64, u64), with_commit: bool) -> Result<Answer, Status> {
+        self.runtime.block_on(self.ingest.answer(NODE, request(snapshot, place, with_commit)))
+    }
+
+    fn put(&self, snapshot: &Snapshot) {
+        for section in &snapshot.sections {
+            assert!(self.ingest.staging.put(section.digest(), 100, section.clone(), Instant::now()));
+        }
+    }
+
+    fn head(&self) -> (u64, u64, Digest) {
+        let state = self.ingest.ledger.state();
+        let head = state.node(NODE).unwrap().head.as_ref().unwrap();
+        (head.boot_epoch, head.sequence, head.root)
+    }
+
+    /// The places of every commit in the journal, in its order.
+    fn committed(&self) -> Vec<(u64, u64)> {
+        let mut places = Vec::new();
+        let reader = self.ingest.reader.lock().unwrap();
+        let each = |record: evenkeel_store::Record| {
+            if let Entry::Committed(committed) = record.entry {
+                places.push((committed.boot_epoch, committed.sequence));
+            }
+            Ok::<_, StoreError>(())
+        };
+        reader.replay(0, each).unwrap();
+        places
+    }
+}
+
+fn open(directory: &TempDir) -> Ingest {
+    // The writer of the instance before may still be closing its file: SQLite waits for it.
+    let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+    let state = State::new(&["dev".to_owned()], Timestamp::now());
+    let metrics = Arc::new(Metrics::default());
+    let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
+    Ingest::new(ledger, reader, metrics)
+}
+
+fn snapshot(value: u32) -> Snapshot {
+    let mut vm = SectionBuilder::new("sysctl.vm");
+    vm.present(FactPath::known("sysctl.vm.swappiness"), i64::from(value));
+    let mut os = SectionBuilder::new("os");
+    os.present(FactPath::known("os.id"), "debian");
+    Snapshot {
+        taken_at: "2026-11-22T10:00:00Z".parse().unwrap(),
+        agent: "0.1.0".into(),
+        host: "web-1".into(),
+        environment: None,
+        role: String::new(),
+        sections: vec![os.finish(), vm.finish()],
+    }
+}
+
+fn request(snapshot: &Snapshot, (boot_epoch, sequence): (u64, u64), with_commit: bool) -> CheckInRequest {
+    let sections = snapshot.section_digests();
+    let commit = with_commit.then(|| Commit {
+        sections: contents::digests_to_wire(&sections),
+        taken_at: Some(times::to_wire(snapshot.taken_at)),
+        host: snapshot.host.clone(),
+        role: snapshot.role.clone(),
+        agent: snapshot.agent.clone(),
+    });
+    CheckInRequest { root: root_digest(&sections).as_bytes().to_vec(), boot_epoch, sequence, commit }
+}
+
+/// Promise: unchanged is one tiny message; only contents that nobody has sent are asked for.
+#[test]
+fn only_what_is_unknown_is_asked_for() {
+    let fixture = Fixture::new();
+    let first = snapshot(10);
+    assert_eq!(fixture.check_in(&first, (1, 1), false).unwrap(), Answer::SendCommit(SendCommit {}));
+    let Answer::Send(Send { digests }) = fixture.check_in(&first, (1, 1), true).unwrap() else {
+        panic!("nothing was known");
+    };
+    assert_eq!(digests.len(), 2);
+    fixture.put(&first);
+    assert_eq!(fixture.check_in(&first, (1, 1), true).unwrap(), Answer::UpToDate(UpToDate {}));
+    assert_eq!(fixture.check_in(&first, (1, 1), false).unwrap(), Answer::UpToDate(UpToDate {}));
+    let second = snapshot(20);
+    let Answer::Send(Send { digests }) = fixture.check_in(&second, (1, 2), true).unwrap() else {
+        panic!("one section was new");
+    };
+    assert_eq!(digests, [second.sections[1].digest().as_bytes().to_vec()]);
+}
+
+/// Promise: a value that comes back is known from the store; an acknowledged commit is there after a restart.
+#[test]
+fn what_was_acknowledged_survives_and_is_not_asked_for_again() {
+    let mut fixture = Fixture::new();
+    for (sequence, value) in [(1, 10), (2, 20)] {
+        fixture.put(&snapshot(value));
+        fixture.check_in(&snapshot(value), (1, sequence), true).unwrap();
+    }
+    fixture.restart();
+    assert_eq!(fixture.head(), (1, 2, snapshot(20).root()));
+    assert_eq!(fixture.check_in(&snapshot(10), (1, 3), true).unwrap(), Answer::UpToDate(UpToDate {}));
+    assert_eq!(fixture.head(), (1, 3, snapshot(10).root()));
+}
+
+#[test]
+fn an_older_state_directory_is_told_so() {
+    let fixture = Fixture::new();
+    fixture.put(&snapshot(1));
+    fixture.check_in(&snapshot(1), (5, 1), true).unwrap();
+    let behind = Answer::EpochBehind(EpochBehind { boot_epoch: 5 });
+    assert_eq!(fixture.check_in(&snapshot(2), (4, 9), true).unwrap(), behind);
+}
+
+#[test]
+fn what_cannot_be_is_refused_and_changes_nothing() {
+    let fixture = Fixture::new();
+    let refused = |request: CheckInRequest| {
+        let answer = fixture.runtime.block_on(fixture.ingest.answer(NODE, request));
+        answer.unwrap_err().message().to_owned()
+    };
+    let good = request(&snapshot(1), (1, 1), true);
+    assert_eq!(
+        refused(CheckInRequest { root: vec![0; 32], ..good.clone() }),
+        "the message is malformed: root: it is not the root of the sections"
+    );
+    assert_eq!(
+        refused(CheckInRequest { root: vec![0; 31], ..good.clone() }),
+        "the message is malformed: root: not a digest: 31 bytes (expected 32)"
+    );
+    let mut twice = snapshot(1);
+    let mut other = SectionBuilder::new("sysctl.net");
+    other.present(FactPath::known("sysctl.vm.swappiness"), 1_i64);
+    twice.sections.push(other.finish());
+    fixture.put(&twice);
+    assert_eq!(
+        refused(request(&twice, (1, 1), true)),
+        "the message is malformed: sections: sysctl.vm.swappiness stands in two sections of one source"
+    );
+    let mut hostile = snapshot(1);
+    hostile.host = "../etc".into();
+    assert!(refused(request(&hostile, (1, 1), true)).starts_with("the message is malformed: host"));
+    assert!(fixture.ingest.ledger.state().node(NODE).unwrap().head.is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Promise P3: exactly once in effect. However check-ins are repeated, delayed and reordered, and wherever the
+    /// collector is restarted, the journal holds each place at most once, in growing order, and the newest commit that
+    /// was acknowledged is the state.
+    #[test]
+    fn repeated_late_and_reordered_check_ins_change_nothing(
+        order in proptest::collection::vec((1_u64..3, 1_u64..6), 1..30),
+        restart_at in 0_usize..30,
+    ) {
+        let mut fixture = Fixture::new();
+        let value = |(epoch, sequence): (u64, u64)| u32::try_from(epoch * 10 + sequence).unwrap();
+        let mut newest = None;
+        for (at, place) in order.into_iter().enumerate() {
+            if at == restart_at {
+                fixture.restart();
+            }
+            let snapshot = snapshot(value(place));
+            fixture.put(&snapshot);
+            match fixture.check_in(&snapshot, place, true).unwrap() {
+                Answer::UpToDate(_) => newest = newest.max(Some(place)),
+                Answer::EpochBehind(EpochBehind { boot_epoch }) => prop_assert!(place.0 < boot_epoch),
+                other => prop_assert!(false, "{other:?}"),
+            }
+            let (epoch, sequence, _) = fixture.head();
+            prop_assert_eq!(Some((epoch, sequence)), newest);
+        }
+        let committed = fixture.committed();
+        prop_assert!(committed.windows(2).all(|pair| pair[0] < pair[1]), "{committed:?}");
+        prop_assert_eq!(committed.last().copied(), newest);
+    }
+}
