@@ -7,7 +7,8 @@
 # With EVENKEEL_DEMO_STAY set it stays up until Enter is pressed, to be asked more.
 set -euo pipefail
 
-programs=$(realpath "${1:?usage: run.sh DIRECTORY-OF-THE-PROGRAMS}")
+shown=${1:?usage: run.sh DIRECTORY-OF-THE-PROGRAMS}
+programs=$(realpath "$shown")
 recorded=$(realpath "$(dirname "$(realpath "$0")")/../../tests/recorded")
 readonly tries=200 # times 0.1 s: a second is enough on an idle machine
 
@@ -42,11 +43,14 @@ enrolment_address() { sed -n 's/.*"enroll": *"\([^"]*\)".*/\1/p' "$work/collecto
 is_ready() { [[ -n $(enrolment_address) ]]; }
 all_report() { [[ $(evenkeel nodes -o json | grep -c '"facts": [1-9]') -eq $1 ]]; }
 
-say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+bold='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+
+say() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 
 # Shows a command as one would type it, and what it prints; its exit code is kept in $code.
 show() {
-    printf '\n\033[1m$ %s\033[0m\n' "$*"
+    printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
     code=0
     "$@" || code=$?
 }
@@ -61,7 +65,9 @@ node() {
     started+=($!)
 }
 
-evenkeel-collector run --listen 127.0.0.1:0 --enroll-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 2>"$work/collector.log" &
+: >"$work/collector.log"
+evenkeel-collector run --listen 127.0.0.1:0 --enroll-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 \
+    2>>"$work/collector.log" &
 started+=($!)
 await "the start of the collector" is_ready
 node dev /
@@ -70,9 +76,9 @@ for environment in test staging prod; do
 done
 await "a report of each of the four nodes" all_report 4
 
-say "Four machines report to one collector: this one, live, as dev; test, staging and prod were recorded."
+say "One collector, four machines: this one, live, as dev, and three recorded ones."
 show evenkeel nodes
-say "Orders expired wrongly when the clocks changed, in production only. What does staging not share with it?"
+say "What works on staging fails in prod when the clocks change. How do they differ?"
 show evenkeel report --severity critical
 say "Who has which Go, and which rule says that it matters?"
 show evenkeel explain go.version
@@ -83,15 +89,16 @@ show evenkeel gate --from staging --to prod --fail-on critical
 echo "exit code $code"
 
 if [[ -n ${EVENKEEL_DEMO_STAY:-} ]]; then
+    say "Ask more from another terminal; Enter ends the demo."
     # shellcheck disable=SC2016 # for the reader's shell to expand
-    printf '\nAsk more from another terminal; Enter ends the demo.\n  export EVENKEEL_DATA_DIR=%s PATH=%s:$PATH\n' \
-        "$EVENKEEL_DATA_DIR" "$programs"
-    read -r
+    printf '  export EVENKEEL_DATA_DIR=%s PATH=%s:$PATH\n' "$EVENKEEL_DATA_DIR" "$programs"
+    read -r || true
 fi
 
-say "That was all in $work, which is gone now. With your own machines (the README has the rest):"
+say "Nothing of this is left. Next, with your own machines (README.md has the rest):"
 cat <<END
-  $programs/evenkeel-collector run
-  $programs/evenkeel token create --env dev > dev.token
-  $programs/evenkeel-agent enroll --collector https://127.0.0.1:7444 --token-file dev.token
+  $shown/evenkeel-collector run
+  $shown/evenkeel token create --env dev --token-file dev.token
+  $shown/evenkeel-agent enroll --token-file dev.token \\
+      --collector https://127.0.0.1:7444
 END
