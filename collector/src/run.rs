@@ -138,6 +138,9 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
     let state = State::new(&config.environments, Timestamp::now());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics))?;
+    if ledger.state().nodes().next().is_none() {
+        info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
+    }
     info!(position = ledger.state().journal, nodes = ledger.state().nodes().count(), "State loaded.");
 
     let fleet_tls =

@@ -76,6 +76,7 @@ pub(super) fn run(context: &Context, arguments: User) -> Result<u8, CliError> {
     let cert = keys::certificates_to_pem(answer.certificates.iter().map(Vec::as_slice));
     let ca = keys::certificates_to_pem(answer.roots.iter().map(Vec::as_slice));
     let directory = std::path::absolute(&directory).unwrap_or(directory);
+    files::own_directory(&directory)?;
     let mut settings = String::new();
     for (variable, file, content) in [
         ("EVENKEEL_CERT", format!("{name}.cert.pem"), &cert),
