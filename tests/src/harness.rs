@@ -1,0 +1,28 @@
+//! The real programs as processes, on ports of their own, in directories that go when the test ends.
+//!
+//! # Layout
+//!
+//! - [`collector`], [`agent`], [`cli`]: one file a program
+//! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
+//! - [`hosts`]: real hosts: network namespaces, roots of other releases
+//! - [`process`]: a running program and its log
+//! - [`programs`]: where the programs are, built from the tree as it is
+//! - [`journal`]: what the collector's store holds, read behind its back
+//! - [`wait`]: until a condition holds, and never for a time
+//! - [`skip`]: suites that cannot run here say so by name
+
+pub mod agent;
+pub mod cli;
+pub mod collector;
+pub mod journal;
+pub mod machine;
+pub mod process;
+pub mod programs;
+pub mod skip;
+pub mod wait;
+
+pub use agent::{Agent, Node};
+pub use cli::{Cli, Outcome};
+pub use collector::{Collector, Settings};
+pub use machine::Machine;
+pub use process::Process;

@@ -1,0 +1,180 @@
+//! The program `evenkeel-collector`, on ports and an address of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tempfile::TempDir;
+
+use super::{Cli, Process, programs};
+
+/// What a test wants otherwise.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long until a silent node is stale.
+    pub stale_after: String,
+    /// The address to listen on; `None`: a loopback address of its own.
+    pub address: Option<String>,
+}
+
+impl Default for Settings {
+    /// No node of a slow machine is stale by accident.
+    fn default() -> Self {
+        Self { stale_after: "1h".to_owned(), address: None }
+    }
+}
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    /// Ends before its directory goes.
+    process: Option<Process>,
+    directory: TempDir,
+    ports: Ports,
+}
+
+/// Where it listens, as it says itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Agents and people.
+    pub fleet: SocketAddr,
+    /// Enrolment.
+    pub enroll: SocketAddr,
+    /// Health and metrics.
+    pub http: SocketAddr,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self::start(&Settings::default())
+    }
+}
+
+impl Collector {
+    /// Starts one with an empty data directory.
+    ///
+    /// # Panics
+    ///
+    /// When it does not become ready.
+    pub fn start(settings: &Settings) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let config = format!("stale_after = {:?}\n", settings.stale_after);
+        fs::write(directory.path().join("collector.toml"), config).expect("the configuration can be written");
+        let any: SocketAddr = format!("{}:0", settings.address.clone().unwrap_or_else(own_address))
+            .parse()
+            .expect("it is an address");
+        let mut collector =
+            Self { process: None, directory, ports: Ports { fleet: any, enroll: any, http: any } };
+        collector.run();
+        collector
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// A directory that lives as long as it does.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Where people ask from elsewhere.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.ports.fleet)
+    }
+
+    /// Where machines enrol.
+    pub fn enroll_url(&self) -> String {
+        format!("https://{}", self.ports.enroll)
+    }
+
+    /// `evenkeel`, over its local socket.
+    pub fn cli(&self) -> Cli {
+        Cli::local(&self.data_dir())
+    }
+
+    /// A file with a new token for this environment, made with these further arguments.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    pub fn token(&self, environment: &str, arguments: &[&str]) -> PathBuf {
+        let file = tempfile::NamedTempFile::new_in(self.directory.path()).expect("a file can be made");
+        let path = file.into_temp_path().keep().expect("it can be kept");
+        let shown = path.display().to_string();
+        self.cli()
+            .ok(&[&["token", "create", "--env", environment, "--token-file", &shown], arguments].concat());
+        path
+    }
+
+    /// `evenkeel` as a new user of this role, over the network.
+    ///
+    /// # Panics
+    ///
+    /// When the user cannot be made.
+    pub fn user(&self, name: &str, role: &str) -> Cli {
+        let directory = self.directory.path().display().to_string();
+        self.cli().ok(&["user", "create", name, "--role", role, "--directory", &directory]);
+        Cli::remote(&self.url(), self.directory.path(), name)
+    }
+
+    /// The running process.
+    ///
+    /// # Panics
+    ///
+    /// When it was ended.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the collector runs")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    /// Starts it again on the same data and ports, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.process = None;
+        self.run();
+    }
+
+    /// The command that runs it on these ports.
+    pub fn command(&self, ports: Ports) -> Command {
+        let mut command = Command::new(programs::path("evenkeel-collector"));
+        command.arg("run").arg("--config").arg(self.directory.path().join("collector.toml"));
+        command.arg("--data-dir").arg(self.data_dir());
+        for (flag, address) in
+            [("--listen", ports.fleet), ("--enroll-listen", ports.enroll), ("--http-listen", ports.http)]
+        {
+            command.arg(flag).arg(address.to_string());
+        }
+        command
+    }
+
+    fn run(&mut self) {
+        let command = self.command(self.ports);
+        let mut process =
+            Process::start("evenkeel-collector", command, &self.directory.path().join("collector.log"));
+        let ready = process.wait_for("Collector is ready.", |_| true);
+        let port =
+            |name: &str| ready[name].as_str().and_then(|text| text.parse().ok()).expect("it says where");
+        self.ports = Ports { fleet: port("fleet"), enroll: port("enroll"), http: port("http") };
+        self.process = Some(process);
+    }
+}
+
+/// A loopback address that no other test uses. Connections come from 127.0.0.1, so a port that a dead collector has
+/// left is taken neither by them nor by another collector.
+fn own_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

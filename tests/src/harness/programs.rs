@@ -1,0 +1,71 @@
+//! Where the programs are. They are built from the tree as it is: a test of yesterday's program proves nothing.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const PROGRAMS: [&str; 3] = ["evenkeel-agent", "evenkeel-collector", "evenkeel"];
+
+/// The path of `evenkeel-agent`, `evenkeel-collector` or `evenkeel`, built if need be.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn path(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(built).join(name)
+}
+
+/// The root of the source tree.
+///
+/// # Panics
+///
+/// Never: this crate lies in it.
+pub fn tree() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the tree")
+}
+
+/// Beside this test program, whose profile they share. Test programs run side by side: one of them builds.
+fn built() -> PathBuf {
+    let own = env::current_exe().expect("a program knows its path");
+    let directory = own.ancestors().nth(2).expect("it lies in target/PROFILE/deps").to_owned();
+    let lock =
+        File::create(directory.join(".evenkeel-tests.lock")).expect("the target directory is writable");
+    lock.lock().expect("the lock is free once others have built");
+    if !PROGRAMS.iter().all(|name| is_current(&directory, name)) {
+        build(&directory);
+    }
+    directory
+}
+
+/// Whether the program is newer than everything that it was built from: cargo keeps the list.
+fn is_current(directory: &Path, name: &str) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let (Some(built), Ok(list)) =
+        (changed(&directory.join(name)), fs::read_to_string(directory.join(format!("{name}.d"))))
+    else {
+        return false;
+    };
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
+    sources.split_whitespace().all(|source| changed(Path::new(source)).is_some_and(|at| at <= built))
+}
+
+fn build(directory: &Path) {
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--workspace", "--bins", "--profile", profile])
+        .current_dir(tree())
+        .output()
+        .expect("cargo can be run");
+    assert!(
+        output.status.success(),
+        "the programs do not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
