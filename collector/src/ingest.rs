@@ -23,7 +23,7 @@ use crate::access::Peer;
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
 use crate::metrics::{Metrics, count};
 use crate::staging::Staging;
-use crate::state::{NodeState, State};
+use crate::state::State;
 
 /// How long an agent stays away when there is no room, in milliseconds.
 const BUSY_MILLISECONDS: u64 = 5_000;
@@ -65,7 +65,7 @@ impl Ingest {
                 return Ok(Answer::EpochBehind(EpochBehind { boot_epoch: node.epoch_heard() }));
             }
             node.heard(now, boot_epoch);
-            node.head.as_ref().is_some_and(|head| head.root == root).then_some(node.fresh)
+            node.head.is_some_and(|head| head.root == root).then_some(node.view.fresh)
         };
         match (known, commit) {
             (Some(true), _) => Ok(Answer::UpToDate(UpToDate {})),
@@ -78,7 +78,7 @@ impl Ingest {
     async fn heard_again(&self, node: Uuid, last_seen: Timestamp) -> Result<Answer, Status> {
         let decide = move |state: &State| {
             let mut decision = Decision::only(Answer::UpToDate(UpToDate {}));
-            if state.node(node).is_some_and(|node| !node.fresh) {
+            if state.node(node).is_some_and(|node| !node.view.fresh) {
                 decision.entries.push(Entry::Presence(Presence { node, fresh: true, last_seen }));
             }
             decision
@@ -173,7 +173,7 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     let up_to_date = || Ok(Answer::UpToDate(UpToDate {}));
     let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
     if let Some(head) = &node.head {
-        if head.root == root && node.fresh {
+        if head.root == root && node.view.fresh {
             return Decision::only(up_to_date());
         }
         match (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence)) {
@@ -187,12 +187,13 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
             std::cmp::Ordering::Greater => {}
         }
     }
-    let held = |name: &str| held(node, name);
-    let changed: Vec<_> =
-        sections.iter().filter(|(named, _)| held(&named.name) != Some(named.digest)).collect();
-    let removed = node.head.iter().flat_map(|head| &head.sections).map(|(_, section)| section.name());
+    let held = |name: &str| node.view.sections.iter().find(|section| section.name() == name);
+    let is_new =
+        |named: &SectionDigest| held(&named.name).is_none_or(|section| section.digest() != named.digest);
+    let changed: Vec<_> = sections.iter().filter(|(named, _)| is_new(named)).collect();
+    let names = node.view.sections.iter().map(|section| section.name());
     let removed =
-        removed.filter(|name| !sections.iter().any(|(named, _)| named.name == *name)).map(str::to_owned);
+        names.filter(|name| !sections.iter().any(|(named, _)| named.name == *name)).map(str::to_owned);
     let committed = Committed {
         node: id,
         boot_epoch,
@@ -201,15 +202,10 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
         root,
         changed: changed.iter().map(|(named, _)| named.clone()).collect(),
         removed: removed.collect(),
-        labels: (node.labels != labels).then_some(labels),
+        labels: (node.labels() != labels).then_some(labels),
     };
     let contents = changed.into_iter().map(|(named, section)| (named.digest, Arc::clone(section))).collect();
     Decision { entries: vec![Entry::Committed(committed)], sections: contents, answer: up_to_date() }
-}
-
-fn held(node: &NodeState, name: &str) -> Option<Digest> {
-    let sections = &node.head.as_ref()?.sections;
-    sections.iter().find(|(_, section)| section.name() == name).map(|(digest, _)| *digest)
 }
 
 fn section_digests(

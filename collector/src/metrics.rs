@@ -84,7 +84,7 @@ impl Metrics {
                 let label = NodesLabel { environment: environment.to_string(), state: word };
                 let count = state
                     .nodes()
-                    .filter(|node| node.environment == *environment && node.fresh == fresh)
+                    .filter(|node| node.environment == *environment && node.view.fresh == fresh)
                     .count();
                 self.nodes.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
             }

@@ -1,5 +1,7 @@
 //! What `diff` and `gate` compare: an environment, a node, or a snapshot file that the caller sends along.
 
+use std::sync::Arc;
+
 use evenkeel_drift::{Fleet, Node, Side};
 use evenkeel_facts::snapshot_file;
 use evenkeel_proto::report::{Operand, operand};
@@ -23,7 +25,7 @@ fn selected(fleet: &Fleet, selector: &str) -> Result<Side, String> {
             "{selector}: a moment in the past cannot be asked for yet; leave out the part from @ on"
         ));
     }
-    let nodes: Vec<Node> = if let Some(name) = selector.strip_prefix("node/") {
+    let nodes: Vec<Arc<Node>> = if let Some(name) = selector.strip_prefix("node/") {
         let nodes: Vec<_> =
             fleet.nodes.iter().filter(|node| *node.name == *name || *node.id == *name).cloned().collect();
         if nodes.is_empty() {

@@ -37,7 +37,7 @@ pub async fn watch(ledger: Ledger, stale_after: Duration, shutdown: Shutdown) {
 
 fn silent(state: &State, now: Timestamp, limit: SignedDuration) -> Vec<Uuid> {
     let silent =
-        state.nodes().filter(|node| node.fresh && now.duration_since(state.last_heard(node)) > limit);
+        state.nodes().filter(|node| node.view.fresh && now.duration_since(state.last_heard(node)) > limit);
     silent.map(|node| node.id).collect()
 }
 
@@ -45,9 +45,9 @@ fn silent(state: &State, now: Timestamp, limit: SignedDuration) -> Vec<Uuid> {
 fn declare(state: &State, id: Uuid, now: Timestamp, limit: SignedDuration) -> Decision<Option<String>> {
     let Some(node) = state.node(id) else { return Decision::only(None) };
     let last_seen = state.last_heard(node);
-    if !node.fresh || now.duration_since(last_seen) <= limit {
+    if !node.view.fresh || now.duration_since(last_seen) <= limit {
         return Decision::only(None);
     }
     let entry = Entry::Presence(Presence { node: id, fresh: false, last_seen });
-    Decision { entries: vec![entry], sections: vec![], answer: Some(node.labels.host.clone()) }
+    Decision { entries: vec![entry], sections: vec![], answer: Some(node.view.name.to_string()) }
 }

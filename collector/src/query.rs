@@ -139,7 +139,7 @@ impl ReportService for Reports {
         let state = self.ledger.state();
         let order = |node: &NodeState| {
             let place = state.environments().iter().position(|known| *known == node.environment);
-            (place.unwrap_or(usize::MAX), node.labels.host.clone(), node.id)
+            (place.unwrap_or(usize::MAX), Arc::clone(&node.view.name), node.id)
         };
         let mut nodes: Vec<_> = named(&state, &name).collect();
         if !name.is_empty() && nodes.is_empty() {
@@ -167,17 +167,15 @@ impl ReportService for Reports {
         let node = one_node(&state, &name)?;
         let glob = (!glob.is_empty()).then(|| Glob::new(&glob));
         let mut facts = Vec::new();
-        if let Some(head) = &node.head {
-            for (path, observation) in head.sections.iter().flat_map(|(_, section)| section.facts()) {
-                if glob.as_ref().is_none_or(|glob| glob.matches(path.as_str())) {
-                    let (state, value) = observation_to_wire(Some(observation));
-                    let since = Some(times::to_wire(head.since_of(path)));
-                    facts.push(wire::Fact { path: path.to_string(), state: state.into(), value, since });
-                }
+        for (path, observation) in node.view.sections.iter().flat_map(|section| section.facts()) {
+            if glob.as_ref().is_none_or(|glob| glob.matches(path.as_str())) {
+                let (state, value) = observation_to_wire(Some(observation));
+                let since = Some(times::to_wire(node.since_of(path)));
+                facts.push(wire::Fact { path: path.to_string(), state: state.into(), value, since });
             }
         }
         facts.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Response::new(wire::GetFactsResponse { node: node.labels.host.clone(), facts }))
+        Ok(Response::new(wire::GetFactsResponse { node: node.view.name.to_string(), facts }))
     }
 
     async fn get_history(
@@ -195,7 +193,7 @@ impl ReportService for Reports {
             let wanted =
                 all.filter(|node| environment.as_ref().is_none_or(|wanted| *node.environment == **wanted));
             let nodes: Vec<_> = wanted
-                .map(|node| (node.id, node.labels.host.clone(), node.environment.to_string()))
+                .map(|node| (node.id, node.view.name.to_string(), node.environment.to_string()))
                 .collect();
             match node {
                 Some(name) if nodes.is_empty() => return Err(no_such_node(&name)),
@@ -252,7 +250,7 @@ fn changes_of(
 
 fn named<'a>(state: &'a State, name: &str) -> impl Iterator<Item = &'a NodeState> {
     let (id, name) = (Uuid::parse_str(name).ok(), name.to_owned());
-    state.nodes().filter(move |node| name.is_empty() || node.labels.host == name || Some(node.id) == id)
+    state.nodes().filter(move |node| name.is_empty() || *node.view.name == *name || Some(node.id) == id)
 }
 
 fn one_node<'a>(state: &'a State, name: &str) -> Result<&'a NodeState, Status> {
@@ -275,19 +273,19 @@ fn no_such_node(name: &str) -> Status {
 }
 
 fn node_to_wire(node: &NodeState) -> wire::Node {
-    let facts = || node.head.iter().flat_map(|head| &head.sections).flat_map(|(_, section)| section.facts());
+    let facts = || node.view.sections.iter().flat_map(|section| section.facts());
     let unreadable =
         facts().filter(|(_, observation)| matches!(observation, Observation::Unreadable(_))).count();
     wire::Node {
         id: node.id.to_string(),
-        name: node.labels.host.clone(),
+        name: node.view.name.to_string(),
         environment: node.environment.to_string(),
-        role: node.labels.role.clone(),
-        fresh: node.fresh,
+        role: node.view.role.to_string(),
+        fresh: node.view.fresh,
         last_seen: node.last_seen().map(times::to_wire),
         last_changed: node.head.as_ref().map(|head| times::to_wire(head.changed_at)),
         enrolled: Some(times::to_wire(node.enrolled)),
-        agent: node.labels.agent.clone(),
+        agent: node.agent.clone(),
         facts: facts().count() as u64,
         unreadable: unreadable as u64,
         labels: node.shown.clone().into_iter().collect(),

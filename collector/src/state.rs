@@ -33,14 +33,15 @@ pub struct NodeState {
     pub id: Uuid,
     /// Its environment.
     pub environment: Arc<str>,
-    /// Its host name, role and agent version.
-    pub labels: Labels,
+    /// Its agent's version.
+    pub agent: String,
     /// What people want to see beside its name.
     pub shown: BTreeMap<String, String>,
     /// When it was enrolled.
     pub enrolled: Timestamp,
-    /// Whether it was heard within its deadline. False before its first commit.
-    pub fresh: bool,
+    /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
+    /// never before its first commit.
+    pub view: Arc<Node>,
     /// Its newest commit, if it has one.
     pub head: Option<Head>,
     /// When it was last heard, in milliseconds since 1970; 0: not since the collector started.
@@ -50,7 +51,7 @@ pub struct NodeState {
 }
 
 /// A node's newest commit.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Head {
     /// Counts the starts of its agent.
     pub boot_epoch: u64,
@@ -58,14 +59,8 @@ pub struct Head {
     pub sequence: u64,
     /// The digest of all sections.
     pub root: Digest,
-    /// By name.
-    pub sections: Vec<(Digest, Arc<Section>)>,
-    /// When the first commit was taken in.
-    pub since: Timestamp,
-    /// When the newest commit was taken in.
+    /// When it was taken in.
     pub changed_at: Timestamp,
-    /// For facts that changed after the first commit: when.
-    changed: Arc<HashMap<FactPath, Timestamp>>,
 }
 
 /// A token as the journal tells it.
@@ -133,7 +128,7 @@ impl State {
             Entry::Committed(committed) => self.committed(committed, *at, load)?,
             Entry::Presence(Presence { node, fresh, last_seen: _ }) => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.fresh = *fresh;
+                    Arc::make_mut(&mut node.view).fresh = *fresh;
                 }
             }
             Entry::TokenCreated(created) => {
@@ -145,49 +140,46 @@ impl State {
         Ok(())
     }
 
-    /// The view that the drift engine reads.
+    /// The view that the drift engine reads: a list of shared nodes. Nodes of environments that are no longer
+    /// configured are not part of it.
     pub fn fleet(&self) -> Fleet {
-        let index = |name: &str| self.environments.iter().position(|environment| &**environment == name);
-        let nodes = self.nodes.values().filter_map(|node| {
-            let NodeState { id, environment, labels, enrolled, fresh, head, .. } = node;
-            Some(Node {
-                id: id.to_string().into(),
-                name: labels.host.as_str().into(),
-                environment: index(environment)?,
-                role: labels.role.as_str().into(),
-                fresh: *fresh,
-                sections: head
-                    .iter()
-                    .flat_map(|head| &head.sections)
-                    .map(|(_, section)| Arc::clone(section))
-                    .collect(),
-                since: head.as_ref().map_or(*enrolled, |head| head.since),
-                changed: head.as_ref().map(|head| Arc::clone(&head.changed)).unwrap_or_default(),
-            })
-        });
-        Fleet { journal: self.journal, environments: self.environments.clone(), nodes: nodes.collect() }
+        let known = self.nodes.values().filter(|node| node.view.environment < self.environments.len());
+        Fleet {
+            journal: self.journal,
+            environments: self.environments.clone(),
+            nodes: known.map(|node| Arc::clone(&node.view)).collect(),
+        }
     }
 
     fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {
-        let Enrolled { node, environment, host, role, token, labels } = enrolled;
+        let Enrolled { node: id, environment, host, role, token, labels } = enrolled;
         if let Some(token) = self.tokens.get_mut(token) {
             token.used += 1;
         }
-        let environment = self.environments.iter().find(|known| ***known == **environment).cloned();
-        self.nodes.insert(
-            *node,
-            NodeState {
-                id: *node,
-                environment: environment.unwrap_or_else(|| enrolled.environment.as_str().into()),
-                labels: Labels { host: host.clone(), role: role.clone(), agent: String::new() },
-                shown: labels.clone(),
-                enrolled: at,
-                fresh: false,
-                head: None,
-                last_seen: AtomicI64::new(0),
-                epoch_heard: AtomicU64::new(0),
-            },
-        );
+        let place = self.environments.iter().position(|known| **known == **environment);
+        let view = Node {
+            id: id.to_string().into(),
+            name: host.as_str().into(),
+            environment: place.unwrap_or(usize::MAX),
+            role: role.as_str().into(),
+            fresh: false,
+            sections: Vec::new(),
+            since: at,
+            changed: Arc::default(),
+        };
+        let node = NodeState {
+            id: *id,
+            environment: place
+                .map_or_else(|| environment.as_str().into(), |at| Arc::clone(&self.environments[at])),
+            agent: String::new(),
+            shown: labels.clone(),
+            enrolled: at,
+            view: Arc::new(view),
+            head: None,
+            last_seen: AtomicI64::new(0),
+            epoch_heard: AtomicU64::new(0),
+        };
+        self.nodes.insert(*id, node);
     }
 
     fn committed(
@@ -198,14 +190,15 @@ impl State {
     ) -> Result<(), StoreError> {
         let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels } = committed;
         let Some(node) = self.nodes.get_mut(node) else { return Ok(()) };
-        let mut sections =
-            node.head.as_mut().map(|head| std::mem::take(&mut head.sections)).unwrap_or_default();
-        let mut times = node.head.as_mut().map(|head| std::mem::take(&mut head.changed)).unwrap_or_default();
+        let view = Arc::make_mut(&mut node.view);
         let first = node.head.is_none();
+        if first {
+            view.since = at;
+        }
         for name in removed {
-            if let Some(at_index) = sections.iter().position(|(_, section)| section.name() == name) {
-                let (_, old) = sections.remove(at_index);
-                changes::note(Some(&old), None, at, Arc::make_mut(&mut times));
+            if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
+                let old = view.sections.remove(index);
+                changes::note(Some(&old), None, at, Arc::make_mut(&mut view.changed));
             }
         }
         for change in changed {
@@ -214,33 +207,31 @@ impl State {
                 None => load(change.digest)?,
             };
             self.contents.insert(change.digest, Arc::downgrade(&new));
-            match sections.binary_search_by(|(_, section)| section.name().cmp(&change.name)) {
+            match view.sections.binary_search_by(|section| section.name().cmp(&change.name)) {
                 Ok(index) => {
-                    changes::note(Some(&sections[index].1), Some(&new), at, Arc::make_mut(&mut times));
-                    sections[index] = (change.digest, new);
+                    changes::note(
+                        Some(&view.sections[index]),
+                        Some(&new),
+                        at,
+                        Arc::make_mut(&mut view.changed),
+                    );
+                    view.sections[index] = new;
                 }
                 Err(index) => {
                     if !first {
-                        changes::note(None, Some(&new), at, Arc::make_mut(&mut times));
+                        changes::note(None, Some(&new), at, Arc::make_mut(&mut view.changed));
                     }
-                    sections.insert(index, (change.digest, new));
+                    view.sections.insert(index, new);
                 }
             }
         }
-        if let Some(labels) = labels {
-            node.labels = labels.clone();
+        if let Some(Labels { host, role, agent }) = labels {
+            (view.name, view.role) = (host.as_str().into(), role.as_str().into());
+            node.agent.clone_from(agent);
         }
-        node.fresh = true;
+        view.fresh = true;
         node.epoch_heard.fetch_max(*boot_epoch, Ordering::Relaxed);
-        node.head = Some(Head {
-            boot_epoch: *boot_epoch,
-            sequence: *sequence,
-            root: *root,
-            sections,
-            since: node.head.as_ref().map_or(at, |head| head.since),
-            changed_at: at,
-            changed: times,
-        });
+        node.head = Some(Head { boot_epoch: *boot_epoch, sequence: *sequence, root: *root, changed_at: at });
         self.forget_unused_contents();
         Ok(())
     }
@@ -258,14 +249,21 @@ impl State {
     }
 }
 
-impl Head {
+impl NodeState {
+    /// Its name, role and agent version, as its last commit said.
+    pub fn labels(&self) -> Labels {
+        Labels {
+            host: self.view.name.to_string(),
+            role: self.view.role.to_string(),
+            agent: self.agent.clone(),
+        }
+    }
+
     /// When a fact became what it is.
     pub fn since_of(&self, path: &FactPath) -> Timestamp {
-        self.changed.get(path).copied().unwrap_or(self.since)
+        self.view.changed.get(path).copied().unwrap_or(self.view.since)
     }
-}
 
-impl NodeState {
     /// When it was last heard; `None` if not since the collector started.
     pub fn last_seen(&self) -> Option<Timestamp> {
         match self.last_seen.load(Ordering::Relaxed) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use evenkeel_facts::{FactPath, Section, Snapshot};
 use jiff::Timestamp;
 
-/// A view of the fleet at one position of the journal. Cheap to build: nodes with the same content share it.
+/// A view of the fleet at one position of the journal. Cheap to build and to copy: nodes are shared, and nodes with the
+/// same content share it.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     /// The position of the journal that this view shows; 0 for snapshots compared without a collector.
@@ -14,7 +15,7 @@ pub struct Fleet {
     /// The environments in their order of promotion; the last is the default reference.
     pub environments: Vec<Arc<str>>,
     /// Every enrolled node, in any order.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Arc<Node>>,
 }
 
 /// One node as the collector knows it.
@@ -46,13 +47,13 @@ pub struct Side {
     /// What the report calls it: `prod`, `node/web-1`, `file:web-1.json`.
     pub label: String,
     /// Its nodes. Their environment is set by [`Fleet::of_sides`].
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Arc<Node>>,
 }
 
 impl Side {
     /// A side of one snapshot.
     pub fn of_snapshot(label: &str, snapshot: Snapshot) -> Self {
-        Self { label: label.to_owned(), nodes: vec![Node::of_snapshot(snapshot)] }
+        Self { label: label.to_owned(), nodes: vec![Arc::new(Node::of_snapshot(snapshot))] }
     }
 }
 
@@ -96,10 +97,9 @@ impl Fleet {
             let label =
                 if taken(&label) { numbered.find(|label| !taken(label)).unwrap_or(label) } else { label };
             fleet.environments.push(label.into());
-            fleet.nodes.extend(nodes.into_iter().map(|node| Node {
-                environment,
-                role: if like { node.role } else { Arc::default() },
-                ..node
+            fleet.nodes.extend(nodes.into_iter().map(|node| {
+                let role = if like { Arc::clone(&node.role) } else { Arc::default() };
+                Arc::new(Node { environment, role, ..Node::clone(&node) })
             }));
         }
         fleet

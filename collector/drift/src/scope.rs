@@ -51,7 +51,7 @@ impl<'a> Scope<'a> {
         let wanted_role = |node: &Node| query.role.as_deref().is_none_or(|role| *node.role == *role);
         let mut populated = vec![false; fleet.environments.len()];
         let mut nodes: Vec<&Node> = Vec::with_capacity(fleet.nodes.len());
-        for node in fleet.nodes.iter().filter(|node| wanted_role(node)) {
+        for node in fleet.nodes.iter().map(|node| &**node).filter(|node| wanted_role(node)) {
             if let Some(populated) = populated.get_mut(node.environment) {
                 *populated = true;
                 nodes.push(node);

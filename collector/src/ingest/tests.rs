@@ -51,7 +51,7 @@ impl Fixture {
 
     fn head(&self) -> (u64, u64, Digest) {
         let state = self.ingest.ledger.state();
-        let head = state.node(NODE).unwrap().head.as_ref().unwrap();
+        let head = state.node(NODE).unwrap().head.unwrap();
         (head.boot_epoch, head.sequence, head.root)
     }
 

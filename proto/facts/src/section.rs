@@ -1,7 +1,7 @@
 //! All observations of one source.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::digest::Digest;
 use crate::encoding;
@@ -11,17 +11,28 @@ use crate::path::FactPath;
 /// All observations of one source (or of one part of it), in canonical order: by path, each path once.
 ///
 /// A section is named like its source (`kernel`), or `SOURCE.PART` (`sysctl.net`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Section {
     name: Arc<str>,
     facts: Box<[(FactPath, Observation)]>,
+    /// Taken when it is first asked for: a section never changes.
+    digest: OnceLock<Digest>,
 }
+
+impl PartialEq for Section {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, facts, digest: _ } = self;
+        *name == other.name && *facts == other.facts
+    }
+}
+
+impl Eq for Section {}
 
 impl Section {
     /// Takes facts that are already in order; `None` if a path is out of order or stands twice.
     pub(crate) fn from_ordered(name: &str, facts: Vec<(FactPath, Observation)>) -> Option<Self> {
         let ordered = facts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        ordered.then(|| Self { name: name.into(), facts: facts.into_boxed_slice() })
+        ordered.then(|| Self { name: name.into(), facts: facts.into_boxed_slice(), digest: OnceLock::new() })
     }
 
     /// The section's name.
@@ -51,7 +62,7 @@ impl Section {
 
     /// The address of this content: the digest of [`Section::encode`].
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.encode())
+        *self.digest.get_or_init(|| Digest::of(&self.encode()))
     }
 }
 
@@ -112,7 +123,8 @@ impl SectionBuilder {
 
     /// The section.
     pub fn finish(self) -> Section {
-        Section { name: self.name.into(), facts: self.facts.into_iter().collect() }
+        let facts = self.facts.into_iter().collect();
+        Section { name: self.name.into(), facts, digest: OnceLock::new() }
     }
 }
 

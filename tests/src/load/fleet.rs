@@ -88,6 +88,18 @@ impl Fleet {
         }
     }
 
+    /// Renames every node and gives it contents of its own in every section: nothing of it was ever seen.
+    pub fn make_new(&mut self, prefix: &str) {
+        for node in &mut self.nodes {
+            node.name = format!("{prefix}-{}", node.name);
+            let own = Observation::Present(node.name.as_str().into());
+            for content in &mut node.contents {
+                let path = FactPath::known(&format!("{}.of", content.section.name()));
+                *content = super::content::with(&content.section, &path, &own);
+            }
+        }
+    }
+
     /// What a report of everything must find: for each seeded path the names of the deviating nodes.
     pub fn seeded(&self) -> &BTreeMap<String, BTreeSet<String>> {
         &self.seeded
@@ -106,7 +118,7 @@ impl Fleet {
             since,
             changed: Arc::default(),
         });
-        drift::Fleet { journal: 1, environments: ENVIRONMENTS.map(Arc::from).into(), nodes: nodes.collect() }
+        drift::Fleet { journal: 1, environments: ENVIRONMENTS.map(Arc::from).into(), nodes: nodes.map(Arc::new).collect() }
     }
 
     /// How many distinct contents its nodes have.

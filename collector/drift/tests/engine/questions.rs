@@ -1,5 +1,7 @@
 //! What else is asked of a fleet: the gate, one fact over the fleet, one finding explained, two snapshots compared.
 
+use std::sync::Arc;
+
 use crate::scenario::Scenario;
 use evenkeel_drift::gate::{NO_COMMON_ROLE, NO_NODES};
 use evenkeel_drift::report::{Severity, State};
@@ -60,7 +62,7 @@ fn nothing_to_compare_is_no_success() {
     assert_eq!((outcome.verdict, outcome.unknowns[0].reason.as_str()), (GateVerdict::CannotTell, NO_NODES));
     let mut fleet = scenario("equal").fleet();
     for node in fleet.nodes.iter_mut().filter(|node| node.environment == 1) {
-        node.role = "web".into();
+        Arc::make_mut(node).role = "web".into();
     }
     let outcome = gate(&fleet, &Policy::default_policy(), "staging", "prod", Severity::Critical, now());
     assert_eq!(

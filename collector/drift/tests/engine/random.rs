@@ -107,7 +107,11 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     (pools, proptest::collection::vec(draft(), 0..14)).prop_map(|(pools, drafts)| Fleet {
         journal: 3,
         environments: vec!["dev".into(), "staging".into(), "prod".into()],
-        nodes: drafts.into_iter().enumerate().map(|(number, draft)| node(number, draft, &pools)).collect(),
+        nodes: drafts
+            .into_iter()
+            .enumerate()
+            .map(|(number, draft)| Arc::new(node(number, draft, &pools)))
+            .collect(),
     })
 }
 

@@ -83,7 +83,7 @@ impl Scenario {
 }
 
 impl FileNode {
-    fn build(&self, environments: &[String]) -> Vec<Node> {
+    fn build(&self, environments: &[String]) -> Vec<Arc<Node>> {
         let sections: Vec<Arc<Section>> =
             self.sections.iter().map(|(name, facts)| section(name, facts)).collect();
         let names = match self.count {
@@ -100,7 +100,7 @@ impl FileNode {
             since: self.since.unwrap_or_else(|| "2026-11-01T00:00:00Z".parse().unwrap()),
             changed: Arc::new(self.changed.clone()),
         };
-        names.into_iter().map(node).collect()
+        names.into_iter().map(node).map(Arc::new).collect()
     }
 }
 

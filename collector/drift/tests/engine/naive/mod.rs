@@ -35,7 +35,7 @@ impl<'a> Role<'a> {
 /// The report, but for the sentences and the reasons in its findings.
 pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -> Report {
     let asked_role = |node: &&Node| query.role.as_ref().is_none_or(|role| *node.role == **role);
-    let nodes: Vec<&Node> = fleet.nodes.iter().filter(asked_role).collect();
+    let nodes: Vec<&Node> = fleet.nodes.iter().map(|node| &**node).filter(asked_role).collect();
     let populated = |at: usize| nodes.iter().any(|node| node.environment == at);
     let last = fleet.environments.len() - 1;
     let reference = match &query.reference {
