@@ -13,6 +13,7 @@ use evenkeel_runtime::keys::Key;
 use evenkeel_runtime::pin::Pin;
 use evenkeel_runtime::{files, label, tls};
 use evenkeel_sources::{Host, identity};
+use tonic::Status;
 
 use crate::args;
 use crate::config::AgentConfig;
@@ -71,10 +72,16 @@ fn call(address: &Address, pin: Pin, request: EnrollRequest) -> Result<EnrollRes
     runtime.block_on(async {
         let channel = channel::over_tls(address, Arc::new(ArcSwap::from_pointee(config)));
         let response = EnrollmentServiceClient::new(channel).enroll(request).await;
-        response
-            .map(tonic::Response::into_inner)
-            .map_err(|status| AgentError::Refused { address: address.to_string(), status: Box::new(status) })
+        response.map(tonic::Response::into_inner).map_err(|status| failed(address, status))
     })
+}
+
+fn failed(address: &Address, status: Status) -> AgentError {
+    let address = address.to_string();
+    match channel::obstacle(&status) {
+        Some(obstacle) => AgentError::Unreached { address, obstacle },
+        None => AgentError::Refused { address, status: Box::new(status) },
+    }
 }
 
 /// From a file, or from standard input: never from an argument, where every user of the machine could read it.

@@ -47,12 +47,20 @@ pub enum AgentError {
     /// This machine is no node yet.
     #[error("this machine is not enrolled: there is no identity in {}", .0.display())]
     NotEnrolled(PathBuf),
+    /// There was no way to the collector.
+    #[error("cannot reach the collector at {address} to enrol: {obstacle}")]
+    Unreached {
+        /// Where it should be.
+        address: String,
+        /// Why.
+        obstacle: String,
+    },
     /// The collector did not let it in.
     #[error("enrolment at {address} failed: {}", .status.message())]
     Refused {
         /// Where.
         address: String,
-        /// What it said, or why it was not reached.
+        /// What it said.
         status: Box<tonic::Status>,
     },
     /// The certificates.
@@ -92,8 +100,12 @@ impl AgentError {
             Self::Refused { status, .. } if matches!(status.code(), Code::Unauthenticated) => {
                 "Make a new token on the collector's host: evenkeel token create --env ENV > FILE"
             }
-            Self::Refused { .. } => {
-                "See whether the collector runs, whether this is its enrolment port, and whether the token is its own."
+            Self::Refused { status, .. } if matches!(status.code(), Code::InvalidArgument) => {
+                "Correct --name, --role or --label."
+            }
+            Self::Refused { .. } => "See the collector's log; then enrol again.",
+            Self::Unreached { .. } => {
+                "See whether the collector runs, whether this is its enrolment port, and whether it made this token."
             }
             Self::Tls(_) | Self::Uplink(_) => "Enrol again: evenkeel-agent enroll --again …",
             Self::Runtime(_) => "See whether the system has descriptors and threads left.",

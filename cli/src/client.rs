@@ -1,6 +1,5 @@
 //! The way to the collector.
 
-use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +78,8 @@ fn open(place: &Place) -> Result<Channel, CliError> {
 /// What a refusal means to a person.
 fn failure(place: &str, status: &Status) -> CliError {
     let (place, message) = (place.to_owned(), status.message().to_owned());
-    // Only what happened on the way has a cause here; what the collector says comes without.
-    if let Some(cause) = status.source() {
-        return CliError::Unreachable { place, source: root(cause).to_string().into() };
+    if let Some(obstacle) = channel::obstacle(status) {
+        return CliError::Unreachable { place, source: obstacle.into() };
     }
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => CliError::Forbidden { place, message },
@@ -92,15 +90,6 @@ fn failure(place: &str, status: &Status) -> CliError {
         Code::Cancelled | Code::Unknown => CliError::Unreachable { place, source: message.into() },
         _ => CliError::Collector { place, message },
     }
-}
-
-/// The first cause: what lies between says only through which layers it came.
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root
 }
 
 #[cfg(test)]

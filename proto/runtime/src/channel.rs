@@ -1,5 +1,6 @@
 //! gRPC channels: over our TLS configurations, or over a Unix socket on the collector's own host.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::{CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status};
 use tower::service_fn;
 
 use crate::tls::COLLECTOR_NAME;
@@ -84,6 +86,28 @@ pub fn over_unix(socket: PathBuf) -> Channel {
         let socket = socket.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
     }))
+}
+
+/// Why a call did not get through to the collector, in words for a person; `None` when the collector itself answered.
+/// With TLS 1.3 a collector that refuses our certificate shows it only now, by closing the connection.
+pub fn obstacle(status: &Status) -> Option<String> {
+    let mut cause: &(dyn Error + 'static) = status.source()?;
+    loop {
+        // An I/O error does not count what it wraps among its sources.
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| cause.source()) {
+            Some(deeper) => cause = deeper,
+            None => break,
+        }
+    }
+    Some(match cause.downcast_ref::<rustls::Error>() {
+        // A bad signature: an authority of the same name with another key, as every collector has one.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "who answers there is another collector than the one that is trusted here".to_owned(),
+        _ if status.code() == Code::Cancelled => "the connection was closed before an answer came".to_owned(),
+        _ => cause.to_string(),
+    })
 }
 
 /// The URI is only for HTTP/2's authority: the connectors know where to go.
