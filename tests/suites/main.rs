@@ -5,7 +5,6 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `demo`: `make demo` tells the incident
-//! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `silence`: what is not heard or may not be read is named, and is no drift
@@ -13,7 +12,6 @@
 //! - `structure`: the tree is what its documents say
 
 mod change_and_back;
-mod demo;
 mod demo;
 mod durability;
 mod load;
