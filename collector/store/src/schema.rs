@@ -16,6 +16,7 @@ const APPLICATION_ID: i64 = 0x6576_6b6c;
 
 /// `position` counts from 1 without gaps. `node` is set for entries of one node, so that its history is a walk over an
 /// index. `at` is the collector's clock in milliseconds: a label, the position is the order.
+/// `probe` has one row, written to see whether a write goes through.
 const TABLES: &str = "
 CREATE TABLE journal (
     position INTEGER PRIMARY KEY,
@@ -27,6 +28,10 @@ CREATE INDEX journal_of_node ON journal (node, position) WHERE node IS NOT NULL;
 CREATE TABLE section (
     digest BLOB PRIMARY KEY,
     zstd   BLOB NOT NULL
+) STRICT;
+CREATE TABLE probe (
+    id     INTEGER PRIMARY KEY,
+    filler BLOB NOT NULL
 ) STRICT;
 ";
 

@@ -78,13 +78,11 @@ impl Writer {
         Ok(records)
     }
 
-    /// Whether the journal takes a write now: a transaction that writes a page and is undone.
+    /// Whether the store takes a write of the size of a first report now. It is committed: what is rolled back never
+    /// reaches the disk, and so would not notice that the disk is full.
     pub fn probe(&mut self) -> Result<(), StoreError> {
-        let transaction =
-            self.connection.transaction().map_err(StoreError::database("begin a transaction"))?;
-        transaction
-            .execute("INSERT INTO journal (position, at, entry) VALUES (-1, 0, zeroblob(4096))", [])
-            .map_err(StoreError::database("write"))?;
-        transaction.rollback().map_err(StoreError::database("roll back"))
+        let write = "INSERT OR REPLACE INTO probe (id, filler) VALUES (1, zeroblob(65536))";
+        self.connection.execute(write, []).map_err(StoreError::database("write"))?;
+        Ok(())
     }
 }
