@@ -20,8 +20,10 @@ test: install-test-hosts ## every suite that this machine can run; says which it
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
 	$(call run_tests,-p evenkeel-tests)
 
-bench: ## the budgets, measured
-	$(CARGO) bench --workspace --benches
+bench: ## the budgets, measured, beside their peers; ONLY=agent,go,sizes,wire,collector,scale,drift runs some parts
+	$(CARGO) build --release --workspace --bins
+	$(if $(findstring sizes,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
+	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))
 
 lint: ## format, clippy, file lengths, shell scripts
 	$(CARGO) fmt --all --check

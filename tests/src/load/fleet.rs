@@ -118,7 +118,11 @@ impl Fleet {
             since,
             changed: Arc::default(),
         });
-        drift::Fleet { journal: 1, environments: ENVIRONMENTS.map(Arc::from).into(), nodes: nodes.map(Arc::new).collect() }
+        drift::Fleet {
+            journal: 1,
+            environments: ENVIRONMENTS.map(Arc::from).into(),
+            nodes: nodes.map(Arc::new).collect(),
+        }
     }
 
     /// How many distinct contents its nodes have.

@@ -1,0 +1,60 @@
+//! Go build info against `go version -m`, on the same programs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use evenkeel_sources::go_buildinfo;
+use evenkeel_tests::harness::programs;
+
+use crate::clock::{cpu, median};
+use crate::command::took;
+use crate::table::{Budget, Table, Unit};
+
+/// Where the suites on real hosts keep real toolchains and real programs.
+const CACHE: &str = "tests/.cache/go";
+
+pub(crate) fn run(table: &mut Table) {
+    let cache = programs::tree().join(CACHE);
+    let (Some(go), files) = (toolchain(&cache), go_programs(&cache)) else {
+        table.note("there is no Go toolchain in tests/.cache: build info was not compared (make test-hosts fetches it)");
+        return;
+    };
+    let (go, names): (String, Vec<String>) =
+        (go.display().to_string(), files.iter().map(|file| file.display().to_string()).collect());
+    let mut command = vec![go.as_str(), "version", "-m"];
+    command.extend(names.iter().map(String::as_str));
+    let (mut own, mut peer) = (Vec::new(), Vec::new());
+    for _ in 0..11 {
+        own.push(cpu(|| read(&files)).0);
+        peer.extend(took(&command).map(|took| took.cpu));
+    }
+    let what = format!("agent: Go build info of {} programs", files.len());
+    table.beside(&what, Unit::Time, Budget::OfPeer(1.0 / 7.0), median(own), ("go version -m", median(peer)));
+    table.note("Go build info is read in this process; `go version -m` includes its own start.");
+}
+
+/// How many of them are Go programs with build info.
+fn read(files: &[PathBuf]) -> usize {
+    let open = files.iter().filter_map(|file| File::open(file).ok());
+    open.filter(|file| matches!(go_buildinfo::read(file), Ok(Some(_)))).count()
+}
+
+/// The newest toolchain that is there.
+fn toolchain(cache: &Path) -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        list(cache).into_iter().map(|path| path.join("root/bin/go")).filter(|go| go.is_file()).collect();
+    found.sort();
+    found.pop()
+}
+
+/// Every program that both can read: esbuild 0.0.3 has no build info.
+fn go_programs(cache: &Path) -> Vec<PathBuf> {
+    let readable =
+        |path: &PathBuf| File::open(path).is_ok_and(|file| matches!(go_buildinfo::read(&file), Ok(Some(_))));
+    list(&cache.join("programs")).into_iter().filter(readable).collect()
+}
+
+fn list(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}

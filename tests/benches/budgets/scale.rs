@@ -1,0 +1,75 @@
+//! A collector with many nodes: its start, its memory, its reports. The fleet is written into its store beforehand.
+
+use std::time::Instant;
+
+use evenkeel_tests::harness::Collector;
+use evenkeel_tests::load::fleet::Fleet;
+use evenkeel_tests::load::target::Target;
+use evenkeel_tests::load::template::Template;
+use evenkeel_tests::load::{LoadError, journal};
+use jiff::Timestamp;
+
+use crate::agent::float;
+use crate::clock::median;
+use crate::collector::runtime;
+use crate::say;
+use crate::table::{Budget, Table, Unit};
+
+pub(crate) fn run(table: &mut Table) {
+    let shared = |nodes| {
+        let mut fleet = Fleet::new(Template::of_this_machine(), nodes);
+        fleet.seed_one_percent();
+        fleet
+    };
+    let scattered = |nodes| {
+        let mut fleet = Fleet::new(Template::of_this_machine(), nodes);
+        fleet.scatter(5);
+        fleet
+    };
+    let ten = measure(&shared(10_000)).expect("a collector starts");
+    let all = measure(&shared(100_000)).expect("a collector starts");
+    let own = measure(&scattered(2_000)).expect("a collector starts");
+    let small = measure(&shared(10)).expect("a collector starts");
+    table.row("scale: start with 10000 nodes", Unit::Time, Budget::Nothing, ten.start);
+    table.row("scale: start with 100000 nodes", Unit::Time, Budget::AtMost(5.0), all.start);
+    table.row("scale: memory with 100000 nodes, no connections", Unit::Bytes, Budget::AtMost(3e8), all.rss);
+    let each = |many: &Measured, nodes: f64| (many.rss - small.rss) / nodes;
+    let what = "scale: memory a node, contents shared (of 100000)";
+    table.row(what, Unit::Bytes, Budget::AtMost(600.0), each(&all, 100_000.0));
+    let what = "scale: memory a node, 5 random drifts each (of 2000)";
+    table.row(what, Unit::Bytes, Budget::AtMost(1_000.0), each(&own, 2_000.0));
+    table.row(
+        "scale: full report over the socket, 100000 nodes, 1 % deviating",
+        Unit::Time,
+        Budget::Nothing,
+        all.report,
+    );
+    let growth = all.report / ten.report;
+    table.row("scale: the same report, 10000 to 100000 nodes", Unit::Times, Budget::AtMost(2.0), growth);
+}
+
+struct Measured {
+    start: f64,
+    rss: f64,
+    report: f64,
+}
+
+/// A collector starts on a store with this fleet.
+fn measure(fleet: &Fleet) -> Result<Measured, LoadError> {
+    say(&format!("scale: {} nodes, {} distinct contents", fleet.nodes.len(), fleet.distinct_contents()));
+    let mut collector = Collector::default();
+    collector.kill();
+    journal::write(&collector.data_dir(), fleet, Timestamp::now())?;
+    let began = Instant::now();
+    collector.restart();
+    let start = began.elapsed().as_secs_f64();
+    let target = Target::new(&mut collector);
+    let rss = float(target.process.memory()?.rss);
+    let mut reports = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        runtime().block_on(target.report())?;
+        reports.push(began.elapsed().as_secs_f64());
+    }
+    Ok(Measured { start, rss, report: median(reports) })
+}
