@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_runtime::files::{self, FileError};
+use evenkeel_runtime::files;
 use evenkeel_runtime::{config, duration};
 use evenkeel_sources::SourcesConfig;
 use serde::Deserialize;
@@ -41,16 +41,17 @@ impl AgentConfig {
     /// Reads the file, if there is to be one.
     pub fn load(path: Option<&Path>) -> Result<Self, AgentError> {
         match path {
-            Some(path) => {
-                let config: Self = config::load(path).map_err(AgentError::Config)?;
-                if config.interval < Duration::from_secs(1) {
-                    let why = "interval: at least one second is needed".to_owned();
-                    return Err(AgentError::Config(FileError::content(path, why)));
-                }
-                Ok(config)
-            }
+            Some(path) => config::load(path).map_err(AgentError::Config),
             None => Ok(Self::default()),
         }
+    }
+
+    /// Whether an agent can run with it, wherever its values come from.
+    pub fn check(&self) -> Result<(), AgentError> {
+        if self.interval < Duration::from_secs(1) {
+            return Err(AgentError::Usage("the interval is at least one second".to_owned()));
+        }
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs until the end is announced.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentError> {
     let home = Home::open(&config.state_dir).map_err(AgentError::State)?;
+    let _lock = home.lock().map_err(AgentError::State)?;
     let enrolment = home.enrolment().map_err(AgentError::State)?;
     let enrolment = enrolment.ok_or_else(|| AgentError::NotEnrolled(config.state_dir.clone()))?;
     let host = Host::at(&config.root).map_err(AgentError::Host)?;
@@ -48,7 +49,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         place: Place { boot_epoch, sequence: 0 },
         acknowledged: None,
         newest: None,
-        backoff: Backoff::default(),
+        due: false,
+        // A try costs the collector what a check-in costs, and it is sized for one in each interval.
+        backoff: Backoff::up_to(config.interval),
     };
     tokio::select! {
         () = daemon.turn() => {}
@@ -68,6 +71,8 @@ struct Daemon {
     /// The root of what the collector holds durably.
     acknowledged: Option<Digest>,
     newest: Option<Snapshot>,
+    /// Whether the collector is to be told of the newest snapshot.
+    due: bool,
     backoff: Backoff,
 }
 
@@ -86,17 +91,21 @@ impl Daemon {
             }
         }
         let mut next_sweep = Instant::now();
-        let mut next_try = None;
+        let mut next_try = Instant::now();
         loop {
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + self.interval.mul_f64(1.0 - SPLAY + 2.0 * SPLAY * fraction());
                 self.sweep().await;
-                next_try = None;
+                self.renew().await;
+                self.due = true;
             }
-            if next_try.is_none_or(|at| Instant::now() >= at) {
-                next_try = self.report().await.map(|wait| Instant::now() + wait);
+            // A collector that asked for patience gets it, also when a sweep comes in between.
+            if self.due && Instant::now() >= next_try {
+                let wait = self.report().await;
+                self.due = wait.is_some();
+                next_try = Instant::now() + wait.unwrap_or_default();
             }
-            sleep_until(next_try.unwrap_or(next_sweep).min(next_sweep)).await;
+            sleep_until(if self.due { next_try.min(next_sweep) } else { next_sweep }).await;
         }
     }
 
@@ -105,22 +114,32 @@ impl Daemon {
     async fn sweep(&mut self) {
         let sweeper = Arc::clone(&self.sweeper);
         let Ok(snapshot) = tokio::task::spawn_blocking(move || sweeper.sweep()).await else {
+            // Nothing is reported then: what was seen before is not what is.
+            self.newest = None;
             return error!("The sweep failed as a whole; the next one tries again.");
         };
         let root = snapshot.root();
-        if self.newest.as_ref().map(Snapshot::root) != Some(root) {
+        if self.newest.as_ref().map(Snapshot::root) != Some(root) && self.acknowledged != Some(root) {
             self.place.sequence += 1;
-            let acknowledged = self.acknowledged == Some(root);
-            let kept =
-                if acknowledged { self.home.forget_pending() } else { self.home.keep_pending(&snapshot) };
-            if let Err(error) = kept {
-                warn!(
-                    error = exit::chain(&error),
-                    "The state is not kept on disk: it would be lost with this process."
-                );
+            // The collector may hold what was sent last without our knowing: only the next answer tells.
+            self.acknowledged = None;
+            if let Err(error) = self.home.keep_pending(&snapshot) {
+                let error = exit::chain(&error);
+                warn!(error, "The state is not kept on disk: it would be lost with this process.");
             }
         }
         self.newest = Some(snapshot);
+    }
+
+    /// Renews the certificate when it is due, whether or not reports are taken: it must not end meanwhile.
+    async fn renew(&mut self) {
+        match self.uplink.renew_if_due().await {
+            Ok(true) => info!("Certificate renewed."),
+            Ok(false) => {}
+            Err(error) => {
+                warn!(error = exit::chain(&error), "The certificate was not renewed; trying again later.");
+            }
+        }
     }
 
     /// Tells the collector. Returns how long to wait before trying again; `None` when it holds the newest state.
@@ -139,13 +158,6 @@ impl Daemon {
                 warn!(error = exit::chain(&error), "The acknowledged snapshot was not removed.");
             }
         }
-        match self.uplink.renew_if_due().await {
-            Ok(true) => info!("Certificate renewed."),
-            Ok(false) => {}
-            Err(error) => {
-                warn!(error = exit::chain(&error), "The certificate was not renewed; trying again later.");
-            }
-        }
         None
     }
 
@@ -158,7 +170,7 @@ impl Daemon {
                         "The state directory is older than it was; going on in a later boot epoch."
                     );
                     self.place = Place { boot_epoch, sequence: 1 };
-                    return Duration::ZERO;
+                    return self.backoff.next_wait();
                 }
                 Err(error) => warn!(error = exit::chain(&error), "The boot epoch was not kept."),
             }
@@ -197,7 +209,8 @@ impl Sweeper {
         }
         sections.sort_by(|a, b| a.name().cmp(b.name()));
         let snapshot = collect::snapshot(&self.host, taken_at, sections);
-        let Enrolment { environment, role, .. } = &self.enrolment;
-        Snapshot { environment: Some(environment.clone()), role: role.clone(), ..snapshot }
+        let Enrolment { name, environment, role, .. } = &self.enrolment;
+        let host = name.clone().unwrap_or(snapshot.host);
+        Snapshot { host, environment: Some(environment.clone()), role: role.clone(), ..snapshot }
     }
 }

@@ -30,6 +30,7 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     let root = args.root.clone().unwrap_or(config.root);
     let host = Host::at(&root).map_err(AgentError::Host)?;
     let home = Home::open(&state_dir).map_err(AgentError::State)?;
+    let _lock = home.lock().map_err(AgentError::State)?;
     if let Some(enrolled) = home.enrolment().map_err(AgentError::State)?
         && !args.again
     {
@@ -55,6 +56,7 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
         environment: response.environment,
         collector: Address::new(host, port).to_string(),
         role: args.role.clone(),
+        name: args.name.as_deref().map(label::from_host_name),
     };
     home.keep_identity(&enrolment, &key, &response.certificates, &response.roots)
         .map_err(AgentError::State)?;

@@ -92,7 +92,9 @@ impl AgentError {
             Self::TokenFile(_) | Self::Token => {
                 "Make a token on the collector's host: evenkeel token create --env ENV > FILE"
             }
-            Self::State(_) => "Name a directory of this user with --state-dir, or run as root.",
+            Self::State(_) => {
+                "Name a directory of this user with --state-dir, run as root, or stop the agent that uses it."
+            }
             Self::Enrolled { .. } => "Nothing is to be done; to enrol it anew, add --again.",
             Self::NotEnrolled(_) => {
                 "Enrol it: evenkeel-agent enroll --collector https://HOST:7444 --token-file FILE"

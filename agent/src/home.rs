@@ -9,6 +9,7 @@
 //! pending.json   the newest snapshot that was not acknowledged, if there is one
 //! ```
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use evenkeel_facts::{Snapshot, snapshot_file};
@@ -16,6 +17,7 @@ use evenkeel_runtime::exit;
 use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::keys::{self, Key};
 use evenkeel_runtime::tls::Chain;
+use nix::fcntl::{Flock, FlockArg};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,9 @@ pub struct Enrolment {
     pub collector: String,
     /// The role that it reports for.
     pub role: String,
+    /// The name that it reports under, if it is another than its host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 impl Home {
@@ -49,6 +54,13 @@ impl Home {
     /// The directory's path.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Takes the directory for as long as the lock is held: two agents with one identity would undo each other's work.
+    pub fn lock(&self) -> Result<Flock<File>, FileError> {
+        let file = File::open(&self.0).map_err(FileError::io("open", &self.0))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| FileError::content(&self.0, "another evenkeel-agent uses it".to_owned()))
     }
 
     /// Keeps a new identity: the enrolment is written last, so that half of one is never taken for a whole.
@@ -114,7 +126,7 @@ impl Home {
                 .and_then(|text| text.trim().parse().ok())
                 .ok_or_else(|| FileError::content(&path, "it is not a number".to_owned()))?,
         };
-        let next = above.max(last) + 1;
+        let next = above.max(last).saturating_add(1);
         files::replace(&path, format!("{next}\n").as_bytes())?;
         Ok(next)
     }
@@ -172,6 +184,7 @@ mod tests {
             environment: "dev".into(),
             collector: "https://c:7443".into(),
             role: String::new(),
+            name: None,
         };
         home.keep_identity(&enrolment, &Key::generate(), &[vec![1]], &[vec![2]]).unwrap();
         assert_eq!(home.enrolment().unwrap(), Some(enrolment));

@@ -77,6 +77,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("/grpc.health.v1.Health/Check", Callers::Known),
     ("/grpc.health.v1.Health/Watch", Callers::Known),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Callers::Users(Role::Viewer)),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Callers::Users(Role::Viewer)),
 ];
 
 /// Whether this peer may call this method (`/package.Service/Method`). The error is a sentence for the caller.

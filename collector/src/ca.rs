@@ -143,7 +143,13 @@ impl Signer {
     fn open(directory: &Path, name: &str, parent: Option<&Self>) -> Result<Self, CaError> {
         let (key_file, certificate_file) = (file(directory, name, "key"), file(directory, name, "crt"));
         // The certificate is written last: without it the key was never used.
-        if !certificate_file.exists() {
+        if !there(&certificate_file)? {
+            // A root that is made anew would leave every node behind: it must be the first thing that is made.
+            if parent.is_none() && has_certificates(directory)? {
+                let why = "the root's certificate is missing, others are there: restore it from a backup"
+                    .to_owned();
+                return Err(FileError::content(&certificate_file, why).into());
+            }
             let key = Key::generate();
             let params = authority(name, parent.is_none());
             let certificate = match parent {
@@ -166,6 +172,15 @@ impl Signer {
     ) -> Result<CertificateDer<'static>, CaError> {
         Ok(params.signed_by(key, &self.issuer)?.der().clone())
     }
+}
+
+fn there(file: &Path) -> Result<bool, FileError> {
+    file.try_exists().map_err(FileError::io("look for", file))
+}
+
+fn has_certificates(directory: &Path) -> Result<bool, FileError> {
+    let entries = std::fs::read_dir(directory).map_err(FileError::io("list", directory))?;
+    Ok(entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "crt")))
 }
 
 fn file(directory: &Path, name: &str, kind: &str) -> PathBuf {
@@ -207,6 +222,7 @@ fn base(life: Duration) -> CertificateParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use evenkeel_runtime::exit;
     use evenkeel_runtime::identity::Role;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -225,6 +241,15 @@ mod tests {
         assert!(!ca.is_issuer_of(&node("prod"), &issued[1]));
         assert!(!ca.is_issuer_of(&Identity::User { name: "a".into(), role: Role::Admin }, &issued[1]));
         assert!(matches!(SigningRequest::parse(b"nonsense"), Err(CaError::Request)));
+    }
+
+    #[test]
+    fn a_lost_root_is_not_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        Ca::open(directory.path(), &["dev".into()]).unwrap();
+        std::fs::remove_file(directory.path().join("root.crt")).unwrap();
+        let error = exit::chain(&Ca::open(directory.path(), &["dev".into()]).err().unwrap());
+        assert!(error.ends_with("others are there: restore it from a backup"), "{error}");
     }
 
     #[test]

@@ -49,14 +49,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        let config: Self = config::load(path)?;
-        config.check().map_err(|why| FileError::content(path, why))?;
-        Ok(config)
+        config::load(path)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether a collector can run with it, wherever its values come from. The error is a sentence.
+    pub fn check(&self) -> Result<(), String> {
         let mut seen = Vec::new();
         for environment in &self.environments {
             if !label::is_label(environment) {

@@ -56,29 +56,23 @@ impl Enrolment {
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
         let (hash, id) = (token.hash(), token.id);
+        let environment =
+            admit(&self.ledger.state(), &id, &hash, Timestamp::now()).map_err(Status::unauthenticated)?;
+        let identity = Identity::Node { environment: environment.clone(), id: node };
+        let certificates = self.ca.certify(&identity, &csr, NODE_LIFE).map_err(|error| refused(&error))?;
+        // Decided again on the state as it is then: of two that come with the last use, one is let in.
         let decide = {
             let (id, host, role) = (id.clone(), host.clone(), role.clone());
             move |state: &State| match admit(state, &id, &hash, Timestamp::now()) {
                 Ok(environment) => {
-                    let enrolled =
-                        Enrolled { node, environment: environment.clone(), host, role, token: id, labels };
-                    Decision {
-                        entries: vec![Entry::Enrolled(enrolled)],
-                        sections: vec![],
-                        answer: Ok(environment),
-                    }
+                    let enrolled = Enrolled { node, environment, host, role, token: id, labels };
+                    Decision { entries: vec![Entry::Enrolled(enrolled)], sections: vec![], answer: Ok(()) }
                 }
                 Err(why) => Decision::only(Err(why)),
             }
         };
-        let environment = self
-            .ledger
-            .change(Key::Token(id), decide)
-            .await
-            .map_err(|error| Status::unavailable(error.to_string()))?
-            .map_err(Status::unauthenticated)?;
-        let identity = Identity::Node { environment: environment.clone(), id: node };
-        let certificates = self.ca.certify(&identity, &csr, NODE_LIFE).map_err(|error| refused(&error))?;
+        let admitted = self.ledger.change(Key::Token(id), decide).await;
+        admitted.map_err(|error| Status::unavailable(error.to_string()))?.map_err(Status::unauthenticated)?;
         info!(%node, environment, name = host, role, "Node enrolled.");
         Ok(EnrollResponse {
             node: node.to_string(),

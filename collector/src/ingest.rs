@@ -1,5 +1,7 @@
 //! FleetService: check-ins and the contents that they need.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,18 +24,16 @@ use uuid::Uuid;
 use crate::access::Peer;
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
 use crate::metrics::{Metrics, count};
-use crate::staging::Staging;
-use crate::state::State;
+use crate::state::{NodeState, State};
+use crate::waiting::{Refusal, Waiting};
 
-/// How long an agent stays away when there is no room, in milliseconds.
-const BUSY_MILLISECONDS: u64 = 5_000;
-/// The most contents in one `PutSections`.
-const MAX_CONTENTS: usize = MAX_SECTIONS;
+/// A boot epoch counts starts: no agent starts so often between two check-ins.
+const MAX_EPOCHS_AHEAD: u64 = 1 << 32;
 
 /// Takes in what nodes report.
 pub struct Ingest {
     ledger: Ledger,
-    staging: Arc<Staging>,
+    waiting: Waiting,
     reader: Arc<Mutex<Reader>>,
     metrics: Arc<Metrics>,
 }
@@ -51,7 +51,7 @@ struct Arrived {
 impl Ingest {
     /// Takes in over this ledger; `reader` finds contents that only the journal's past names.
     pub fn new(ledger: Ledger, reader: Reader, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, staging: Arc::default(), reader: Arc::new(Mutex::new(reader)), metrics }
+        Self { ledger, waiting: Waiting::default(), reader: Arc::new(Mutex::new(reader)), metrics }
     }
 
     async fn answer(&self, node: Uuid, request: CheckInRequest) -> Result<Answer, Status> {
@@ -61,18 +61,34 @@ impl Ingest {
         let known = {
             let state = self.ledger.state();
             let node = state.node(node).ok_or_else(not_enrolled)?;
-            if boot_epoch < node.epoch_heard() {
-                return Ok(Answer::EpochBehind(EpochBehind { boot_epoch: node.epoch_heard() }));
+            let heard = node.epoch_heard();
+            if boot_epoch < heard {
+                return Ok(Answer::EpochBehind(EpochBehind { boot_epoch: heard }));
             }
-            node.heard(now, boot_epoch);
-            node.head.is_some_and(|head| head.root == root).then_some(node.view.fresh)
+            if boot_epoch - heard > MAX_EPOCHS_AHEAD {
+                return Err(malformed(Malformed::new(
+                    "boot_epoch",
+                    format!("{boot_epoch} is too far above {heard}"),
+                )));
+            }
+            let same = node.head.is_some_and(|head| head.root == root);
+            // A new agent version is news, also when no fact has changed.
+            let labelled = commit.as_ref().is_none_or(|commit| is_labelled(node, commit));
+            (same && labelled).then_some(node.view.fresh)
         };
-        match (known, commit) {
+        let answer = match (known, commit) {
             (Some(true), _) => Ok(Answer::UpToDate(UpToDate {})),
             (Some(false), _) => self.heard_again(node, now).await,
             (None, None) => Ok(Answer::SendCommit(SendCommit {})),
             (None, Some(commit)) => self.commit(node, root, boot_epoch, sequence, commit).await,
+        };
+        // A node that is refused is not heard: what is known of it grows old, and it becomes stale.
+        if let Ok(Answer::UpToDate(_)) = answer
+            && let Some(node) = self.ledger.state().node(node)
+        {
+            node.heard(now, boot_epoch);
         }
+        answer
     }
 
     async fn heard_again(&self, node: Uuid, last_seen: Timestamp) -> Result<Answer, Status> {
@@ -101,8 +117,9 @@ impl Ingest {
         }
         let labels = labels(host, role, agent).map_err(malformed)?;
         let taken_at = times::from_wire("taken_at", taken_at).map_err(malformed)?;
-        let (sections, missing) = self.gather(digests).await?;
+        let (sections, missing) = self.gather(node, digests).await?;
         if !missing.is_empty() {
+            self.waiting.ask(node, missing.iter().copied(), Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
             return Ok(Answer::Send(Send { digests }));
         }
@@ -112,24 +129,28 @@ impl Ingest {
                 format!("{} is another section's content", named.name),
             )));
         }
+        if sections.iter().map(|(_, section)| section.facts().len()).sum::<usize>() > encoding::MAX_FACTS {
+            let sentence = format!("more than {} facts", encoding::MAX_FACTS);
+            return Err(malformed(Malformed::new("sections", sentence)));
+        }
         if let Some(path) = said_twice(&sections) {
             let sentence = format!("{path} stands in two sections of one source");
             return Err(malformed(Malformed::new("sections", sentence)));
         }
         let arrived = Arrived { boot_epoch, sequence, root, taken_at, labels, sections };
-        let digests: Vec<Digest> = arrived.sections.iter().map(|(named, _)| named.digest).collect();
         let answer = self
             .ledger
             .change(Key::Node(node), move |state| decide(state, node, arrived))
             .await
             .map_err(unavailable)??;
-        self.staging.forget(digests.into_iter());
+        self.waiting.forget(node);
         Ok(answer)
     }
 
     /// The contents at hand (in memory, put just now, or in the store), and the digests of those that are not.
     async fn gather(
         &self,
+        node: Uuid,
         digests: Vec<SectionDigest>,
     ) -> Result<(Vec<(SectionDigest, Arc<Section>)>, Vec<Digest>), Status> {
         let mut found = Vec::with_capacity(digests.len());
@@ -137,7 +158,7 @@ impl Ingest {
         {
             let state = self.ledger.state();
             for named in digests {
-                match state.content(named.digest).or_else(|| self.staging.find(named.digest)) {
+                match state.content(named.digest).or_else(|| self.waiting.find(node, named.digest)) {
                     Some(section) => found.push((named, section)),
                     None => wanted.push(named),
                 }
@@ -167,24 +188,24 @@ impl Ingest {
     }
 }
 
-/// What a commit changes, on the state as it is now. A repeated or late one changes nothing and is acknowledged again.
+/// What a commit changes, on the state as it is now. A repeated one changes nothing and is acknowledged again; a late
+/// one changes nothing, and only an agent whose state directory was restored still listens for its answer.
 fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, Status>> {
     let Arrived { boot_epoch, sequence, root, taken_at, labels, sections } = arrived;
     let up_to_date = || Ok(Answer::UpToDate(UpToDate {}));
     let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
     if let Some(head) = &node.head {
-        if head.root == root && node.view.fresh {
+        if head.root == root && node.view.fresh && node.labels() == labels {
             return Decision::only(up_to_date());
         }
         match (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence)) {
-            std::cmp::Ordering::Less => return Decision::only(up_to_date()),
-            std::cmp::Ordering::Equal if head.root == root => return Decision::only(up_to_date()),
-            std::cmp::Ordering::Equal => {
-                let sentence =
-                    format!("commit {sequence} of boot epoch {boot_epoch} was another one: go on above it");
-                return Decision::only(Err(Status::already_exists(sentence)));
+            Ordering::Equal if head.root == root => return Decision::only(up_to_date()),
+            // Not a repetition but another state at a place that is taken: the state directory is older than it was.
+            Ordering::Less | Ordering::Equal => {
+                let behind = EpochBehind { boot_epoch: head.boot_epoch };
+                return Decision::only(Ok(Answer::EpochBehind(behind)));
             }
-            std::cmp::Ordering::Greater => {}
+            Ordering::Greater => {}
         }
     }
     let held = |name: &str| node.view.sections.iter().find(|section| section.name() == name);
@@ -228,17 +249,22 @@ fn section_digests(
 
 /// A path that two sections of one source note: nobody could tell which of them is meant.
 fn said_twice(sections: &[(SectionDigest, Arc<Section>)]) -> Option<String> {
-    for (at, (_, one)) in sections.iter().enumerate() {
-        for (_, other) in sections.iter().skip(at + 1).filter(|(_, other)| other.source() == one.source()) {
-            // Walk the smaller, look up in the larger.
-            let (few, many) =
-                if one.facts().len() < other.facts().len() { (one, other) } else { (other, one) };
-            if let Some((path, _)) = few.facts().iter().find(|(path, _)| many.find(path.as_str()).is_some()) {
-                return Some(path.to_string());
-            }
+    let mut by_source: Vec<&Section> = sections.iter().map(|(_, section)| &**section).collect();
+    by_source.sort_by_key(|section| section.source());
+    for of_source in by_source.chunk_by(|a, b| a.source() == b.source()).filter(|sections| sections.len() > 1)
+    {
+        let mut seen = HashSet::new();
+        let mut paths = of_source.iter().flat_map(|section| section.facts()).map(|(path, _)| path.as_str());
+        if let Some(path) = paths.find(|path| !seen.insert(*path)) {
+            return Some(path.to_owned());
         }
     }
     None
+}
+
+/// Whether the node is known by what this commit calls it.
+fn is_labelled(node: &NodeState, Commit { host, role, agent, .. }: &Commit) -> bool {
+    *node.view.name == **host && *node.view.role == **role && node.agent == *agent
 }
 
 fn labels(host: String, role: String, agent: String) -> Result<Labels, Malformed> {
@@ -268,21 +294,18 @@ impl FleetService for Ingest {
         &self,
         request: Request<Streaming<SectionContent>>,
     ) -> Result<Response<PutSectionsResponse>, Status> {
-        caller(&request, &self.ledger)?;
+        let node = caller(&request, &self.ledger)?;
         let mut stream = request.into_inner();
-        let mut taken = 0;
         while let Some(content) = stream.next().await {
-            let (digest, section) = contents::from_wire(&content?).map_err(malformed)?;
-            taken += 1;
-            let bytes = section.facts().iter().map(|(path, _)| path.as_str().len() + 96).sum::<usize>();
-            if taken > MAX_CONTENTS || bytes > 4 * encoding::MAX_SECTION_BYTES {
-                return Err(Status::resource_exhausted("more contents than a snapshot may have"));
-            }
-            if !self.staging.put(digest, bytes, section, Instant::now()) {
-                return Err(Status::resource_exhausted(format!(
-                    "no room now: retry in {BUSY_MILLISECONDS} ms"
-                )));
-            }
+            let content = content?;
+            // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
+            let decoded = tokio::task::spawn_blocking(move || contents::from_wire(&content)).await;
+            let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
+            let (section, bytes) = decoded.map_err(malformed)?;
+            self.waiting.put(node, section, bytes, Instant::now()).map_err(|refusal| match refusal {
+                Refusal::NotAsked => Status::failed_precondition(refusal.to_string()),
+                Refusal::Full => Status::resource_exhausted(refusal.to_string()),
+            })?;
         }
         Ok(Response::new(PutSectionsResponse {}))
     }

@@ -6,7 +6,7 @@
 //! - [`ca`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table
 //! - [`serve`], [`http`]: the ports
-//! - [`ingest`], [`staging`]: what nodes report
+//! - [`ingest`], [`waiting`]: what nodes report
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
 //! - [`presence`]: nodes that fall silent
@@ -31,9 +31,9 @@ pub mod operand;
 pub mod presence;
 pub mod query;
 pub mod serve;
-pub mod staging;
 pub mod state;
 pub mod token;
+pub mod waiting;
 
 mod run;
 

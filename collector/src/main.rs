@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: Run) -> Result<(), Box<dyn Error>> {
     let config = arguments.resolve()?;
+    config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;

@@ -26,12 +26,21 @@ fn selected(fleet: &Fleet, selector: &str) -> Result<Side, String> {
         ));
     }
     let nodes: Vec<Arc<Node>> = if let Some(name) = selector.strip_prefix("node/") {
-        let nodes: Vec<_> =
-            fleet.nodes.iter().filter(|node| *node.name == *name || *node.id == *name).cloned().collect();
-        if nodes.is_empty() {
-            return Err(format!("there is no node {name:?}: see evenkeel nodes"));
+        let named = |node: &&Arc<Node>| *node.name == *name || *node.id == *name;
+        let nodes: Vec<_> = fleet.nodes.iter().filter(named).cloned().collect();
+        match nodes.as_slice() {
+            [] => return Err(format!("there is no node {name:?}: see evenkeel nodes")),
+            [_] => nodes,
+            // The name is a label that a node gives itself: it must not decide what is compared.
+            several => {
+                let ids =
+                    several.iter().map(|node| format!("node/{}", node.id)).collect::<Vec<_>>().join(", ");
+                return Err(format!(
+                    "{} nodes are called {name:?}; name one by its id: {ids}",
+                    several.len()
+                ));
+            }
         }
-        nodes
     } else {
         let Some(at) = fleet.environments.iter().position(|name| **name == *selector) else {
             let known = fleet.environments.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");

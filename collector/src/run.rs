@@ -46,6 +46,9 @@ const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest request: a chunk of contents.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
+/// Why reflection can always be built.
+const COMPLETE: &str = "the descriptors are ours and complete";
+
 /// The collector could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -162,7 +165,9 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(64 * MAX_MESSAGE))
         .add_service(admin)
         .add_service(health().await)
-        .add_service(reflection());
+        .add_service(reflection().build_v1().expect(COMPLETE))
+        // Of the clients in other languages, many speak the older version only.
+        .add_service(reflection().build_v1alpha().expect(COMPLETE));
     let service = |routes: Routes| Service {
         routes: routes.prepare().into_axum_router(),
         ca: Arc::clone(&ca),
@@ -261,11 +266,8 @@ async fn health()
     service
 }
 
-fn reflection()
--> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
+fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(evenkeel_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors are ours and complete")
 }

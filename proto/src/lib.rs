@@ -6,9 +6,11 @@
 //! - [`DESCRIPTORS`]: the descriptor set, for server reflection
 //! - [`contents`]: sections as they travel
 //! - [`reports`]: reports as they travel
+//! - `redacted`: messages that carry a secret do not show it
 //! - [`times`]: moments as they travel
 
 pub mod contents;
+mod redacted;
 pub mod reports;
 pub mod times;
 

@@ -44,8 +44,10 @@ impl Fixture {
     }
 
     fn put(&self, snapshot: &Snapshot) {
+        let digests = snapshot.section_digests();
+        self.ingest.waiting.ask(NODE, digests.iter().map(|named| named.digest), Instant::now());
         for section in &snapshot.sections {
-            assert!(self.ingest.staging.put(section.digest(), 100, section.clone(), Instant::now()));
+            self.ingest.waiting.put(NODE, section.clone(), 100, Instant::now()).unwrap();
         }
     }
 
@@ -147,6 +149,24 @@ fn an_older_state_directory_is_told_so() {
     fixture.check_in(&snapshot(1), (5, 1), true).unwrap();
     let behind = Answer::EpochBehind(EpochBehind { boot_epoch: 5 });
     assert_eq!(fixture.check_in(&snapshot(2), (4, 9), true).unwrap(), behind);
+    // Restored to within the same boot epoch: another state at a place that is taken.
+    fixture.put(&snapshot(3));
+    assert_eq!(fixture.check_in(&snapshot(3), (5, 1), true).unwrap(), behind);
+    assert_eq!(fixture.head(), (5, 1, snapshot(1).root()));
+    fixture.put(&snapshot(3));
+    assert_eq!(fixture.check_in(&snapshot(3), (6, 1), true).unwrap(), Answer::UpToDate(UpToDate {}));
+}
+
+/// Promise: a new agent version is seen although no fact has changed.
+#[test]
+fn labels_alone_are_news() {
+    let fixture = Fixture::new();
+    let mut snapshot = snapshot(1);
+    fixture.put(&snapshot);
+    fixture.check_in(&snapshot, (1, 1), true).unwrap();
+    snapshot.agent = "0.2.0".into();
+    fixture.check_in(&snapshot, (2, 1), true).unwrap();
+    assert_eq!(fixture.ingest.ledger.state().node(NODE).unwrap().agent, "0.2.0");
 }
 
 #[test]
@@ -164,6 +184,10 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(
         refused(CheckInRequest { root: vec![0; 31], ..good.clone() }),
         "the message is malformed: root: not a digest: 31 bytes (expected 32)"
+    );
+    assert_eq!(
+        refused(CheckInRequest { boot_epoch: u64::MAX, ..good.clone() }),
+        "the message is malformed: boot_epoch: 18446744073709551615 is too far above 0"
     );
     let mut twice = snapshot(1);
     let mut other = SectionBuilder::new("sysctl.net");
@@ -201,8 +225,15 @@ proptest! {
             let snapshot = snapshot(value(place));
             fixture.put(&snapshot);
             match fixture.check_in(&snapshot, place, true).unwrap() {
-                Answer::UpToDate(_) => newest = newest.max(Some(place)),
-                Answer::EpochBehind(EpochBehind { boot_epoch }) => prop_assert!(place.0 < boot_epoch),
+                // A repetition, or news.
+                Answer::UpToDate(_) => {
+                    prop_assert!(newest <= Some(place), "{place:?} is older than {newest:?}");
+                    newest = Some(place);
+                }
+                // Late, or of a state directory that is older than it was: never said to be held.
+                Answer::EpochBehind(EpochBehind { boot_epoch }) => {
+                    prop_assert!(newest > Some(place) && place.0 <= boot_epoch);
+                }
                 other => prop_assert!(false, "{other:?}"),
             }
             let (epoch, sequence, _) = fixture.head();

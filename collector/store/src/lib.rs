@@ -15,7 +15,7 @@ pub mod reader;
 mod schema;
 pub mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use entry::{Entry, Record};
 pub use reader::Reader;
@@ -35,6 +35,15 @@ pub enum StoreError {
         /// What SQLite said.
         #[source]
         source: rusqlite::Error,
+    },
+    /// The file cannot be opened or protected.
+    #[error("cannot open the store {}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The file was written by a newer version.
     #[error(

@@ -37,7 +37,7 @@ CREATE TABLE probe (
 
 /// Opens for writing: creates, migrates, checks.
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
-    make_private(path).map_err(|error| StoreError::Damaged(format!("{}: {error}", path.display())))?;
+    make_private(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
     configure(&connection).map_err(damaged_or("configure the file"))?;
     let found: i64 = connection

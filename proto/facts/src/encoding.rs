@@ -91,7 +91,8 @@ pub fn decode(bytes: &[u8]) -> Result<Section, DecodeError> {
     if reader.at != bytes.len() {
         return Err(reader.error("bytes behind the last fact"));
     }
-    Section::from_ordered(name, facts).ok_or(DecodeError { what: "facts out of order", at: reader.at })
+    Section::from_ordered(name, facts, crate::Digest::of(bytes))
+        .ok_or(DecodeError { what: "facts out of order", at: reader.at })
 }
 
 /// Section names are dotted words: `sysctl.net`.
@@ -180,9 +181,11 @@ impl<'a> Reader<'a> {
             2 => Observation::Present(Value::Integer(unzigzag(self.varint()?))),
             3 => Observation::Present(Value::Boolean(false)),
             4 => Observation::Present(Value::Boolean(true)),
-            5 => Observation::Unreadable(
-                Reason::from_code(self.byte()?).ok_or_else(|| self.error("an unknown reason"))?,
-            ),
+            5 => match Reason::from_code(self.byte()?) {
+                // Concluded where nothing was sent: nobody can send it.
+                None | Some(Reason::NotCollected) => return Err(self.error("an unknown reason")),
+                Some(reason) => Observation::Unreadable(reason),
+            },
             _ => return Err(self.error("an unknown kind of observation")),
         })
     }
@@ -238,7 +241,7 @@ mod tests {
             any::<bool>().prop_map(|b| Observation::Present(b.into())),
             any::<i64>().prop_map(|n| Observation::Present(n.into())),
             ".{0,40}".prop_map(|t| Observation::Present(t.into())),
-            (0..Reason::ALL.len()).prop_map(|i| Observation::Unreadable(Reason::ALL[i])),
+            (0..Reason::ALL.len() - 1).prop_map(|i| Observation::Unreadable(Reason::ALL[i])),
         ]
     }
 

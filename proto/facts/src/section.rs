@@ -29,10 +29,19 @@ impl PartialEq for Section {
 impl Eq for Section {}
 
 impl Section {
-    /// Takes facts that are already in order; `None` if a path is out of order or stands twice.
-    pub(crate) fn from_ordered(name: &str, facts: Vec<(FactPath, Observation)>) -> Option<Self> {
+    /// Takes facts that are already in order, and the digest of their canonical bytes; `None` if a path is out of order
+    /// or stands twice.
+    pub(crate) fn from_ordered(
+        name: &str,
+        facts: Vec<(FactPath, Observation)>,
+        digest: Digest,
+    ) -> Option<Self> {
         let ordered = facts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        ordered.then(|| Self { name: name.into(), facts: facts.into_boxed_slice(), digest: OnceLock::new() })
+        ordered.then(|| Self {
+            name: name.into(),
+            facts: facts.into_boxed_slice(),
+            digest: OnceLock::from(digest),
+        })
     }
 
     /// The section's name.

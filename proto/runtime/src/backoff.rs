@@ -7,16 +7,22 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest ceiling.
 const LAST: Duration = Duration::from_secs(5 * 60);
 
-/// Counts failures. Each wait is random between zero and a ceiling that doubles from 1 s to 5 min.
-#[derive(Debug, Default, Clone)]
+/// Counts failures. Each wait is random between zero and a ceiling that doubles from 1 s to the last one.
+#[derive(Debug, Clone)]
 pub struct Backoff {
     failures: u32,
+    last: Duration,
 }
 
 impl Backoff {
+    /// With this last ceiling, at most 5 min.
+    pub fn up_to(last: Duration) -> Self {
+        Self { failures: 0, last: last.min(LAST) }
+    }
+
     /// Another failure: how long to wait now.
     pub fn next_wait(&mut self) -> Duration {
-        let ceiling = LAST.min(FIRST * 2_u32.pow(self.failures.min(9)));
+        let ceiling = self.last.min(FIRST * 2_u32.pow(self.failures.min(9)));
         self.failures += 1;
         ceiling.mul_f64(fraction())
     }
@@ -43,7 +49,7 @@ mod tests {
 
     #[test]
     fn waits_stay_below_a_growing_ceiling() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::up_to(Duration::MAX);
         for failures in 0..40 {
             let ceiling = LAST.min(FIRST * 2_u32.pow(failures.min(9)));
             assert!(backoff.next_wait() < ceiling);

@@ -11,6 +11,7 @@ pub struct CreateTokenRequest {
     pub ttl_seconds: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CreateTokenResponse {
     /// Shown once; the collector keeps only a hash.
     #[prost(string, tag = "1")]
