@@ -67,16 +67,24 @@ other_releases() {
 
 booted() { "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus; }
 
+# Apart from what the machine's own Python has: its environment stays as it is.
+grpc_of_python() {
+    [[ -e $cache/python/.done ]] && return
+    pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/python" \
+        grpcio grpcio-reflection && touch "$cache/python/.done"
+}
+
 install_packages
 suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
 suite boot root "systemd-nspawn debootstrap" booted & boot=$!
 suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
+suite third_party any "python3 pip" grpc_of_python & third_party=$!
 
 skipped=0
-for job in $hosts $boot $go; do
+for job in $hosts $boot $go $third_party; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 3 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 4 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

@@ -5,6 +5,7 @@
 //! - [`collector`], [`agent`], [`cli`]: one file a program
 //! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
 //! - [`hosts`]: real hosts: network namespaces, roots of other releases
+//! - [`hosts`]: real hosts: network namespaces, roots of other releases
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`journal`]: what the collector's store holds, read behind its back
@@ -14,6 +15,7 @@
 pub mod agent;
 pub mod cli;
 pub mod collector;
+pub mod hosts;
 pub mod journal;
 pub mod machine;
 pub mod process;

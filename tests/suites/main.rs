@@ -6,16 +6,20 @@
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
+//! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
+//! - `third_party`: tools that are not ours read the report
 
 mod change_and_back;
 mod demo;
 mod durability;
+mod hosts;
 mod load;
 mod main_job;
 mod refusals;
 mod silence;
 mod structure;
+mod third_party;

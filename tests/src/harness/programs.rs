@@ -58,7 +58,18 @@ fn build(directory: &Path) {
         Some(name) => name,
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo says to this test of its package would be an answer of another package to build scripts that ask.
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of| name.starts_with(of))
+        {
+            command.env_remove(&variable);
+        }
+    }
+    let output = command
         .args(["build", "--workspace", "--bins", "--profile", profile])
         .current_dir(tree())
         .output()
