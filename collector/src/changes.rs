@@ -35,22 +35,49 @@ pub fn between<'a>(
     }
 }
 
-/// Notes the time for every path whose observation differs.
-pub fn note(
-    old: Option<&Section>,
-    new: Option<&Section>,
-    at: Timestamp,
-    times: &mut HashMap<FactPath, Timestamp>,
-) {
-    between(old, new, |path, _, _| {
-        times.insert(path.clone(), at);
-    });
+/// What could last be read of a node's facts that cannot be read now, and since when it was so. "Cannot tell" is not a
+/// change: when the same is read again, it has been so all along.
+#[derive(Debug, Default)]
+pub struct Lost(HashMap<FactPath, (Observation, Timestamp)>);
+
+impl Lost {
+    /// Notes in `times` when each path that a section now says differently became so. `since` is the time of a path
+    /// that is not in `times`.
+    pub fn note(
+        &mut self,
+        (old, new): (Option<&Section>, Option<&Section>),
+        at: Timestamp,
+        since: Timestamp,
+        times: &mut HashMap<FactPath, Timestamp>,
+    ) {
+        let facts = new.map(Section::facts).unwrap_or_default();
+        let hidden: Vec<_> =
+            facts.iter().filter(|(_, now)| matches!(now, Observation::Unreadable(_))).collect();
+        between(old, new, |path, before, after| {
+            let cannot_tell = match after {
+                Some(Observation::Unreadable(_)) => true,
+                Some(_) => false,
+                None => hidden.iter().any(|(top, _)| top.covers(path.as_str())),
+            };
+            let mut time = at;
+            match (self.0.remove(path), before) {
+                (Some((same, became)), _) if after == Some(&same) => time = became,
+                (Some(lost), _) if cannot_tell => drop(self.0.insert(path.clone(), lost)),
+                (None, Some(before)) if cannot_tell && !matches!(before, Observation::Unreadable(_)) => {
+                    let became = times.get(path).copied().unwrap_or(since);
+                    self.0.insert(path.clone(), (before.clone(), became));
+                }
+                _ => {}
+            }
+            times.insert(path.clone(), time);
+        });
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenkeel_facts::SectionBuilder;
+    use evenkeel_facts::{Reason, SectionBuilder};
 
     fn section(facts: &[(&str, &str)]) -> Section {
         let mut section = SectionBuilder::new("s");
@@ -82,5 +109,22 @@ mod tests {
         between(None, Some(&new), |_, _, _| count += 1);
         between(Some(&new), Some(&new), |_, _, _| count += 100);
         assert_eq!(count, 4);
+    }
+
+    /// Promise: "cannot tell" is not a change. What is read again as it was has been so all along.
+    #[test]
+    fn a_failed_sweep_resets_no_time() {
+        let day = |day: i64| Timestamp::from_second(1_790_000_000 + day * 86_400).unwrap();
+        let seen = section(&[("s.a", "1"), ("s.b", "1")]);
+        let mut failed = SectionBuilder::new("s");
+        failed.unreadable(FactPath::known("s"), Reason::Timeout);
+        let failed = failed.finish();
+        let again = section(&[("s.a", "1"), ("s.b", "2")]);
+        let (mut lost, mut times) = (Lost::default(), HashMap::new());
+        lost.note((Some(&seen), Some(&failed)), day(1), day(0), &mut times);
+        assert_eq!(times["s.a"], day(1));
+        lost.note((Some(&failed), Some(&again)), day(2), day(0), &mut times);
+        assert_eq!((times["s.a"], times["s.b"]), (day(0), day(2)));
+        assert!(lost.0.is_empty());
     }
 }

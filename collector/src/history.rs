@@ -56,6 +56,7 @@ pub fn of_node(
     let mut later: HashMap<String, Became> = HashMap::new();
     let mut first = 0;
     let mut failed = None;
+    let mut whole = true;
     reader.history(node, |record| {
         let Entry::Committed(Committed { changed, removed, .. }) = record.entry else { return true };
         first = record.position;
@@ -69,12 +70,13 @@ pub fn of_node(
                 return false;
             }
         }
-        walk.changes.len() < limit
+        whole = !walk.has_all(&later, limit);
+        whole
     })?;
     if let Some(error) = failed {
         return Err(error);
     }
-    if walk.changes.len() < limit {
+    if whole {
         for newer in later.into_values().filter(|became| became.journal != first) {
             walk.step(None, &newer)?;
         }
@@ -94,6 +96,16 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Whether nothing further down the journal can add to the answer. A change is found only when what was before it
+    /// is reached, so those in `later` are still open, and newer than what follows.
+    fn has_all(&self, later: &HashMap<String, Became>, limit: usize) -> bool {
+        let too_old = |became: &Became| self.filter.since.is_some_and(|since| became.at < since);
+        let open = later.values().filter(|became| !too_old(became)).map(|became| became.journal).max();
+        let Some(open) = open else { return !later.is_empty() };
+        self.changes.len() >= limit
+            && self.changes.iter().filter(|change| change.journal > open).count() >= limit
+    }
+
     /// A section was `old` until it became `new`.
     fn step(&mut self, old: Option<Digest>, new: &Became) -> Result<(), StoreError> {
         let Self { filter, node, .. } = self;
@@ -190,6 +202,9 @@ mod tests {
             shown(&Filter { path: Some(Glob::new("net.*")), since: None }),
             ["3 net.a 2>1", "2 net.a 1>2"]
         );
+        // The newest come first, also when the change before them is found later.
+        let newest = of_node(&reader, node, &Filter::default(), 5).unwrap();
+        assert!(newest.len() == 5 && newest.iter().all(|change| change.journal == 3), "{newest:?}");
         assert!(
             shown(&Filter { path: None, since: Some("2027-01-01T00:00:00Z".parse().unwrap()) }).is_empty()
         );

@@ -83,10 +83,9 @@ impl Ingest {
             (None, Some(commit)) => self.commit(node, root, boot_epoch, sequence, commit).await,
         };
         // A node that is refused is not heard: what is known of it grows old, and it becomes stale.
-        if let Ok(Answer::UpToDate(_)) = answer
-            && let Some(node) = self.ledger.state().node(node)
-        {
-            node.heard(now, boot_epoch);
+        if let Ok(Answer::UpToDate(_)) = answer {
+            let state = self.ledger.state();
+            state.node(node).inspect(|node| state.heard(node, boot_epoch));
         }
         answer
     }

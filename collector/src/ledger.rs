@@ -4,7 +4,8 @@
 //! transaction (group commit), applies it, and only then answers. So an answer means durable, the state is never ahead
 //! of the journal, and a failed append changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 
@@ -114,7 +115,14 @@ impl Ledger {
         let keeper = Keeper { state: Arc::clone(&state), writer, metrics };
         thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || keeper.run(inbox))
+            .spawn(move || {
+                let run = AssertUnwindSafe(|| keeper.run(inbox));
+                if catch_unwind(run).is_err() {
+                    // A state that may differ from its journal answers nobody: start again from the journal.
+                    error!("The ledger failed; the collector ends.");
+                    std::process::abort();
+                }
+            })
             .expect("a thread can be started");
         Ok(Self { state, jobs })
     }
@@ -151,6 +159,24 @@ impl Ledger {
     }
 }
 
+/// Changes that can be decided on the same state.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Job>,
+    keys: HashSet<Key>,
+}
+
+impl Group {
+    /// Takes a change; gives it back if another with its key is in.
+    fn take(&mut self, job: Job) -> Option<Job> {
+        if job.key != Key::None && !self.keys.insert(job.key.clone()) {
+            return Some(job);
+        }
+        self.jobs.push(job);
+        None
+    }
+}
+
 /// The owner of the writer.
 struct Keeper {
     state: Arc<RwLock<State>>,
@@ -160,47 +186,47 @@ struct Keeper {
 
 impl Keeper {
     fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut later: Vec<Job> = Vec::new();
+        let mut later: VecDeque<Job> = VecDeque::new();
         loop {
-            let mut jobs = std::mem::take(&mut later);
-            if jobs.is_empty() {
+            let mut group = Group::default();
+            for job in std::mem::take(&mut later) {
+                later.extend(group.take(job));
+            }
+            if group.jobs.is_empty() {
                 match inbox.blocking_recv() {
-                    Some(message) => self.take(message, &mut jobs),
+                    Some(message) => later.extend(self.take(message, &mut group)),
                     None => return,
                 }
             }
-            while jobs.len() < GROUP {
+            // One key that asks a lot must not keep others out: what waits for it does not count.
+            while group.jobs.len() < GROUP && later.len() < QUEUE {
                 match inbox.try_recv() {
-                    Ok(message) => self.take(message, &mut jobs),
+                    Ok(message) => later.extend(self.take(message, &mut group)),
                     Err(_) => break,
                 }
             }
-            later = self.group(jobs);
+            self.decide(group.jobs);
         }
     }
 
-    fn take(&mut self, message: Message, jobs: &mut Vec<Job>) {
+    fn take(&mut self, message: Message, group: &mut Group) -> Option<Job> {
         match message {
-            Message::Job(job) => jobs.push(job),
+            Message::Job(job) => group.take(job),
             Message::Probe(reply) => {
                 let _ = reply.send(self.writer.probe().map_err(|error| refused(&error)));
+                None
             }
         }
     }
 
-    /// One transaction. Returns the jobs that must be decided on the state after it.
-    fn group(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        let (mut later, mut answers) = (Vec::new(), Vec::new());
+    /// Decides each on the state as it is, and appends all in one transaction.
+    fn decide(&mut self, jobs: Vec<Job>) {
+        let mut answers = Vec::with_capacity(jobs.len());
         let mut batch = Batch::default();
         let now = Timestamp::now();
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            let mut keys = HashSet::new();
             for job in jobs {
-                if job.key != Key::None && !keys.insert(job.key.clone()) {
-                    later.push(job);
-                    continue;
-                }
                 let ((entries, sections), answer) = (job.decide)(&state);
                 batch.entries.extend(entries.into_iter().map(|entry| (now, entry)));
                 batch.sections.extend(sections);
@@ -211,7 +237,6 @@ impl Keeper {
         for answer in answers {
             answer(result.clone());
         }
-        later
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), LedgerError> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use evenkeel_drift::Policy;
@@ -18,7 +18,6 @@ use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::tls::{self, TlsError};
 use evenkeel_store::StoreError;
-use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
@@ -33,18 +32,24 @@ use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::query::Reports;
-use crate::serve::Service;
+use crate::serve::{DRAIN_DEADLINE, Service};
 use crate::state::State;
 use crate::{http, presence};
 
 /// The Unix socket in the data directory.
 const SOCKET: &str = "collector.sock";
-/// Descriptors that are not for connections: the store, listeners, logs.
-const SPARE_DESCRIPTORS: u64 = 64;
+/// Anybody may connect to enrol, so these may not take what reporting needs.
+const ENROLMENT_CONNECTIONS: usize = 64;
+/// Connections of the collector's own host.
+const LOCAL_CONNECTIONS: usize = 64;
+/// Descriptors that are not for the fleet: the two ports above, HTTP, the store, logs.
+const SPARE_DESCRIPTORS: u64 = 256;
 /// The collector's certificate lives 90 days and is made anew each day.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest request: a chunk of contents.
+/// The largest message of an agent: one content.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// The largest question: two snapshot files to be compared.
+const MAX_QUESTION: usize = 32 * 1024 * 1024;
 
 /// Why reflection can always be built.
 const COMPLETE: &str = "the descriptors are ours and complete";
@@ -139,7 +144,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let ca = Arc::new(Ca::open(&config.data_dir.join("ca"), &config.environments)?);
     let metrics = Arc::new(Metrics::default());
     let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
-    let state = State::new(&config.environments, Timestamp::now());
+    let state = State::new(&config.environments, Instant::now());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics))?;
     if ledger.state().nodes().next().is_none() {
         info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
@@ -162,29 +167,31 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
     let enroll_address = format!("https://{}:{}", names[0], addresses.enroll.port());
     let admin = AdminServiceServer::new(Admin::new(Arc::clone(&ca), ledger.clone(), enroll_address.clone()));
-    let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(64 * MAX_MESSAGE))
+    let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
         .add_service(admin)
         .add_service(health().await)
         .add_service(reflection().build_v1().expect(COMPLETE))
         // Of the clients in other languages, many speak the older version only.
         .add_service(reflection().build_v1alpha().expect(COMPLETE));
-    let service = |routes: Routes| Service {
+    let service = |routes: Routes, connections: usize| Service {
         routes: routes.prepare().into_axum_router(),
         ca: Arc::clone(&ca),
         metrics: Arc::clone(&metrics),
-        connections: Arc::new(Semaphore::new(connection_limit())),
+        connections: Arc::new(Semaphore::new(connections)),
         shutdown: shutdown.clone(),
     };
-    let fleet = service(people.clone().add_service(ingest).add_service(enrolment.clone()));
-    let enroll = service(Routes::new(enrolment));
-    let local = service(people);
+    let fleet =
+        service(people.clone().add_service(ingest).add_service(enrolment.clone()), connection_limit());
+    let enroll = service(Routes::new(enrolment), ENROLMENT_CONNECTIONS);
+    let local = service(people, LOCAL_CONNECTIONS);
     let routes = http::routes(ledger.clone(), Arc::clone(&metrics));
     info!(
         fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
         data_dir = %config.data_dir.display(), "Collector is ready."
     );
-    let end = shutdown.clone();
-    let http = axum::serve(listeners.http, routes).with_graceful_shutdown(async move { end.wait().await });
+    let (end, http_end) = (shutdown.clone(), shutdown.clone());
+    let http =
+        axum::serve(listeners.http, routes).with_graceful_shutdown(async move { http_end.wait().await });
     let renewal =
         renew(Arc::clone(&ca), names, Arc::clone(&fleet_tls), Arc::clone(&enroll_tls), shutdown.clone());
     tokio::join!(
@@ -192,8 +199,18 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         enroll.over_tls(listeners.enroll, enroll_tls),
         local.over_unix(listeners.unix),
         async {
-            if let Err(error) = http.await {
-                error!(%error, "The HTTP port failed.");
+            // A half request must not hold the end.
+            let late = async {
+                end.wait().await;
+                tokio::time::sleep(DRAIN_DEADLINE).await;
+            };
+            tokio::select! {
+                result = async { http.await } => {
+                    if let Err(error) = result {
+                        error!(%error, "The HTTP port failed.");
+                    }
+                }
+                () = late => {}
             }
         },
         presence::watch(ledger, config.stale_after, shutdown.clone()),

@@ -4,11 +4,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use evenkeel_runtime::identity::{Identity, Role};
+use evenkeel_runtime::keys;
 use evenkeel_runtime::shutdown::Shutdown;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -33,9 +35,13 @@ use crate::metrics::{Metrics, count};
 /// A TLS handshake takes a millisecond; whoever needs longer holds a connection for nothing.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long open requests may go on after the end was announced.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// Requests on one connection at the same time.
-const MAX_STREAMS: u32 = 64;
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection that asks nothing within this time is closed.
+const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one request may take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// Requests on one connection at the same time: of an agent, and of a person or a tool.
+const MAX_STREAMS: (u32, u32) = (8, 64);
 /// How long to wait when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +54,7 @@ pub struct Service {
     pub ca: Arc<Ca>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Connections at the same time, over all ports.
+    /// Connections at the same time.
     pub connections: Arc<Semaphore>,
     /// Ends it.
     pub shutdown: Shutdown,
@@ -73,7 +79,7 @@ impl Service {
                     Err(_) => return count(&service.metrics.connections, "handshake_timeout"),
                 };
                 match service.peer(stream.get_ref().1.peer_certificates().unwrap_or_default()) {
-                    Ok(peer) => service.connection(stream, peer).await,
+                    Ok((peer, end)) => service.connection(stream, peer, end).await,
                     Err(why) => {
                         warn!(why, "Certificate refused.");
                         count(&service.metrics.connections, "certificate_refused");
@@ -91,9 +97,9 @@ impl Service {
         loop {
             let accepted = tokio::select! {
                 () = self.shutdown.wait() => break,
-                accepted = listener.accept() => accepted,
+                accepted = self.with_room(listener.accept()) => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let (permit, Ok((stream, _))) = accepted else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
@@ -108,9 +114,18 @@ impl Service {
                 }
             };
             let service = self.clone();
-            tasks.spawn(async move { service.connection(stream, peer).await });
+            tasks.spawn(async move {
+                let _permit = permit;
+                service.connection(stream, peer, None).await;
+            });
         }
         drain(&tasks).await;
+    }
+
+    /// Waits for room first.
+    async fn with_room<T>(&self, accept: impl Future<Output = T>) -> (Option<OwnedSemaphorePermit>, T) {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
+        (permit, accept.await)
     }
 
     /// The next connection, when there is room for it; `None` at the end.
@@ -134,26 +149,53 @@ impl Service {
         }
     }
 
-    /// Who a verified chain says calls; its intermediate must be the one that speaks for that environment.
-    fn peer(&self, chain: &[CertificateDer<'static>]) -> Result<Peer, String> {
-        let [leaf, issuers @ ..] = chain else { return Ok(Peer::Anonymous) };
+    /// Who a verified chain says calls, and until when. Behind the leaf stands exactly one certificate, so it is the
+    /// one that the leaf was verified with; it must be the intermediate that speaks for that environment.
+    fn peer(&self, chain: &[CertificateDer<'static>]) -> Result<(Peer, Option<SystemTime>), String> {
+        let (leaf, issuer) = match chain {
+            [] => return Ok((Peer::Anonymous, None)),
+            [leaf, issuer] => (leaf, issuer),
+            other => {
+                return Err(format!(
+                    "{} certificates were shown, a leaf and its issuer were expected",
+                    other.len()
+                ));
+            }
+        };
         let identity = Identity::of_certificate(leaf).map_err(|error| error.to_string())?;
-        match issuers.first() {
-            Some(issuer) if self.ca.is_issuer_of(&identity, issuer) => Ok(identity.into()),
-            _ => Err(format!("{identity} was not issued by the intermediate that speaks for it")),
+        let (_, end) = keys::validity(leaf).ok_or("the certificate has no end")?;
+        if !self.ca.is_issuer_of(&identity, issuer) {
+            return Err(format!("{identity} was not issued by the intermediate that speaks for it"));
         }
+        // A resumed session was verified when it began, not now.
+        if end <= SystemTime::now() {
+            return Err(format!("the certificate of {identity} has ended"));
+        }
+        Ok((identity.into(), Some(end)))
     }
 
-    async fn connection(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    /// Serves one connection until it, its certificate or the collector ends.
+    async fn connection(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        end: Option<SystemTime>,
+    ) {
         count(&self.metrics.connections, "accepted");
-        let (routes, metrics) = (self.routes, self.metrics);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (routes, peer, metrics) = (routes.clone(), peer.clone(), Arc::clone(&metrics));
-            async move { Ok::<_, Infallible>(respond(routes, peer, &metrics, request).await) }
-        });
+        let Self { routes, metrics, shutdown, .. } = self;
+        let max_streams = if matches!(peer, Peer::User { .. }) { MAX_STREAMS.1 } else { MAX_STREAMS.0 };
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = {
+            let (asked, metrics) = (Arc::clone(&asked), Arc::clone(&metrics));
+            hyper::service::service_fn(move |request: Request<Incoming>| {
+                asked.store(true, Ordering::Relaxed);
+                let (routes, peer, metrics) = (routes.clone(), peer.clone(), Arc::clone(&metrics));
+                async move { Ok::<_, Infallible>(respond(routes, peer, &metrics, request).await) }
+            })
+        };
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(max_streams)
             .max_header_list_size(8 * 1024)
             .max_pending_accept_reset_streams(Some(20))
             .initial_stream_window_size(256 * 1024)
@@ -162,16 +204,38 @@ impl Service {
             .keep_alive_timeout(Duration::from_secs(20))
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
+        let life = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = self.shutdown.wait() => {
+            () = shutdown.wait() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = after(life) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(REQUEST_DEADLINE, connection).await.unwrap_or(Ok(()))
+            }
+            () = silence(&asked) => return count(&metrics.connections, "silent"),
         };
         if let Err(error) = result {
             debug!(%error, "Connection ended.");
         }
+    }
+}
+
+/// After this time; never, if there is none.
+async fn after(life: Option<Duration>) {
+    match life {
+        Some(life) => tokio::time::sleep(life).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns if nothing was asked within the deadline for the first request.
+async fn silence(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST_DEADLINE).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -191,9 +255,10 @@ async fn respond(
     }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
-    match routes.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    match timeout(REQUEST_DEADLINE, routes.oneshot(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => Status::deadline_exceeded("the request took more than 30 s").into_http(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use evenkeel_drift::fleet::{Fleet, Node};
 use evenkeel_facts::{Digest, FactPath, Section};
@@ -12,7 +13,7 @@ use evenkeel_store::{Record, StoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::changes;
+use crate::changes::Lost;
 
 /// Everything, at one position of the journal.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub struct State {
     nodes: HashMap<Uuid, NodeState>,
     tokens: HashMap<String, TokenState>,
     contents: HashMap<Digest, Weak<Section>>,
-    started: Timestamp,
+    started: Instant,
 }
 
 /// A node as the journal tells it.
@@ -42,10 +43,14 @@ pub struct NodeState {
     /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
     /// never before its first commit.
     pub view: Arc<Node>,
+    /// What cannot be read of it now.
+    lost: Lost,
     /// Its newest commit, if it has one.
     pub head: Option<Head>,
-    /// When it was last heard, in milliseconds since 1970; 0: not since the collector started.
+    /// When it was last heard, in milliseconds since 1970; 0: not since the collector started. A label.
     last_seen: AtomicI64,
+    /// The same by the clock that only goes on, in milliseconds since the collector started: this decides.
+    heard_at: AtomicU64,
     /// The latest boot epoch heard of, also in unchanged check-ins.
     epoch_heard: AtomicU64,
 }
@@ -74,7 +79,7 @@ pub struct TokenState {
 
 impl State {
     /// The state of an empty journal. Nodes that are fresh after the replay count as heard at `started`.
-    pub fn new(environments: &[String], started: Timestamp) -> Self {
+    pub fn new(environments: &[String], started: Instant) -> Self {
         Self {
             journal: 0,
             environments: environments.iter().map(|name| Arc::from(name.as_str())).collect(),
@@ -175,8 +180,10 @@ impl State {
             shown: labels.clone(),
             enrolled: at,
             view: Arc::new(view),
+            lost: Lost::default(),
             head: None,
             last_seen: AtomicI64::new(0),
+            heard_at: AtomicU64::new(0),
             epoch_heard: AtomicU64::new(0),
         };
         self.nodes.insert(*id, node);
@@ -198,7 +205,7 @@ impl State {
         for name in removed {
             if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
                 let old = view.sections.remove(index);
-                changes::note(Some(&old), None, at, Arc::make_mut(&mut view.changed));
+                node.lost.note((Some(&old), None), at, view.since, Arc::make_mut(&mut view.changed));
             }
         }
         for change in changed {
@@ -209,17 +216,17 @@ impl State {
             self.contents.insert(change.digest, Arc::downgrade(&new));
             match view.sections.binary_search_by(|section| section.name().cmp(&change.name)) {
                 Ok(index) => {
-                    changes::note(
-                        Some(&view.sections[index]),
-                        Some(&new),
+                    node.lost.note(
+                        (Some(&view.sections[index]), Some(&new)),
                         at,
+                        view.since,
                         Arc::make_mut(&mut view.changed),
                     );
                     view.sections[index] = new;
                 }
                 Err(index) => {
                     if !first {
-                        changes::note(None, Some(&new), at, Arc::make_mut(&mut view.changed));
+                        node.lost.note((None, Some(&new)), at, view.since, Arc::make_mut(&mut view.changed));
                     }
                     view.sections.insert(index, new);
                 }
@@ -243,9 +250,18 @@ impl State {
         }
     }
 
-    /// When the node was last heard: since the start, if it was not heard since but is fresh.
-    pub fn last_heard(&self, node: &NodeState) -> Timestamp {
-        node.last_seen().unwrap_or(self.started)
+    /// For how long the node was not heard, at most since the start.
+    pub fn silent_for(&self, node: &NodeState, now: Instant) -> Duration {
+        let heard = Duration::from_millis(node.heard_at.load(Ordering::Relaxed));
+        now.duration_since(self.started).saturating_sub(heard)
+    }
+
+    /// The node was heard now, in this boot epoch.
+    pub fn heard(&self, node: &NodeState, boot_epoch: u64) {
+        let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        node.heard_at.fetch_max(since_start, Ordering::Relaxed);
+        node.last_seen.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
+        node.epoch_heard.fetch_max(boot_epoch, Ordering::Relaxed);
     }
 }
 
@@ -270,12 +286,6 @@ impl NodeState {
             0 => None,
             milliseconds => Timestamp::from_millisecond(milliseconds).ok(),
         }
-    }
-
-    /// It was heard now, in this boot epoch.
-    pub fn heard(&self, now: Timestamp, boot_epoch: u64) {
-        self.last_seen.fetch_max(now.as_millisecond(), Ordering::Relaxed);
-        self.epoch_heard.fetch_max(boot_epoch, Ordering::Relaxed);
     }
 
     /// The latest boot epoch heard of.

@@ -75,7 +75,7 @@ impl Fixture {
 fn open(directory: &TempDir) -> Ingest {
     // The writer of the instance before may still be closing its file: SQLite waits for it.
     let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
-    let state = State::new(&["dev".to_owned()], Timestamp::now());
+    let state = State::new(&["dev".to_owned()], Instant::now());
     let metrics = Arc::new(Metrics::default());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
     Ingest::new(ledger, reader, metrics)
