@@ -61,9 +61,10 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     home.keep_identity(&enrolment, &key, &response.certificates, &response.roots)
         .map_err(AgentError::State)?;
     let Enrolment { node, environment, collector, .. } = enrolment;
+    let directory = home.path().display();
+    let here = if args.state_dir.is_some() { format!(" --state-dir {directory}") } else { String::new() };
     Ok(format!(
-        "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {}. Next: evenkeel-agent run\n",
-        home.path().display()
+        "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {directory}. Next: evenkeel-agent run{here}\n"
     ))
 }
 

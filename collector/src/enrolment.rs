@@ -91,15 +91,14 @@ impl Enrolment {
 
 /// The environment that a token lets into now, or why it does not. The sentence goes to whoever holds the token.
 fn admit(state: &State, id: &str, hash: &[u8], now: Timestamp) -> Result<String, String> {
-    let again = "make a new one: evenkeel token create";
     match state.token(id) {
         Some(token) if token.created.hash != hash => Err("this is not a token of this collector".to_owned()),
         None => Err("this is not a token of this collector".to_owned()),
         Some(token) if token.created.expires <= now => {
-            Err(format!("token {id} expired at {:.0}; {again}", token.created.expires))
+            Err(format!("token {id} expired at {:.0}", token.created.expires))
         }
         Some(token) if token.used >= token.created.uses => {
-            Err(format!("token {id} is used up ({} of {}); {again}", token.used, token.created.uses))
+            Err(format!("token {id} is used up ({} of {})", token.used, token.created.uses))
         }
         Some(token) => Ok(token.created.environment.clone()),
     }

@@ -7,7 +7,8 @@
 //! - `go.toolchain[DIR].version`, `.vendor`: the `VERSION` file of every toolchain in `/usr/local/go*`, `/usr/lib/go*`,
 //!   `/usr/lib64/go*`, `/opt/go*`, `/snap/go/current`, in the `sdk` directories and module caches (where `GOTOOLCHAIN`
 //!   puts what it downloads) of the homes that can be read, and in configured directories
-//! - `go.env.NAME`: the settings of this machine for everybody: `/etc/environment`, else `go.env` of the Go root that
+//! - `go.env.NAME`: the settings of this machine for everybody: `/etc/environment`, else `go.env` (or, before Go 1.21
+//!   had that file, what is built in) of the Go root that
 //!   `go` belongs to
 //! - `go.user_env[root].NAME`: what `go env -w` wrote for root, in `/root/.config/go/env`
 //! - `go.toolchain_directory[DIR]` is unreadable: toolchains may be in there. One fact for all closed homes
@@ -79,8 +80,9 @@ impl Source for GoToolchain {
         }
         match go_command(host) {
             Ok(Some(go)) => {
-                section.observe(FactPath::known("go.version"), version_of_command(host, &go));
-                note_settings(&mut section, host, &go);
+                let version = version_of_command(host, &go);
+                note_settings(&mut section, host, &go, &version);
+                section.observe(FactPath::known("go.version"), version);
             }
             // Nobody could conclude it from the source's name: the first word of its facts is another.
             Ok(None) => {
@@ -156,8 +158,11 @@ fn version_of_command(host: &Host, go: &Path) -> Observation {
 }
 
 /// Notes the settings for everybody, and root's own.
-fn note_settings(section: &mut SectionBuilder, host: &Host, go: &Path) {
+fn note_settings(section: &mut SectionBuilder, host: &Host, go: &Path, version: &Observation) {
     let mut settings = BTreeMap::new();
+    if let Observation::Present(version) = version {
+        settings.extend(env::built_in(&version.to_string()));
+    }
     let mut unseen = None;
     let mut read = |path: &Path, parse: fn(&str) -> Vec<(&'static str, String)>| match host
         .read_text(path, MAX_ENV_BYTES)

@@ -80,10 +80,11 @@ impl Nodes {
                 Cell::new(&node.name).ink(Ink::Strong),
                 Cell::new(&node.environment),
                 Cell::new(if node.role.is_empty() { "-" } else { &node.role }),
-                if node.fresh {
-                    Cell::new("fresh").ink(Ink::Good)
-                } else {
-                    Cell::new("stale").ink(Ink::Of(Severity::Warning))
+                match (node.fresh, node.last_changed) {
+                    (true, _) => Cell::new("fresh").ink(Ink::Good),
+                    // Enrolled, and nothing was ever heard of it.
+                    (false, None) => Cell::new("new"),
+                    (false, Some(_)) => Cell::new("stale").ink(Ink::Of(Severity::Warning)),
                 },
                 Cell::new(&node.last_seen.map_or_else(|| "-".into(), |time| ago(time, self.as_of))),
                 Cell::number(node.facts),

@@ -90,7 +90,7 @@ fn a_token_that_is_used_up_or_expired() {
         enrol(&collector, &token).0.ok();
     }
     let (outcome, refused) = enrol(&collector, &token);
-    let why = format!("token {} is used up (2 of 2); make a new one: evenkeel token create", id(&token));
+    let why = format!("token {} is used up (2 of 2)", id(&token));
     outcome.refused(2, &format!("{refused}{why}{NEW_TOKEN}"));
     assert_eq!(collector.cli().nodes().nodes.len(), 2);
 
@@ -100,7 +100,7 @@ fn a_token_that_is_used_up_or_expired() {
     wait::until(|| if Timestamp::now() > end { Ok(()) } else { Err("the token is good".to_owned()) });
     let (outcome, refused) = enrol(&collector, &token);
     let at = |end: Timestamp| {
-        format!("token {} expired at {end:.0}; make a new one: evenkeel token create", id(&token))
+        format!("token {} expired at {end:.0}", id(&token))
     };
     let said =
         [made + SignedDuration::from_secs(1), end].map(|end| format!("{refused}{}{NEW_TOKEN}", at(end)));

@@ -26,6 +26,21 @@ pub(super) fn parse_environment(text: &str) -> Vec<(&'static str, String)> {
     settings
 }
 
+/// What the go command of this version has for settings that stand nowhere. Since Go 1.21 these stand in `go.env`;
+/// before Go 1.13 there was no proxy.
+pub(super) fn built_in(version: &str) -> Vec<(&'static str, String)> {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(1)), Some(Ok(13..=20))) => {
+            [("GOPROXY", PROXY), ("GOSUMDB", SUMDB)].map(|(n, v)| (n, v.to_owned())).into()
+        }
+        _ => Vec::new(),
+    }
+}
+
+const PROXY: &str = "https://proxy.golang.org,direct";
+const SUMDB: &str = "sum.golang.org";
+
 fn known<'a>(lines: &(impl DoubleEndedIterator<Item = &'a str> + Clone)) -> Vec<(&'static str, String)> {
     let value = |name: &str| lines.clone().rev().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     NAMES.into_iter().filter_map(|name| Some((name, credentials::strike(value(name)?)))).collect()
@@ -34,6 +49,16 @@ fn known<'a>(lines: &(impl DoubleEndedIterator<Item = &'a str> + Clone)) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_before_go_had_a_file_for_them() {
+        for version in ["1.19.8", "1.20", "1.13rc1"] {
+            assert_eq!(built_in(version)[1], ("GOSUMDB", "sum.golang.org".to_owned()), "{version}");
+        }
+        for version in ["1.21.0", "1.12.17", "devel", "", "2.15"] {
+            assert!(built_in(version).is_empty(), "{version}");
+        }
+    }
 
     #[test]
     fn known_settings_are_read_and_passwords_are_not() {
