@@ -4,8 +4,8 @@
 //!
 //! - [`collector`], [`agent`], [`cli`]: one file a program
 //! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
-//! - [`hosts`]: real hosts: network namespaces, roots of other releases
-//! - [`hosts`]: real hosts: network namespaces, roots of other releases
+//! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
+//! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`journal`]: what the collector's store holds, read behind its back
@@ -13,6 +13,7 @@
 //! - [`skip`]: suites that cannot run here say so by name
 
 pub mod agent;
+pub mod booted;
 pub mod cli;
 pub mod collector;
 pub mod hosts;

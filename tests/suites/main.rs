@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `main_job`: agents report, the collector compares, the command line shows it
+//! - `boot`: a booted host, enrolled by following README.md
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
@@ -13,6 +14,7 @@
 //! - `structure`: the tree is what its documents say
 //! - `third_party`: tools that are not ours read the report
 
+mod boot;
 mod change_and_back;
 mod demo;
 mod durability;

@@ -18,6 +18,7 @@ const LIBRARIES: &str = "/run/lib";
 #[derive(Debug)]
 pub struct Network {
     name: String,
+    address: String,
 }
 
 impl Network {
@@ -25,8 +26,8 @@ impl Network {
     pub fn up(host: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("{host}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        tool(script("netns.sh"), &["up", &name]);
-        Self { name }
+        let address = tool(script("netns.sh"), &["up", &name]).trim().to_owned();
+        Self { name, address }
     }
 
     /// The address on this side, where a collector listens for all of them.
@@ -42,6 +43,11 @@ impl Network {
     /// Sets a kernel parameter of the namespace, as an operator does.
     pub fn sysctl(&self, key: &str, value: &str) {
         self.exec(&["sysctl", "-q", "-w", &format!("{key}={value}")]);
+    }
+
+    /// Its own address.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The name under which `netns.sh` and `enter.sh` know it.

@@ -1,0 +1,47 @@
+//! A booted systemd host: `tests/hosts/nspawn.sh`, in a network of its own.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::cli::{Outcome, run, script, tool};
+use super::hosts::Network;
+
+/// A host that has booted; it is powered off with the test.
+#[derive(Debug)]
+pub struct Booted {
+    /// Its network; inside, its parameters are read-only.
+    pub network: Network,
+}
+
+impl Booted {
+    /// Boots this root, with this machine's files (source and target) shown inside.
+    ///
+    /// # Panics
+    ///
+    /// When it does not boot.
+    pub fn up(name: &str, root: &Path, files: &[(&Path, &str)]) -> Self {
+        let network = Network::up(name);
+        let binds = files.iter().map(|(from, to)| format!("--bind-ro={}:{to}", from.display()));
+        let words = ["up".to_owned(), network.name().to_owned(), root.display().to_string()];
+        tool(script("nspawn.sh"), &words.into_iter().chain(binds).collect::<Vec<_>>());
+        Self { network }
+    }
+
+    /// The command that runs this script of Bash inside.
+    pub fn command(&self, text: &str) -> Command {
+        let mut command = Command::new(script("nspawn.sh"));
+        command.args(["exec", self.network.name(), "bash", "-ec", text]).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs this script of Bash inside, to its end.
+    pub fn run(&self, text: &str) -> Outcome {
+        run(&mut self.command(text))
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        let _ = Command::new(script("nspawn.sh")).args(["down", self.network.name()]).output();
+    }
+}
