@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_runtime::files;
+use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::{config, duration};
 use evenkeel_sources::SourcesConfig;
 use serde::Deserialize;
@@ -41,15 +41,20 @@ impl AgentConfig {
     /// Reads the file, if there is to be one.
     pub fn load(path: Option<&Path>) -> Result<Self, AgentError> {
         match path {
-            Some(path) => config::load(path).map_err(AgentError::Config),
+            Some(path) => {
+                let config: Self = config::load(path).map_err(AgentError::Config)?;
+                let refuse = |why| AgentError::Config(FileError::content(path, why));
+                config.check().map_err(refuse)?;
+                Ok(config)
+            }
             None => Ok(Self::default()),
         }
     }
 
-    /// Whether an agent can run with it, wherever its values come from.
-    pub fn check(&self) -> Result<(), AgentError> {
+    /// Whether an agent can run with it, wherever its values come from. The error is a sentence.
+    pub fn check(&self) -> Result<(), String> {
         if self.interval < Duration::from_secs(1) {
-            return Err(AgentError::Usage("the interval is at least one second".to_owned()));
+            return Err("interval: at least one second is needed".to_owned());
         }
         Ok(())
     }

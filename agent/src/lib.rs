@@ -50,7 +50,7 @@ fn start(args: &args::Run) -> Result<(), AgentError> {
     config.state_dir = args.state_dir.clone().unwrap_or(config.state_dir);
     config.root = args.root.clone().unwrap_or(config.root);
     config.interval = args.interval.unwrap_or(config.interval);
-    config.check()?;
+    config.check().map_err(AgentError::Usage)?;
     logging::init("evenkeel-agent");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;

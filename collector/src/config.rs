@@ -49,9 +49,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        config::load(path)
+        let config: Self = config::load(path)?;
+        config.check().map_err(|why| FileError::content(path, why))?;
+        Ok(config)
     }
 
     /// Whether a collector can run with it, wherever its values come from. The error is a sentence.

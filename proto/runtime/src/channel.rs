@@ -100,14 +100,31 @@ pub fn obstacle(status: &Status) -> Option<String> {
             None => break,
         }
     }
-    Some(match cause.downcast_ref::<rustls::Error>() {
+    if let Some(rustls::Error::InvalidCertificate(
         // A bad signature: an authority of the same name with another key, as every collector has one.
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        )) => "who answers there is another collector than the one that is trusted here".to_owned(),
-        _ if status.code() == Code::Cancelled => "the connection was closed before an answer came".to_owned(),
-        _ => cause.to_string(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature,
+    )) = cause.downcast_ref()
+    {
+        return Some("who answers there is another collector than the one that is trusted here".to_owned());
+    }
+    // With TLS 1.3 a client hears of its refused certificate after the handshake, if it hears of it at all; by then
+    // HTTP/2 knows the error only as a text.
+    let said = cause.to_string();
+    Some(match said.split_once("received fatal alert: ") {
+        Some((_, alert)) => format!("it refuses the certificate that was shown ({alert})"),
+        None if status.code() == Code::Cancelled || is_closed(cause) => {
+            "the connection was closed before an answer came".to_owned()
+        }
+        None => said,
     })
+}
+
+/// Whether the other side went away while it was written to.
+fn is_closed(cause: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind.is_some_and(|kind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
+        || cause.to_string().contains("broken pipe")
 }
 
 /// The URI is only for HTTP/2's authority: the connectors know where to go.

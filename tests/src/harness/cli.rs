@@ -124,6 +124,16 @@ impl Outcome {
     pub fn refused(self, code: i32, said: &str) {
         assert_eq!(self, Self { code: Some(code), stdout: String::new(), stderr: said.to_owned() });
     }
+
+    /// The same, where the system's timing decides which of several texts is said.
+    ///
+    /// # Panics
+    ///
+    /// When it has not.
+    pub fn refused_with_one_of(self, code: i32, said: &[String]) {
+        assert!(said.contains(&self.stderr), "{self:#?} is none of {said:#?}");
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""));
+    }
 }
 
 /// Runs a program to its end.

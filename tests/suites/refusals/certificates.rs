@@ -135,6 +135,37 @@ async fn a_certificate_of_another_environment() {
     }
 }
 
+/// Promise: showing another authority's certificate beside one's own does not borrow its word: behind a leaf stands the
+/// one certificate that it was verified with.
+#[tokio::test]
+async fn a_certificate_that_shows_the_issuer_of_another_environment() {
+    let collector = Collector::default();
+    let prod = Agent::enrol(&collector, Machine::new("prod-1").node("prod"));
+    let of = |name: &str| {
+        let file = collector.data_dir().join("ca").join(format!("{name}.crt"));
+        keys::read_certificates(&file).unwrap().remove(0)
+    };
+    for (uri, borrowed) in [
+        (uri("prod", prod.id()), "env-prod"),
+        ("spiffe://evenkeel.internal/user/eve/role/admin".to_owned(), "users"),
+    ] {
+        for behind in
+            [vec![of(borrowed)], vec![of(borrowed), of("env-dev")], vec![of("env-dev"), of(borrowed)]]
+        {
+            let mut minted = mint(&collector, "env-dev", &uri);
+            minted.certificates.truncate(1);
+            minted.certificates.extend(behind);
+            for status in [
+                check_in(channel(&collector, &minted)).await.unwrap_err(),
+                report(channel(&collector, &minted)).await.unwrap_err(),
+            ] {
+                let answer = channel::obstacle(&status);
+                assert!(answer.is_some(), "{uri} with {borrowed}: the collector answered: {status:?}");
+            }
+        }
+    }
+}
+
 /// Promise: a node that was never enrolled is none, even with a certificate of the right authority.
 #[tokio::test]
 async fn a_node_that_was_never_enrolled() {
