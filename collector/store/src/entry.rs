@@ -137,7 +137,14 @@ impl Entry {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let kind = match self.clone() {
             Self::Enrolled(Enrolled { node, environment, host, role, token, labels }) => {
-                bytes::Kind::Enrolled(bytes::Enrolled { node: node.into(), environment, host, role, token, labels })
+                bytes::Kind::Enrolled(bytes::Enrolled {
+                    node: node.into(),
+                    environment,
+                    host,
+                    role,
+                    token,
+                    labels,
+                })
             }
             Self::Committed(committed) => bytes::Kind::Committed(committed.into()),
             Self::Presence(Presence { node, fresh, last_seen }) => {
