@@ -14,7 +14,6 @@ demo: ## a collector, four environments and their drift, on this machine, in und
 	deploy/demo/run.sh $${CARGO_TARGET_DIR:-target}/debug
 
 test: install-test-hosts ## every suite that this machine can run; says which it skipped, and why
-	$(CARGO) test --workspace --doc
 	$(call run_tests,--workspace)
 
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
@@ -35,4 +34,4 @@ install-test-hosts:
 	tests/hosts/install.sh $(CACHE)
 
 # nextest runs suites side by side and shows failures last; without it cargo's own runner does.
-run_tests = if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run $(1); else $(CARGO) test $(1); fi
+run_tests = if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --no-fail-fast $(1); else $(CARGO) test --no-fail-fast $(1); fi

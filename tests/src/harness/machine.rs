@@ -88,7 +88,9 @@ impl Machine {
     /// The Go toolchain that `go` is, such as `1.21.13`.
     pub fn go(&self, version: &str) {
         self.write("usr/local/go/VERSION", &format!("go{version}\ntime 2024-01-01T00:00:00Z\n"));
-        self.write("usr/local/go/go.env", "GOPROXY=https://proxy.golang.org,direct\n");
+        // What stands there since Go 1.21, and is built in before.
+        let settings = "GOPROXY=https://proxy.golang.org,direct\nGOSUMDB=sum.golang.org\n";
+        self.write("usr/local/go/go.env", settings);
         let modinfo = "path\tcmd/go\nbuild\t-compiler=gc\n";
         self.write_bytes(
             "usr/local/go/bin/go",
