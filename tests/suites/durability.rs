@@ -1,5 +1,7 @@
 //! Nothing that was acknowledged is lost, and nothing that was seen is forgotten before it is acknowledged.
 
+mod under_load;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -36,6 +36,8 @@ fn built() -> PathBuf {
     lock.lock().expect("the lock is free once others have built");
     if !PROGRAMS.iter().all(|name| is_current(&directory, name)) {
         build(&directory);
+        let old = PROGRAMS.iter().find(|name| !is_current(&directory, name));
+        assert_eq!(old, None, "it was built, and is not newer than its sources");
     }
     directory
 }
@@ -70,7 +72,8 @@ fn build(directory: &Path) {
         }
     }
     let output = command
-        .args(["build", "--workspace", "--bins", "--profile", profile])
+        .args(["build", "--workspace", "--bins", "--profile", profile, "--target-dir"])
+        .arg(directory.parent().expect("it lies in the target directory"))
         .current_dir(tree())
         .output()
         .expect("cargo can be run");
