@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # Where test hosts are kept between runs: roots of other Debian releases, Go toolchains. Ignored by git.
 CACHE ?= tests/.cache
+export EVENKEEL_TEST_CACHE = $(CACHE)
+export EVENKEEL_GO_DIR = $(abspath $(CACHE)/go)
 
 .PHONY: help demo test test-hosts bench lint install-test-hosts
 
@@ -17,7 +19,7 @@ test: install-test-hosts ## every suite that this machine can run; says which it
 	$(call run_tests,--workspace)
 
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
-	$(call run_tests,-p evenkeel-tests)
+	$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: third_party::)
 
 bench: ## the budgets, measured, beside their peers; ONLY=agent,go,sizes,wire,collector,scale,drift runs some parts
 	$(CARGO) build --release --workspace --bins
@@ -34,4 +36,4 @@ install-test-hosts:
 	tests/hosts/install.sh $(CACHE)
 
 # nextest runs suites side by side and shows failures last; without it cargo's own runner does.
-run_tests = if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --no-fail-fast $(1); else $(CARGO) test --no-fail-fast $(1); fi
+run_tests = if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --no-fail-fast $(1) $(2); else $(CARGO) test --no-fail-fast $(1) $(2); fi

@@ -25,7 +25,9 @@ address() { ip -netns "$1" -4 -oneline address show dev eth0 2>/dev/null | awk '
 
 make_bridge() {
     ip link show "$bridge" >/dev/null 2>&1 && return
-    ip link add "$bridge" type bridge
+    # Without an address of its own it takes the lowest of its ports, and another one when that port goes: whoever
+    # remembers the old one reaches nobody for a minute.
+    ip link add "$bridge" address 02:00:c6:12:00:01 type bridge
     ip address add "$network.1/$length" dev "$bridge"
     ip link set "$bridge" up
 }
