@@ -58,7 +58,7 @@ impl Bench<'_> {
         }
         let Difference { spread, verdict, kind, severity, status } = &difference;
         let deviates = |cohort: usize, outcome: usize| deviates(spread, *kind, cohort, outcome);
-        let nodes: Vec<usize> = spread.nodes(self.contents, self.role, deviates).collect();
+        let nodes = spread.nodes(self.contents, self.role, deviates);
         let since = if is_thing {
             self.since(&ThingBecame::new(self.contents, self.role, row), spread, *kind, &nodes)
         } else {
@@ -103,7 +103,7 @@ impl Bench<'_> {
         deviating: &[usize],
     ) -> Option<Timestamp> {
         let of = |cohort: usize, wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            spread.nodes(self.contents, self.role, |at, outcome| at == cohort && wanted(outcome)).collect()
+            spread.nodes(self.contents, self.role, |at, outcome| at == cohort && wanted(outcome))
         };
         let readable = |outcome: usize| spread.outcomes[outcome].what.is_readable();
         let agreed_in = |cohort: usize| {

@@ -101,24 +101,37 @@ impl Spread {
             .map_or(self.base, |at| self.exceptions[at].1)
     }
 
-    /// The nodes (indices into `role.nodes`, by cohort and group) that hold an outcome, by cohort.
-    pub(crate) fn nodes<'s>(
-        &'s self,
-        contents: &'s Contents<'_>,
-        role: &'s Role<'_>,
-        wanted: impl Fn(usize, usize) -> bool + 's,
-    ) -> impl Iterator<Item = usize> + 's {
-        let groups = contents.groups.iter().enumerate().map(|(at, group)| (self.outcome_of(at), group));
-        groups.flat_map(move |(outcome, group)| {
-            let cohorts: Vec<usize> = (0..role.cohorts.len())
-                .filter(|cohort| group.counts[*cohort] > 0 && wanted(*cohort, outcome))
-                .collect();
-            let nodes: &[usize] = if cohorts.is_empty() { &[] } else { &group.nodes };
-            nodes
-                .iter()
-                .copied()
-                .filter(move |node| cohorts.iter().any(|cohort| role.cohorts[*cohort].fresh.contains(node)))
-        })
+    /// The nodes (indices into `role.nodes`) of whose cohort and outcome `wanted` says so, group by group.
+    pub(crate) fn nodes(
+        &self,
+        contents: &Contents<'_>,
+        role: &Role<'_>,
+        wanted: impl Fn(usize, usize) -> bool,
+    ) -> Vec<usize> {
+        let cohorts: Vec<Vec<usize>> = (0..self.outcomes.len())
+            .map(|outcome| (0..role.cohorts.len()).filter(|cohort| wanted(*cohort, outcome)).collect())
+            .collect();
+        let mut nodes = Vec::new();
+        for (group, outcome) in self.groups(contents, !cohorts[self.base].is_empty()) {
+            let group = &contents.groups[group];
+            let own: Vec<_> = cohorts[outcome].iter().filter(|cohort| group.counts[**cohort] > 0).collect();
+            if !own.is_empty() {
+                let is_own = |node: &&usize| own.iter().any(|at| role.cohorts[**at].fresh.contains(node));
+                nodes.extend(group.nodes.iter().filter(is_own));
+            }
+        }
+        nodes
+    }
+
+    /// Groups with their outcomes, ascending: all of them, or the exceptions alone. Where nodes deviate from the most
+    /// common content in facts of their own, there are as many groups as nodes, and few of them are exceptions here.
+    fn groups(&self, contents: &Contents<'_>, all: bool) -> Vec<(usize, usize)> {
+        if !all {
+            return self.exceptions.clone();
+        }
+        let mut groups: Vec<_> = (0..contents.groups.len()).map(|group| (group, self.base)).collect();
+        self.exceptions.iter().for_each(|(group, outcome)| groups[*group].1 = *outcome);
+        groups
     }
 
     /// The values as the report shows them: cohort by cohort, the most frequent first.
