@@ -14,7 +14,7 @@ use evenkeel_tests::load::template::Template;
 use tokio::task::JoinSet;
 
 const NODES: usize = 32;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 8;
 
 /// The root of each state that was acknowledged.
 type Acknowledged = Arc<Mutex<Vec<Digest>>>;
