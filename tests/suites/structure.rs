@@ -94,7 +94,8 @@ fn the_documents_name_what_is_there() {
     let mut named = 0;
     for word in contributing.split('`').skip(1).step_by(2) {
         let is_path = word.contains('/') && !word.contains([' ', '<', '*']) && !word.contains("NAME");
-        if is_path && !word.starts_with('/') {
+        // What tests fetch is not in a fresh clone.
+        if is_path && !word.starts_with('/') && !word.ends_with("/.cache") {
             assert!(tree().join(word).exists(), "CONTRIBUTING.md names {word}, which is not there");
             named += 1;
         }
