@@ -189,6 +189,11 @@ impl ReportService for Reports {
         let limit = if limit == 0 { MAX_CHANGES } else { limit.min(MAX_CHANGES) } as usize;
         let nodes = {
             let state = self.ledger.state();
+            if environment.is_some() {
+                let query =
+                    Query { environments: environment.clone().map(|name| vec![name]), ..Query::default() };
+                query.check(&state.fleet()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            }
             let all = named(&state, node.as_deref().unwrap_or_default());
             let wanted =
                 all.filter(|node| environment.as_ref().is_none_or(|wanted| *node.environment == **wanted));

@@ -22,7 +22,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admin::Admin;
 use crate::ca::{Ca, CaError};
@@ -141,11 +141,24 @@ impl Listeners {
 pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), RunError> {
     let addresses = listeners.addresses();
     let names = names(&config);
+    let is_new = !config.data_dir.join("ca").join("root.crt").exists();
     let ca = Arc::new(Ca::open(&config.data_dir.join("ca"), &config.environments)?);
     let metrics = Arc::new(Metrics::default());
     let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
     let state = State::new(&config.environments, Instant::now());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics))?;
+    if is_new && ledger.state().nodes().next().is_some() {
+        let ca = config.data_dir.join("ca");
+        // What was just made anew would only hide the loss from the next start.
+        let _ = std::fs::remove_dir_all(&ca);
+        let why =
+            "the certificate authority is gone, and nodes trust it: restore it from a backup".to_owned();
+        return Err(FileError::content(&ca, why).into());
+    }
+    let known = ledger.state().environments().to_vec();
+    for node in ledger.state().nodes().filter(|node| !known.contains(&node.environment)) {
+        warn!(node = %node.id, environment = &*node.environment, "Node is in an environment that is not configured.");
+    }
     if ledger.state().nodes().next().is_none() {
         info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
     }

@@ -19,7 +19,9 @@
 //! - `go.process[NAME]` is unreadable: the same for a running program whose file is in no directory looked into
 //! - `go.process` is unreadable: the programs of some processes cannot be seen. This is what an agent without
 //!   CAP_SYS_PTRACE sees of other users' processes: one fact, however many processes
-//! - `go.program` is unreadable: a directory to look into cannot be listed, so a program that was not seen may be there
+//! - `go.program` is unreadable (`partial`): one of the above, or `go.program_directory`, hides something, so a program
+//!   that was not seen may be there all the same: it is neither absent nor missing
+//! - `go.program` is unreadable for another reason: no directory could be listed
 
 mod facts;
 mod settings;
@@ -81,9 +83,11 @@ impl Source for GoPrograms {
         let Search { mut section, programs, .. } = search;
         let found_none = programs.is_empty();
         programs.note(&mut section, budget);
+        let hidden = section.find("go.process").is_some() || section.hides("go.program_directory");
         match directories {
-            // Programs that were seen are known all the same; one that was not may be where nobody could look.
             Err(reason) => section.unreadable(FactPath::known("go.program"), reason),
+            // Programs that were seen are known all the same; one that was not may be where nobody could look.
+            Ok(()) if hidden => section.unreadable(FactPath::known("go.program"), Reason::Partial),
             // Nobody could conclude it from the source's name: the first word of its facts is another.
             Ok(()) if found_none => section.observe(FactPath::known("go.program"), Observation::Absent),
             Ok(()) => &mut section,
@@ -104,20 +108,25 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks into the directories. `Err`: one of them could not be listed.
+    /// Looks into the directories. `Err`: there are some, and none could be listed.
     fn directories(&mut self, configured: &[PathBuf]) -> Result<(), Reason> {
         let usual = DIRECTORIES.iter().map(PathBuf::from);
         let mut directories = Directories::of(self.host);
+        let mut listed = false;
         for directory in directories.expand(usual.chain(configured.iter().cloned())) {
-            if let Err(reason) = self.directory(&directory, &directories) {
-                directories.unseen.push((directory, reason));
+            match self.directory(&directory, &directories) {
+                Ok(()) => listed = true,
+                Err(reason) => directories.unseen.push((directory, reason)),
             }
         }
         for (directory, reason) in &directories.unseen {
             let path = FactPath::keyed("go.program_directory", &directory.to_string_lossy());
             self.section.unreadable(path, *reason);
         }
-        directories.unseen.first().map_or(Ok(()), |(_, reason)| Err(*reason))
+        match directories.unseen.first() {
+            Some((_, reason)) if !listed => Err(*reason),
+            _ => Ok(()),
+        }
     }
 
     fn directory(&mut self, directory: &Path, all: &Directories<'_>) -> Result<(), Reason> {

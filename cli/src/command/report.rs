@@ -50,10 +50,16 @@ pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> 
         severity: reports::severity_to_wire(listing.severity()).into(),
         all: listing.all,
     };
+    let asked = request.environments.iter().chain(&request.reference).cloned().collect::<Vec<_>>();
     let client = context.client()?;
     let report = reports::from_wire(client.wait(client.reports().get_report(request))?)?;
     context.console.show_report(&report, listing.all, true)?;
-    Ok(listing.exit_code(&report))
+    // Who asks for an environment by name, and it has nobody to speak for it, was not told that all is well.
+    let mute = report.environments.iter().any(|found| found.fresh == 0 && asked.contains(&found.name));
+    Ok(match listing.exit_code(&report) {
+        exit::DONE if listing.exit_code && mute => exit::CANNOT_TELL,
+        code => code,
+    })
 }
 
 impl Listing {

@@ -117,14 +117,9 @@ impl Bench<'_> {
         }
         let cohorts = (0..self.role.cohorts.len()).filter(|cohort| spread.disagrees(*cohort));
         let moments = cohorts.filter_map(|cohort| {
-            if spread.consensus(cohort).is_none() {
-                let outcomes = spread.held(cohort).map(|(at, _)| at).filter(|at| readable(*at));
-                let holders: Vec<Vec<usize>> =
-                    outcomes.map(|at| of(cohort, &|outcome| outcome == at)).collect();
-                return disagreed(became, &holders);
-            }
-            let nodes = of(cohort, &|outcome| deviates(spread, kind, cohort, outcome));
-            since(became, &nodes, agreed_in(cohort))
+            let outcomes = spread.held(cohort).map(|(at, _)| at).filter(|at| readable(*at));
+            let holders: Vec<Vec<usize>> = outcomes.map(|at| of(cohort, &|outcome| outcome == at)).collect();
+            disagreed(became, &holders)
         });
         moments.min()
     }
@@ -167,13 +162,12 @@ fn is_presence_only(spread: &Spread) -> bool {
         <= 1
 }
 
-/// Stable for as long as the same kind of difference is at the same path of the same role: it does not depend on
-/// values, nodes or times.
+/// Stable for as long as there is a difference at the same path of the same role: it does not depend on values, nodes,
+/// times, or which environments are asked about.
 pub(crate) fn id(kind: Kind, role: &str, path: &str) -> String {
     let kind = match kind {
-        Kind::Differs => "differs",
-        Kind::Split => "split",
-        Kind::Missing => "missing",
+        // One fact differs in one way at a time: which of these it is called depends on who is asked about.
+        Kind::Differs | Kind::Split | Kind::Missing => "difference",
         Kind::Violates => "violates",
         Kind::Latent => "latent",
         Kind::Duplicate => "duplicate",

@@ -68,7 +68,7 @@ pub(crate) fn agreed(
     majority.map_or(took.last(), |at| took.get(at)).copied()
 }
 
-/// Since when the nodes of a cohort disagree without any consensus: the moment the second of the values was there.
+/// Since when the nodes of a cohort disagree, whichever value has the most by now: the moment the second of the values was there.
 pub(crate) fn disagreed(became: &impl Became, holders: &[Vec<usize>]) -> Option<Timestamp> {
     let mut firsts: Vec<Timestamp> =
         holders.iter().filter_map(|nodes| nodes.iter().map(|node| became.became(*node)).min()).collect();

@@ -8,7 +8,7 @@ use crate::contents::{Contents, Group};
 use crate::fleet::Node;
 use crate::policy::Policy;
 use crate::report::{Severity, Unknown};
-use crate::rows::{Look, Row};
+use crate::rows::{Look, Row, covers};
 use crate::scope::Role;
 
 /// The path that stands for everything: an environment without any fresh node.
@@ -52,8 +52,14 @@ impl Unknowns {
     /// Takes in one source.
     pub(crate) fn add(&mut self, contents: &Contents<'_>, rows: &[Row<'_>], policy: &Policy) {
         let readable: HashSet<&str> = rows.iter().filter(|row| row.readable).map(|row| row.path).collect();
-        for group in &contents.groups {
+        for (at, group) in contents.groups.iter().enumerate() {
             for (path, reason) in &group.unreadable {
+                if *reason == Reason::Partial {
+                    let severity = worst_hidden(at, path, rows, policy).unwrap_or(Severity::Info);
+                    self.note(path, reason.as_str(), &group.nodes, || Some(severity));
+                    self.raise(path, severity);
+                    continue;
+                }
                 self.note(path, reason.as_str(), &group.nodes, || {
                     let verdict = policy.verdict(path);
                     let leaf = readable.contains(path);
@@ -108,6 +114,13 @@ impl Unknowns {
         self.by_path.insert(path.to_owned(), Doubt { severity, reasons });
     }
 
+    /// It is at least as bad as this.
+    fn raise(&mut self, path: &str, severity: Severity) {
+        if let Some(doubt) = self.by_path.get_mut(path) {
+            doubt.severity = doubt.severity.max(Some(severity));
+        }
+    }
+
     /// Facts that some nodes send and others do not, rolled up to the longest path that covers them all.
     fn add_uncollected(&mut self, contents: &Contents<'_>, rows: &[Row<'_>], policy: &Policy) {
         let uncollected = |look: Look<'_>| look == Look::Unreadable(Reason::NotCollected);
@@ -135,6 +148,16 @@ impl Unknowns {
             doubt.reasons.entry(Reason::NotCollected.as_str()).or_default().extend(nodes);
         }
     }
+}
+
+/// The worst that a partly seen path may hide from a group: of the facts below it that others have and the group has
+/// not noted. `None`: nobody knows anything that the group did not see.
+fn worst_hidden(group: usize, path: &str, rows: &[Row<'_>], policy: &Policy) -> Option<Severity> {
+    let hidden = |row: &&Row<'_>| {
+        row.readable && covers(path, row.path) && row.look(group) == Look::Unreadable(Reason::Partial)
+    };
+    let verdicts = rows.iter().filter(hidden).map(|row| policy.verdict(row.path));
+    verdicts.filter(|verdict| verdict.class.is_compared()).map(|verdict| verdict.severity()).max()
 }
 
 impl Draft {

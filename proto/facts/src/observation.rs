@@ -119,6 +119,8 @@ reasons! {
     Failed = 9 "failed",
     /// The node's agent does not send it: switched off there, or an older agent. Never sent, only concluded.
     NotCollected = 10 "not_collected",
+    /// Some of it was seen, but not all: what was not seen may be there all the same.
+    Partial = 11 "partial",
 }
 
 impl Reason {

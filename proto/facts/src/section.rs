@@ -120,6 +120,15 @@ impl SectionBuilder {
         self.facts.get(path)
     }
 
+    /// Whether something at this path or below it was noted as unreadable.
+    pub fn hides(&self, path: &str) -> bool {
+        let top = FactPath::known(path);
+        let below = self.facts.range(top.clone()..).take_while(|(at, _)| at.as_str().starts_with(path));
+        below
+            .filter(|(at, _)| top.covers(at.as_str()))
+            .any(|(_, observation)| matches!(observation, Observation::Unreadable(_)))
+    }
+
     /// How many facts were noted.
     pub fn len(&self) -> usize {
         self.facts.len()

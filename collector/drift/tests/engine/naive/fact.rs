@@ -124,20 +124,15 @@ impl<'a> View<'a> {
         };
         let since = if kind == Kind::Split {
             let in_cohort = |cohort: usize| {
-                let mut own = said.iter().filter(deviates).filter(|s| s.cohort == cohort).peekable();
-                own.peek()?;
-                if consensus[cohort].is_none() {
-                    let mut firsts: BTreeMap<&What, jiff::Timestamp> = BTreeMap::new();
-                    for s in own {
-                        let became = times.became(s.node);
-                        let first = firsts.entry(s.what.as_ref().unwrap()).or_insert(became);
-                        *first = became.min(*first);
-                    }
-                    let mut firsts: Vec<_> = firsts.into_values().collect();
-                    firsts.sort();
-                    return Some(firsts[1]);
+                let mut firsts: BTreeMap<&What, jiff::Timestamp> = BTreeMap::new();
+                for s in said.iter().filter(|s| s.cohort == cohort && s.what.is_some()) {
+                    let became = times.became(s.node);
+                    let first = firsts.entry(s.what.as_ref().unwrap()).or_insert(became);
+                    *first = became.min(*first);
                 }
-                own.map(|s| times.became(s.node).max(moment(cohort).unwrap())).min()
+                let mut firsts: Vec<_> = firsts.into_values().collect();
+                firsts.sort();
+                firsts.get(1).copied()
             };
             (0..consensus.len()).filter_map(in_cohort).min().unwrap()
         } else {
@@ -247,8 +242,8 @@ fn sized(said: &[Said<'_>], path: &str) -> bool {
 }
 
 fn id(kind: Kind, role: &str, path: &str) -> String {
-    let word = serde_json::to_value(kind).unwrap();
-    let digest = Digest::of(format!("{}\0{role}\0{path}", word.as_str().unwrap()).as_bytes());
+    assert!(matches!(kind, Kind::Differs | Kind::Split | Kind::Missing));
+    let digest = Digest::of(format!("difference\0{role}\0{path}").as_bytes());
     // Base 32 by hand: five bits a letter.
     let bits: Vec<u8> =
         digest.as_bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();

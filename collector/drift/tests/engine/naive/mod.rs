@@ -259,6 +259,17 @@ impl<'a> View<'a> {
                 let verdict = policy.verdict(path.as_str());
                 match seen {
                     _ if !verdict.class.is_compared() => {}
+                    Observation::Unreadable(Reason::Partial) => {
+                        // As bad as the worst that others have below it and this node may have.
+                        let hidden = self.homes.keys().filter(|below| {
+                            path.covers(below)
+                                && self.is_readable(below)
+                                && policy.verdict(below).class.is_compared()
+                                && self.look(node, below) == Look::Unreadable(Reason::Partial)
+                        });
+                        let worst = hidden.map(|below| policy.verdict(below).severity()).max();
+                        add(path.as_str(), worst.unwrap_or(Severity::Info), "partial", node);
+                    }
                     Observation::Unreadable(reason) => {
                         let leaf = self.is_readable(path.as_str());
                         let severity =
