@@ -84,6 +84,7 @@ fn remedy(source: &str, reason: Reason) -> &'static str {
         (_, Reason::Timeout) => "The source's time was up: a slow disk, or a hung file system?",
         (_, Reason::Io) => "The system answered with an error: see the kernel's log.",
         (_, Reason::Unsupported) => "This machine, or what is mounted of it here, has no way to see it.",
+        (_, Reason::Partial) => "What was seen is known; what was not may be there, for the reasons above.",
         (_, Reason::Failed | Reason::NotCollected) => "Please report this, with the line above.",
     }
 }

@@ -31,6 +31,7 @@ fn the_gate_answers_in_three_ways() {
         ("differs", Warning, Drift),
         ("missing_thing", Warning, Drift),
         ("missing_thing", Critical, Consistent),
+        ("hidden_thing", Critical, CannotTell),
         ("info_hidden", Warning, Consistent),
         ("info_hidden", Info, Drift),
         ("explained_by_memory", Info, Consistent),
@@ -46,6 +47,12 @@ fn the_gate_answers_in_three_ways() {
     ] {
         assert_eq!(ask(name, "staging", "prod", fail_on).verdict, verdict, "{name} failing on {fail_on:?}");
     }
+}
+
+/// A node that may run programs unseen, but has all that others have, holds up nobody.
+#[test]
+fn what_hides_nothing_fails_no_gate() {
+    assert_eq!(ask("hidden_thing", "test", "prod", Severity::Warning).verdict, GateVerdict::Consistent);
 }
 
 #[test]
