@@ -33,6 +33,7 @@ pub(crate) fn reason_words(reason: &str) -> String {
         "stale" => "no fresh node".into(),
         "unversioned" => "without a version to compare".into(),
         "permission" => "no permission".into(),
+        "partial" => "seen in part".into(),
         other => escape(other).into_owned(),
     }
 }
