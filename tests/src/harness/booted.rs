@@ -1,7 +1,9 @@
 //! A booted systemd host: `tests/hosts/nspawn.sh`, in a network of its own.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use super::cli::{Outcome, run, script, tool};
 use super::hosts::Network;
@@ -42,6 +44,11 @@ impl Booted {
 
 impl Drop for Booted {
     fn drop(&mut self) {
-        let _ = Command::new(script("nspawn.sh")).args(["down", self.network.name()]).output();
+        let name = self.network.name();
+        let _ = Command::new(script("nspawn.sh")).args(["down", name]).stdin(Stdio::null()).output();
+        // Its console is worth a look only when something went wrong.
+        if !thread::panicking() {
+            let _ = fs::remove_file(format!("/run/evenkeel-nspawn/{name}.log"));
+        }
     }
 }
