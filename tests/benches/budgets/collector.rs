@@ -81,7 +81,7 @@ async fn check_ins(
     let uniquely = Deed::ChangeUniquely { section, path };
     let mut sessions = sessions;
     for (what, budget, deed, rounds) in [
-        ("collector: unchanged check-ins a core", 15_000.0, Deed::Unchanged, 40),
+        ("collector: unchanged check-ins a core", 15_000.0, Deed::Unchanged, 120),
         ("collector: changed check-ins a core, durable, content known", 8_000.0, alike, 12),
         ("collector: changed check-ins a core, durable, new content", 8_000.0, uniquely, 8),
     ] {
