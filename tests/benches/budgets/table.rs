@@ -126,6 +126,7 @@ impl Row {
         match self.excess() {
             None => String::new(),
             Some(excess) if excess <= 1.0 => format!("within ({:.0} %)", excess * 100.0),
+            Some(excess) if excess < 1.1 => format!("misses by {excess:.2} x"),
             Some(excess) => format!("misses by {excess:.1} x"),
         }
     }
