@@ -32,7 +32,7 @@ use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::query::Reports;
-use crate::serve::{DRAIN_DEADLINE, Service};
+use crate::serve::{Admission, ByCertificate, DRAIN_DEADLINE, OpenConnections, Service};
 use crate::state::State;
 use crate::{http, presence};
 
@@ -186,12 +186,17 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         .add_service(reflection().build_v1().expect(COMPLETE))
         // Of the clients in other languages, many speak the older version only.
         .add_service(reflection().build_v1alpha().expect(COMPLETE));
-    let service = |routes: Routes, connections: usize| Service {
-        routes: routes.prepare().into_axum_router(),
-        ca: Arc::clone(&ca),
-        metrics: Arc::clone(&metrics),
-        connections: Arc::new(Semaphore::new(connections)),
-        shutdown: shutdown.clone(),
+    let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(Arc::clone(&ca)));
+    let open = OpenConnections::default();
+    let service = |routes: Routes, connections: usize| {
+        Arc::new(Service {
+            routes: routes.prepare().into_axum_router(),
+            admission: Arc::clone(&admission),
+            open: open.clone(),
+            metrics: Arc::clone(&metrics),
+            connections: Arc::new(Semaphore::new(connections)),
+            shutdown: shutdown.clone(),
+        })
     };
     let fleet =
         service(people.clone().add_service(ingest).add_service(enrolment.clone()), connection_limit());
