@@ -1,6 +1,7 @@
 //! One finding or fact, with everything that led to it.
 
 use evenkeel_drift::explain::{Deciding, Explanation};
+use evenkeel_drift::policy::AdviceTexts;
 use evenkeel_drift::report::Finding;
 
 use crate::columns::{Cell, Columns};
@@ -31,12 +32,16 @@ impl View for Explanation {
 }
 
 fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> String {
-    let Explanation { path, findings, unknowns, rules, values } = explanation;
+    let Explanation { path, findings, unknowns, rules, advice, values } = explanation;
     let mut page = Page::new(screen);
     page.line(0, Ink::Strong, &escape(path));
     for finding in findings {
         page.blank();
         one(&mut page, finding, path);
+    }
+    if let Some(advice) = advice.as_ref().filter(|_| !findings.is_empty()) {
+        page.blank();
+        self::advice(&mut page, advice);
     }
     if findings.is_empty() && unknowns.is_empty() {
         page.blank();
@@ -60,6 +65,18 @@ fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> Strin
     page.blank();
     page.line(0, Ink::Faint, &format!("next: evenkeel history --path '{}'", escape(path)));
     page.finish()
+}
+
+/// What it can break, what to do, and where it stands.
+fn advice(page: &mut Page, advice: &AdviceTexts) {
+    let AdviceTexts { risk, remedy, file } = advice;
+    let mut table = Columns::new(&[]);
+    for (head, text) in [("can break", risk), ("what to do", remedy), ("stands in", file)] {
+        if !text.is_empty() {
+            table.row(vec![Cell::new(head).ink(Ink::Strong), Cell::new(text)]);
+        }
+    }
+    page.table(2, &table);
 }
 
 /// What, how bad, since when; at a thing (`go.program[x]`) the explained fact may be another path.

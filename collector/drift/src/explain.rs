@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::entity::thing_of;
 use crate::evaluate::evaluate_naming;
 use crate::fleet::Fleet;
-use crate::policy::{Policy, Rule};
+use crate::policy::{AdviceTexts, Policy, Rule};
 use crate::query::Query;
 use crate::report::{Finding, Unknown};
 use crate::rows::covers;
@@ -24,6 +24,9 @@ pub struct Explanation {
     pub unknowns: Vec<Unknown>,
     /// What the policy says of the path, and which rule says it: class, comparison and severity.
     pub rules: Vec<Deciding>,
+    /// What a difference can break, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<AdviceTexts>,
     /// Every value and the nodes that hold it.
     pub values: Values,
 }
@@ -65,7 +68,8 @@ pub fn explain(
     if findings.is_empty() && unknowns.is_empty() && values.roles.is_empty() {
         return None;
     }
-    Some(Explanation { rules: rules(policy, &path), path, findings, unknowns, values })
+    let advice = policy.advice(&path).cloned();
+    Some(Explanation { rules: rules(policy, &path), advice, path, findings, unknowns, values })
 }
 
 /// What the policy says of a path, with the rules that say it.

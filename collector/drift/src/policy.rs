@@ -1,5 +1,6 @@
 //! Which facts are compared, how, and how bad a difference is.
 
+mod advice;
 mod nearest;
 #[cfg(test)]
 mod noise_tests;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::Compare;
 use crate::report::Severity;
 
+pub use advice::{Advice, AdviceTexts};
 pub(crate) use nearest::nearest;
 pub use parse::PolicyError;
 
@@ -25,6 +27,7 @@ pub struct Policy {
     name: String,
     version: u32,
     rules: Vec<Rule>,
+    advice: Vec<Advice>,
     /// Rules whose path is one fact, by that path; ascending indices into `rules`.
     literal: HashMap<String, Vec<usize>>,
     /// The rules with wildcards, ascending.
@@ -161,7 +164,7 @@ impl Policy {
         worst.unwrap_or(Severity::Info)
     }
 
-    fn new(name: String, version: u32, rules: Vec<Rule>) -> Self {
+    fn new(name: String, version: u32, rules: Vec<Rule>, advice: Vec<Advice>) -> Self {
         let mut literal: HashMap<String, Vec<usize>> = HashMap::new();
         let mut wild = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
@@ -171,7 +174,7 @@ impl Policy {
                 wild.push(at);
             }
         }
-        Self { name, version, rules, literal, wild }
+        Self { name, version, rules, advice, literal, wild }
     }
 }
 

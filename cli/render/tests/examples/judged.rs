@@ -62,6 +62,7 @@ pub(crate) fn explanation() -> Explanation {
             ),
             rule("severity", "critical", Some("go.*"), "Another runtime, library and time zone behaviour."),
         ],
+        advice: evenkeel_drift::Policy::default_policy().advice("go.version").cloned(),
         values: values(),
     }
 }

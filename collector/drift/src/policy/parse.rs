@@ -4,7 +4,7 @@ use evenkeel_facts::Glob;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Class, Policy, Rule, nearest};
+use super::{Advice, AdviceTexts, Class, Policy, Rule, nearest};
 use crate::compare::Compare;
 use crate::report::Severity;
 
@@ -48,6 +48,8 @@ struct File {
     extends: Option<String>,
     #[serde(default)]
     rule: Vec<Spanned<FileRule>>,
+    #[serde(default)]
+    advice: Vec<Spanned<FileAdvice>>,
 }
 
 #[derive(Deserialize)]
@@ -62,17 +64,32 @@ struct FileRule {
     reason: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAdvice {
+    path: Option<String>,
+    #[serde(default)]
+    paths: Vec<String>,
+    risk: String,
+    remedy: String,
+    #[serde(default)]
+    file: String,
+}
+
 impl Policy {
     /// Reads a policy: `name`, `version`, `extends = "default"` if its rules stand behind those of the default
-    /// policy, and `[[rule]]` tables.
+    /// policy, `[[rule]]` tables, and `[[advice]]` tables, which decide nothing.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         if text.len() > MAX_BYTES {
             return Err(PolicyError::TooLarge(text.len()));
         }
         let file: File = toml::from_str(text).map_err(|error| shape(&error))?;
-        let mut rules = match file.extends.as_deref() {
-            None => Vec::new(),
-            Some("default") => Self::default_policy().rules,
+        let (mut rules, mut advice) = match file.extends.as_deref() {
+            None => Default::default(),
+            Some("default") => {
+                let Self { rules, advice, .. } = Self::default_policy();
+                (rules, advice)
+            }
             Some(other) => return Err(PolicyError::Extends(other.to_owned())),
         };
         for rule in file.rule {
@@ -100,7 +117,19 @@ impl Policy {
                 return refuse("the policy has more than 10000 paths");
             }
         }
-        Ok(Self::new(file.name, file.version, rules))
+        for given in file.advice {
+            let line = text[..given.span().start].matches('\n').count() + 1;
+            let FileAdvice { path, paths, risk, remedy, file } = given.into_inner();
+            if path.is_some() != paths.is_empty() {
+                return Err(PolicyError::Rule {
+                    line,
+                    what: "it needs a `path`, or several `paths`, and not both".to_owned(),
+                });
+            }
+            let paths = path.iter().chain(&paths).map(|path| Glob::new(path)).collect();
+            advice.push(Advice { paths, texts: AdviceTexts { risk, remedy, file } });
+        }
+        Ok(Self::new(file.name, file.version, rules, advice))
     }
 }
 
