@@ -5,6 +5,8 @@ use std::fmt;
 use evenkeel_runtime::identity::{Identity, Role};
 use uuid::Uuid;
 
+use crate::scope::Scope;
+
 /// Who calls, as the connection proves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
@@ -23,6 +25,8 @@ pub enum Peer {
         name: String,
         /// What it may do.
         role: Role,
+        /// Where it may do it.
+        scope: Scope,
     },
 }
 
@@ -30,7 +34,9 @@ impl From<Identity> for Peer {
     fn from(identity: Identity) -> Self {
         match identity {
             Identity::Node { environment, id } => Self::Node { environment, id },
-            Identity::User { name, role } => Self::User { name, role },
+            Identity::User { name, role, environments } => {
+                Self::User { name, role, scope: Scope::of_user(environments) }
+            }
         }
     }
 }
@@ -40,7 +46,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Anonymous => f.write_str("nobody"),
             Self::Node { environment, id } => write!(f, "node {id} of {environment}"),
-            Self::User { name, role } => write!(f, "{role} {name}"),
+            Self::User { name, role, scope: _ } => write!(f, "{role} {name}"),
         }
     }
 }
@@ -52,10 +58,23 @@ enum Callers {
     Anybody,
     /// A node, for itself.
     Nodes,
-    /// A user of at least this role.
-    Users(Role),
+    /// A user of at least this role, and what a user that is limited to some environments gets.
+    Users(Role, Reach),
     /// Nodes and users.
     Known,
+}
+
+/// What a call is to a user that is limited to some environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Its answer is computed over the user's environments; others are not there.
+    Filtered,
+    /// The environment that it concerns must be one of the user's.
+    Checked,
+    /// It concerns all environments, so it takes a user that is not limited.
+    Unscoped,
+    /// It says nothing of any environment.
+    Nothing,
 }
 
 /// RPC x callers. A method that is not here may be called by nobody.
@@ -64,20 +83,26 @@ const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.enroll.v1.EnrollmentService/Renew", Callers::Nodes),
     ("/evenkeel.fleet.v1.FleetService/CheckIn", Callers::Nodes),
     ("/evenkeel.fleet.v1.FleetService/PutSections", Callers::Nodes),
-    ("/evenkeel.report.v1.ReportService/GetReport", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/Diff", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/Gate", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/Explain", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/GetValues", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/ListNodes", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/GetFacts", Callers::Users(Role::Viewer)),
-    ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer)),
-    ("/evenkeel.admin.v1.AdminService/CreateToken", Callers::Users(Role::Operator)),
-    ("/evenkeel.admin.v1.AdminService/CreateUserCertificate", Callers::Users(Role::Admin)),
+    ("/evenkeel.report.v1.ReportService/GetReport", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/Diff", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/Gate", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/Explain", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/GetValues", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/ListNodes", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/GetFacts", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.admin.v1.AdminService/CreateToken", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/CreateUserCertificate", Callers::Users(Role::Admin, Reach::Unscoped)),
     ("/grpc.health.v1.Health/Check", Callers::Known),
     ("/grpc.health.v1.Health/Watch", Callers::Known),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Callers::Users(Role::Viewer)),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Callers::Users(Role::Viewer)),
+    (
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Callers::Users(Role::Viewer, Reach::Nothing),
+    ),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Callers::Users(Role::Viewer, Reach::Nothing),
+    ),
 ];
 
 /// Whether this peer may call this method (`/package.Service/Method`). The error is a sentence for the caller.
@@ -89,8 +114,16 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
         (Callers::Anybody, _)
         | (Callers::Nodes | Callers::Known, Peer::Node { .. })
         | (Callers::Known, Peer::User { .. }) => Ok(()),
-        (Callers::Users(least), Peer::User { role, .. }) if role >= least => Ok(()),
-        (Callers::Users(least), _) => {
+        (Callers::Users(least, Reach::Unscoped), Peer::User { role, scope: Scope::Only(only), .. })
+            if role >= least =>
+        {
+            let only = only.join(", ");
+            Err(format!(
+                "{peer} may not call {method}: it concerns all environments, and {peer} is limited to {only}"
+            ))
+        }
+        (Callers::Users(least, _), Peer::User { role, .. }) if role >= least => Ok(()),
+        (Callers::Users(least, _), _) => {
             Err(format!("{peer} may not call {method}: it takes a user of role {least} or above"))
         }
         (Callers::Nodes, _) => Err(format!("{peer} may not call {method}: it takes a node's certificate")),
@@ -104,7 +137,7 @@ mod tests {
     use prost::Message as _;
 
     fn user(role: Role) -> Peer {
-        Peer::User { name: "ada".into(), role }
+        Peer::User { name: "ada".into(), role, scope: Scope::Everywhere }
     }
 
     /// Promise: every RPC of the descriptors is in the table, and the table names no other.
@@ -137,7 +170,7 @@ mod tests {
             let expected = match callers {
                 Callers::Anybody | Callers::Known => (true, true),
                 Callers::Nodes => (true, false),
-                Callers::Users(_) => (false, true),
+                Callers::Users(..) => (false, true),
             };
             assert_eq!((by_node, by_admin), expected, "{method}");
             assert_eq!(check(&Peer::Anonymous, method).is_ok(), *callers == Callers::Anybody, "{method}");
@@ -153,5 +186,22 @@ mod tests {
             "viewer ada may not call /evenkeel.admin.v1.AdminService/CreateToken: it takes a user of role operator or above"
         );
         assert!(check(&user(Role::Admin), "/evenkeel.admin.v1.AdminService/Nothing").is_err());
+    }
+
+    /// Promise: what concerns all environments takes a user that is not limited to some, and nothing else does.
+    #[test]
+    fn a_limited_user_does_not_touch_what_concerns_all() {
+        let scope = Scope::of_user(vec!["dev".into(), "test".into()]);
+        let limited = Peer::User { name: "ada".into(), role: Role::Admin, scope };
+        for (method, callers) in TABLE {
+            if let Callers::Users(_, reach) = callers {
+                assert_eq!(check(&limited, method).is_ok(), *reach != Reach::Unscoped, "{method}");
+            }
+        }
+        assert_eq!(
+            check(&limited, "/evenkeel.admin.v1.AdminService/CreateUserCertificate").unwrap_err(),
+            "admin ada may not call /evenkeel.admin.v1.AdminService/CreateUserCertificate: it concerns all \
+             environments, and admin ada is limited to dev, test"
+        );
     }
 }

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::access::Peer;
 use crate::ca::{Ca, SigningRequest};
 use crate::ledger::{Decision, Key, Ledger};
+use crate::scope::Scope;
 use crate::token::Token;
 
 const TOKEN_LIFE: u64 = 15 * 60;
@@ -49,8 +50,9 @@ impl AdminService for Admin {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
-        let by = who(&request);
+        let (by, scope) = (who(&request), Scope::of(&request));
         let CreateTokenRequest { environment, uses, ttl_seconds } = request.into_inner();
+        scope.check(&environment)?;
         let known: Vec<String> = self.ledger.state().environments().iter().map(ToString::to_string).collect();
         if !known.contains(&environment) {
             let sentence =
@@ -89,7 +91,7 @@ impl AdminService for Admin {
         let role: Role = role.parse().map_err(Status::invalid_argument)?;
         let expires = end(ttl_seconds, USER_LIFE, MAX_USER_LIFE)?;
         let life = Duration::try_from(expires.duration_since(Timestamp::now())).unwrap_or_default();
-        let identity = Identity::User { name: name.clone(), role };
+        let identity = Identity::User { name: name.clone(), role, environments: Vec::new() };
         let certificates = SigningRequest::parse(&csr)
             .and_then(|request| self.ca.certify(&identity, &request, life))
             .map_err(|error| Status::invalid_argument(exit::chain(&error)))?;

@@ -239,7 +239,8 @@ mod tests {
         assert_eq!(Identity::of_certificate(&issued[0]), Ok(node("dev")));
         assert!(ca.is_issuer_of(&node("dev"), &issued[1]));
         assert!(!ca.is_issuer_of(&node("prod"), &issued[1]));
-        assert!(!ca.is_issuer_of(&Identity::User { name: "a".into(), role: Role::Admin }, &issued[1]));
+        let user = Identity::User { name: "a".into(), role: Role::Admin, environments: vec![] };
+        assert!(!ca.is_issuer_of(&user, &issued[1]));
         assert!(matches!(SigningRequest::parse(b"nonsense"), Err(CaError::Request)));
     }
 

@@ -4,7 +4,7 @@
 //!
 //! - [`config`], [`args`]: what can be set
 //! - [`ca`], [`token`], [`enrolment`]: how machines become nodes
-//! - [`access`]: who may call what: one table
+//! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
 //! - [`ingest`], [`waiting`]: what nodes report
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod operand;
 pub mod presence;
 pub mod query;
+pub mod scope;
 pub mod serve;
 pub mod state;
 pub mod token;

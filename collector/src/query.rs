@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::history::{self, Filter};
 use crate::ledger::Ledger;
 use crate::operand;
+use crate::scope::Scope;
 use crate::state::{NodeState, State};
 
 /// The most changes that one call returns.
@@ -37,13 +38,14 @@ impl Reports {
         Self { ledger, reader: Arc::new(Mutex::new(reader)), policy }
     }
 
-    /// Computes on a thread of its own, so that check-ins go on meanwhile.
+    /// Computes over the caller's environments, on a thread of its own, so that check-ins go on meanwhile.
     async fn compute<T: Send + 'static>(
         &self,
+        scope: Scope,
         work: impl FnOnce(&Fleet, &Policy, Timestamp) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let (fleet, policy) = (self.ledger.state().fleet(), Arc::clone(&self.policy));
-        tokio::task::spawn_blocking(move || work(&fleet, &policy, Timestamp::now()))
+        tokio::task::spawn_blocking(move || work(&scope.view(fleet), &policy, Timestamp::now()))
             .await
             .map_err(|error| Status::internal(format!("the engine failed: {error}")))?
     }
@@ -55,6 +57,7 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::GetReportRequest>,
     ) -> Result<Response<wire::Report>, Status> {
+        let scope = Scope::of(&request);
         let wire::GetReportRequest { environments, role, reference, severity, all } = request.into_inner();
         let query = Query {
             environments: (!environments.is_empty()).then_some(environments),
@@ -63,7 +66,7 @@ impl ReportService for Reports {
             min_severity: Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning)),
             all,
         };
-        self.compute(move |fleet, policy, now| {
+        self.compute(scope, move |fleet, policy, now| {
             query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
             Ok(Response::new(reports::to_wire(evaluate(fleet, policy, &query, now))))
         })
@@ -71,9 +74,10 @@ impl ReportService for Reports {
     }
 
     async fn diff(&self, request: Request<wire::DiffRequest>) -> Result<Response<wire::Report>, Status> {
+        let scope = Scope::of(&request);
         let wire::DiffRequest { a, b, severity, all } = request.into_inner();
         let min_severity = Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning));
-        self.compute(move |fleet, policy, now| {
+        self.compute(scope, move |fleet, policy, now| {
             let fleet = two_sides(fleet, a, b)?;
             let reference = fleet.environments.last().map(ToString::to_string);
             let query = Query { reference, min_severity, all, ..Query::default() };
@@ -86,9 +90,10 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::GateRequest>,
     ) -> Result<Response<wire::GateResponse>, Status> {
+        let scope = Scope::of(&request);
         let wire::GateRequest { from, to, fail_on } = request.into_inner();
         let fail_on = reports::severity_from_wire(fail_on).unwrap_or(Severity::Warning);
-        self.compute(move |fleet, policy, now| {
+        self.compute(scope, move |fleet, policy, now| {
             let fleet = two_sides(fleet, from, to)?;
             let (from, to) = (fleet.environments[0].to_string(), fleet.environments[1].to_string());
             let outcome = evenkeel_drift::gate::gate(&fleet, policy, &from, &to, fail_on, now);
@@ -101,8 +106,9 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::ExplainRequest>,
     ) -> Result<Response<wire::ExplainResponse>, Status> {
+        let scope = Scope::of(&request);
         let subject = request.into_inner().subject;
-        self.compute(move |fleet, policy, now| {
+        self.compute(scope, move |fleet, policy, now| {
             let explanation =
                 evenkeel_drift::explain::explain(fleet, policy, &Query::default(), now, &subject);
             let explanation = explanation.ok_or_else(|| {
@@ -119,8 +125,9 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::GetValuesRequest>,
     ) -> Result<Response<wire::GetValuesResponse>, Status> {
+        let scope = Scope::of(&request);
         let path = request.into_inner().path;
-        self.compute(move |fleet, _, _| {
+        self.compute(scope, move |fleet, _, _| {
             let values = evenkeel_drift::values::values(fleet, &path);
             if values.roles.is_empty() {
                 let sentence = format!("no node knows a fact {path:?}: see evenkeel facts NODE");
@@ -135,13 +142,14 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
+        let scope = Scope::of(&request);
         let wire::ListNodesRequest { name, page_token } = request.into_inner();
         let state = self.ledger.state();
         let order = |node: &NodeState| {
             let place = state.environments().iter().position(|known| *known == node.environment);
             (place.unwrap_or(usize::MAX), Arc::clone(&node.view.name), node.id)
         };
-        let mut nodes: Vec<_> = named(&state, &name).collect();
+        let mut nodes: Vec<_> = named(&state, &scope, &name).collect();
         if !name.is_empty() && nodes.is_empty() {
             return Err(no_such_node(&name));
         }
@@ -162,9 +170,10 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::GetFactsRequest>,
     ) -> Result<Response<wire::GetFactsResponse>, Status> {
+        let scope = Scope::of(&request);
         let wire::GetFactsRequest { node: name, glob } = request.into_inner();
         let state = self.ledger.state();
-        let node = one_node(&state, &name)?;
+        let node = one_node(&state, &scope, &name)?;
         let glob = (!glob.is_empty()).then(|| Glob::new(&glob));
         let mut facts = Vec::new();
         for (path, observation) in node.view.sections.iter().flat_map(|section| section.facts()) {
@@ -182,6 +191,7 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::GetHistoryRequest>,
     ) -> Result<Response<wire::GetHistoryResponse>, Status> {
+        let scope = Scope::of(&request);
         let wire::GetHistoryRequest { node, environment, path, since, limit } = request.into_inner();
         let since = since.map(|time| times::from_wire("since", Some(time)));
         let since = since.transpose().map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -192,9 +202,11 @@ impl ReportService for Reports {
             if environment.is_some() {
                 let query =
                     Query { environments: environment.clone().map(|name| vec![name]), ..Query::default() };
-                query.check(&state.fleet()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+                query
+                    .check(&scope.view(state.fleet()))
+                    .map_err(|error| Status::invalid_argument(error.to_string()))?;
             }
-            let all = named(&state, node.as_deref().unwrap_or_default());
+            let all = named(&state, &scope, node.as_deref().unwrap_or_default());
             let wanted =
                 all.filter(|node| environment.as_ref().is_none_or(|wanted| *node.environment == **wanted));
             let nodes: Vec<_> = wanted
@@ -253,13 +265,15 @@ fn changes_of(
     Ok(changes)
 }
 
-fn named<'a>(state: &'a State, name: &str) -> impl Iterator<Item = &'a NodeState> {
+/// The nodes of this name or UUID in these environments; with an empty name all of them.
+fn named<'a>(state: &'a State, scope: &Scope, name: &str) -> impl Iterator<Item = &'a NodeState> {
     let (id, name) = (Uuid::parse_str(name).ok(), name.to_owned());
-    state.nodes().filter(move |node| name.is_empty() || *node.view.name == *name || Some(node.id) == id)
+    let within = state.nodes().filter(|node| scope.includes(&node.environment));
+    within.filter(move |node| name.is_empty() || *node.view.name == *name || Some(node.id) == id)
 }
 
-fn one_node<'a>(state: &'a State, name: &str) -> Result<&'a NodeState, Status> {
-    let found: Vec<_> = if name.is_empty() { Vec::new() } else { named(state, name).collect() };
+fn one_node<'a>(state: &'a State, scope: &Scope, name: &str) -> Result<&'a NodeState, Status> {
+    let found: Vec<_> = if name.is_empty() { Vec::new() } else { named(state, scope, name).collect() };
     match found.as_slice() {
         [] => Err(no_such_node(name)),
         [node] => Ok(node),

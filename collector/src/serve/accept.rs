@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::{DRAIN_DEADLINE, Service};
 use crate::access::Peer;
 use crate::metrics::count;
+use crate::scope::Scope;
 
 /// A TLS handshake takes a millisecond; whoever needs longer holds a connection for nothing.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -73,9 +74,11 @@ impl Service {
             };
             let own = nix::unistd::geteuid().as_raw();
             let peer = match stream.peer_cred() {
-                Ok(credentials) if credentials.uid() == 0 || credentials.uid() == own => {
-                    Peer::User { name: format!("uid-{}", credentials.uid()), role: Role::Admin }
-                }
+                Ok(credentials) if credentials.uid() == 0 || credentials.uid() == own => Peer::User {
+                    name: format!("uid-{}", credentials.uid()),
+                    role: Role::Admin,
+                    scope: Scope::Everywhere,
+                },
                 _ => {
                     count(&self.metrics.connections, "credentials_refused");
                     continue;

@@ -11,7 +11,11 @@ use crate::label;
 /// The trust domain of every name that the collector writes.
 pub const TRUST_DOMAIN: &str = "evenkeel.internal";
 
-/// Who speaks. Written `spiffe://<trust domain>/env/<env>/node/<uuid>` or `…/user/<name>/role/<role>`.
+/// The most environments that a user may be limited to: who needs more is meant everywhere.
+pub const MAX_ENVIRONMENTS: usize = 16;
+
+/// Who speaks. Written `spiffe://<trust domain>/env/<env>/node/<uuid>` or `…/user/<name>/role/<role>`, with
+/// `/env/<env>` behind it for every environment that a user is limited to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// An agent: it may report for this node and ask nothing.
@@ -27,6 +31,8 @@ pub enum Identity {
         name: String,
         /// What it may do.
         role: Role,
+        /// Where it may do it, in order; empty: everywhere.
+        environments: Vec<String>,
     },
 }
 
@@ -78,7 +84,10 @@ impl fmt::Display for Identity {
             Self::Node { environment, id } => {
                 write!(f, "spiffe://{TRUST_DOMAIN}/env/{environment}/node/{id}")
             }
-            Self::User { name, role } => write!(f, "spiffe://{TRUST_DOMAIN}/user/{name}/role/{role}"),
+            Self::User { name, role, environments } => {
+                write!(f, "spiffe://{TRUST_DOMAIN}/user/{name}/role/{role}")?;
+                environments.iter().try_for_each(|environment| write!(f, "/env/{environment}"))
+            }
         }
     }
 }
@@ -97,12 +106,26 @@ impl FromStr for Identity {
                 let id = Uuid::parse_str(id).map_err(|_| refuse())?;
                 Ok(Self::Node { environment: (*environment).to_owned(), id })
             }
-            ["", "user", name, "role", role] if label::is_label(name) => {
-                Ok(Self::User { name: (*name).to_owned(), role: role.parse().map_err(|_| refuse())? })
-            }
+            ["", "user", name, "role", role, limits @ ..] if label::is_label(name) => Ok(Self::User {
+                name: (*name).to_owned(),
+                role: role.parse().map_err(|_| refuse())?,
+                environments: environments(limits).ok_or_else(refuse)?,
+            }),
             _ => Err(refuse()),
         }
     }
+}
+
+/// Of `env`, `dev`, `env`, `test`…: the names. They stand in order and once: one user, one way to write it.
+fn environments(limits: &[&str]) -> Option<Vec<String>> {
+    let (pairs, rest) = limits.as_chunks::<2>();
+    let names: Option<Vec<String>> = pairs
+        .iter()
+        .map(|[word, name]| (*word == "env" && label::is_label(name)).then(|| (*name).to_owned()))
+        .collect();
+    names.filter(|names| {
+        rest.is_empty() && names.len() <= MAX_ENVIRONMENTS && names.is_sorted_by(|a, b| a < b)
+    })
 }
 
 impl fmt::Display for Role {
@@ -135,6 +158,7 @@ mod tests {
         for uri in [
             "spiffe://evenkeel.internal/env/prod/node/67e55044-10b1-426f-9247-bb680e5fe0c8",
             "spiffe://evenkeel.internal/user/ada/role/operator",
+            "spiffe://evenkeel.internal/user/ada/role/viewer/env/dev/env/staging",
         ] {
             assert_eq!(uri.parse::<Identity>().unwrap().to_string(), uri);
         }
@@ -149,6 +173,11 @@ mod tests {
             "spiffe://evenkeel.internal/env/prod/node/x",
             "spiffe://evenkeel.internal/user/ada/role/root",
             "spiffe://evenkeel.internal/user//role/admin",
+            "spiffe://evenkeel.internal/user/ada/role/admin/env",
+            "spiffe://evenkeel.internal/user/ada/role/admin/env/",
+            "spiffe://evenkeel.internal/user/ada/role/admin/env/test/env/dev",
+            "spiffe://evenkeel.internal/user/ada/role/admin/env/dev/env/dev",
+            "spiffe://evenkeel.internal/user/ada/role/admin/node/dev",
             "",
         ] {
             assert!(uri.parse::<Identity>().is_err(), "{uri}");
