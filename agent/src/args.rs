@@ -123,7 +123,7 @@ pub struct Run {
     /// The directory to take for the machine's root
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// How often to look [default: 60s]
+    /// How often to look at everything; changes are seen when they are made [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = evenkeel_runtime::duration::parse)]
     pub interval: Option<std::time::Duration>,
 }

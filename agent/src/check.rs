@@ -114,6 +114,7 @@ fn shortened(path: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use evenkeel_facts::{FactPath, SectionBuilder};
+    use evenkeel_sources::host::Places;
 
     use super::*;
 
@@ -125,8 +126,13 @@ mod tests {
             sysctl.unreadable(FactPath::known(&format!("sysctl.net.core.{name}")), Reason::Permission);
         }
         let sections = vec![SectionBuilder::new("sysctl").finish(), sysctl.finish()];
-        let collected =
-            [Collected { source: "sysctl", sections, took: Duration::from_micros(7_640), fault: None }];
+        let collected = [Collected {
+            source: "sysctl",
+            sections,
+            took: Duration::from_micros(7_640),
+            places: Places::default(),
+            fault: None,
+        }];
         assert_eq!(
             tell(&collected, &["hardware".to_owned()]),
             "SOURCE             FACTS  UNREADABLE        MS\n\
@@ -153,6 +159,7 @@ mod tests {
                 source: "go_programs",
                 sections: vec![section.finish()],
                 took: Duration::ZERO,
+                places: Places::default(),
                 fault: None,
             }
         });

@@ -19,7 +19,7 @@ pub struct AgentConfig {
     pub state_dir: PathBuf,
     /// The directory to take for the machine's root.
     pub root: PathBuf,
-    /// How often to look.
+    /// How often to look at everything, besides where something happened.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
     /// Settings of sources.

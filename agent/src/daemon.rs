@@ -1,5 +1,6 @@
-//! `evenkeel-agent run`: sweep, report, and again, until SIGTERM.
+//! `evenkeel-agent run`: look where something happened, and everywhere from time to time; report; until SIGTERM.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +9,22 @@ use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
 use evenkeel_runtime::shutdown::Shutdown;
-use evenkeel_sources::{Host, SourcesConfig, collect_each};
-use jiff::Timestamp;
+use evenkeel_sources::Host;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::collect;
 use crate::config::AgentConfig;
 use crate::error::AgentError;
-use crate::home::{Enrolment, Home};
+use crate::home::Home;
+use crate::looker::{Looker, Wanted};
+use crate::settle::Settling;
 use crate::uplink::{Place, Uplink, UplinkError};
+use crate::watch::{News, Watch};
 
 /// Waits are up to so much longer or shorter, so that agents that started together do not stay together.
 const SPLAY: f64 = 0.1;
+/// When events were lost, everything is looked at at once, but not more often than so.
+const LOST: Duration = Duration::from_secs(1);
 /// How long to wait when only a person can help.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,7 +34,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     let _lock = home.lock().map_err(AgentError::State)?;
     let enrolment = home.enrolment().map_err(AgentError::State)?;
     let enrolment = enrolment.ok_or_else(|| AgentError::NotEnrolled(config.state_dir.clone()))?;
-    let host = Host::at(&config.root).map_err(AgentError::Host)?;
+    let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking();
     let collector = Address::parse(&enrolment.collector, 0).map_err(AgentError::Usage)?;
     let uplink = Uplink::new(home.clone(), &collector).map_err(AgentError::Uplink)?;
     let boot_epoch = home.next_boot_epoch(0).map_err(AgentError::State)?;
@@ -41,8 +45,19 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         boot_epoch,
         "Agent started."
     );
+    let watch = Watch::new()
+        .inspect_err(|error| {
+            let error = exit::chain(error);
+            warn!(error, "Changes are not seen when they are made, only at the next sweep.");
+        })
+        .ok();
+    let places = watch.as_ref().map(Watch::places);
     let mut daemon = Daemon {
-        sweeper: Arc::new(Sweeper { host, sources: config.sources, enrolment }),
+        looker: Arc::new(Looker { host, config: config.sources, enrolment, places }),
+        watch,
+        settling: Settling::default(),
+        next_sweep: Instant::now(),
+        swept_at: None,
         interval: config.interval,
         home,
         uplink,
@@ -52,6 +67,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         due: false,
         // A try costs the collector what a check-in costs, and it is sized for one in each interval.
         backoff: Backoff::up_to(config.interval),
+        missed: 0,
     };
     tokio::select! {
         () = daemon.turn() => {}
@@ -62,7 +78,12 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
 }
 
 struct Daemon {
-    sweeper: Arc<Sweeper>,
+    looker: Arc<Looker>,
+    watch: Option<Watch>,
+    /// What was heard and not looked at yet.
+    settling: Settling,
+    next_sweep: Instant,
+    swept_at: Option<Instant>,
     interval: Duration,
     home: Home,
     uplink: Uplink,
@@ -74,6 +95,8 @@ struct Daemon {
     /// Whether the collector is to be told of the newest snapshot.
     due: bool,
     backoff: Backoff,
+    /// How often a sweep found what an event should have told.
+    missed: u64,
 }
 
 impl Daemon {
@@ -90,36 +113,105 @@ impl Daemon {
                 warn!(error = exit::chain(&error), "The pending snapshot is not readable; sweeping anew.");
             }
         }
-        let mut next_sweep = Instant::now();
         let mut next_try = Instant::now();
         loop {
-            if Instant::now() >= next_sweep {
-                next_sweep = Instant::now() + self.interval.mul_f64(1.0 - SPLAY + 2.0 * SPLAY * fraction());
+            let now = Instant::now();
+            if now >= self.next_sweep {
                 self.sweep().await;
                 self.renew().await;
                 self.due = true;
+            } else if self.settling.due().is_some_and(|due| due <= now) {
+                self.look_again().await;
             }
-            // A collector that asked for patience gets it, also when a sweep comes in between.
+            // A collector that asked for patience gets it, whatever is news meanwhile.
             if self.due && Instant::now() >= next_try {
                 let wait = self.report().await;
                 self.due = wait.is_some();
                 next_try = Instant::now() + wait.unwrap_or_default();
             }
-            sleep_until(if self.due { next_try.min(next_sweep) } else { next_sweep }).await;
+            let wakes = [Some(self.next_sweep), self.settling.due(), self.due.then_some(next_try)];
+            tokio::select! {
+                news = hear(self.watch.as_ref()) => self.heard(news),
+                () = sleep_until(wakes.into_iter().flatten().min().unwrap_or(self.next_sweep)) => {}
+            }
         }
     }
 
-    /// Looks at the machine. A new state is kept on disk before anything is sent; a disk that takes no writes is said,
-    /// and the report goes out all the same.
+    fn heard(&mut self, news: News) {
+        if news.lost {
+            warn!("Events were lost; looking at everything.");
+            let now = Instant::now();
+            self.next_sweep = self.next_sweep.min(self.swept_at.map_or(now, |at| now.max(at + LOST)));
+        }
+        self.settling.add(news, Instant::now());
+    }
+
+    /// Looks at everything: at what nobody tells of, and at what should have been told.
     async fn sweep(&mut self) {
-        let sweeper = Arc::clone(&self.sweeper);
-        let Ok(snapshot) = tokio::task::spawn_blocking(move || sweeper.sweep()).await else {
-            // Nothing is reported then: what was seen before is not what is.
-            self.newest = None;
-            return error!("The sweep failed as a whole; the next one tries again.");
+        let now = Instant::now();
+        self.next_sweep = now + self.interval.mul_f64(1.0 - SPLAY + 2.0 * SPLAY * fraction());
+        let first = self.swept_at.replace(now).is_none();
+        self.hear_so_far();
+        let told: BTreeSet<_> = self.settling.awaited().collect();
+        let works = self.packages_change().await;
+        let held = self.settling.take_all(works);
+        let Some(changed) = self.look(Wanted::AllBut(held)).await else { return };
+        self.hear_so_far();
+        if first {
+            return;
+        }
+        for source in changed.difference(&told).filter(|source| !self.settling.awaits(source)) {
+            let watched = self.looker.places.as_ref().is_some_and(|places| places.tell_everything(source));
+            self.missed += u64::from(watched);
+            info!(source, watched, missed = self.missed, "The sweep found what no event had told.");
+        }
+    }
+
+    /// Looks where something happened.
+    async fn look_again(&mut self) {
+        let now = Instant::now();
+        let works = self.settling.asks_for_packages(now) && self.packages_change().await;
+        let sources = self.settling.take(now, works);
+        if !sources.is_empty() {
+            let changed = self.look(Wanted::Only(sources)).await;
+            self.settling.spend(now.elapsed(), Instant::now());
+            self.due |= changed.is_some_and(|changed| !changed.is_empty());
+        }
+    }
+
+    fn hear_so_far(&mut self) {
+        if let Some(watch) = &self.watch {
+            let news = watch.so_far();
+            self.heard(news);
+        }
+    }
+
+    async fn packages_change(&self) -> bool {
+        let looker = Arc::clone(&self.looker);
+        tokio::task::spawn_blocking(move || looker.packages_change()).await.unwrap_or(false)
+    }
+
+    /// Looks at the machine. A new state is kept on disk before anything is sent; a disk that takes no writes is said,
+    /// and the report goes out all the same. The sources that see something else than before; `None`: all failed.
+    async fn look(&mut self, wanted: Wanted) -> Option<BTreeSet<&'static str>> {
+        let looker = Arc::clone(&self.looker);
+        let (seen, wanted) = match tokio::task::spawn_blocking(move || (looker.look(&wanted), wanted)).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // Nothing is reported then: what was seen before is not what is.
+                self.newest = None;
+                let error = exit::chain(&error);
+                error!(error, "Looking failed as a whole; the next sweep tries again.");
+                return None;
+            }
         };
+        // What happened between a look and the watch that it led to was not heard.
+        self.settling.add(News { kernel: seen.unheard.clone(), ..News::default() }, Instant::now());
+        let before = self.newest.take();
+        let old = before.as_ref().map(Snapshot::root);
+        let (snapshot, changed) = self.looker.snapshot(seen, before, &wanted);
         let root = snapshot.root();
-        if self.newest.as_ref().map(Snapshot::root) != Some(root) && self.acknowledged != Some(root) {
+        if old != Some(root) && self.acknowledged != Some(root) {
             self.place.sequence += 1;
             // The collector may hold what was sent last without our knowing: only the next answer tells.
             self.acknowledged = None;
@@ -129,6 +221,7 @@ impl Daemon {
             }
         }
         self.newest = Some(snapshot);
+        Some(changed)
     }
 
     /// Renews the certificate when it is due, whether or not reports are taken: it must not end meanwhile.
@@ -190,27 +283,10 @@ impl Daemon {
     }
 }
 
-/// Looks at the machine, on a thread where waiting hurts nobody.
-struct Sweeper {
-    host: Host,
-    sources: SourcesConfig,
-    enrolment: Enrolment,
-}
-
-impl Sweeper {
-    fn sweep(&self) -> Snapshot {
-        let taken_at = Timestamp::now();
-        let mut sections = Vec::new();
-        for collected in collect_each(&self.host, &self.sources) {
-            if let Some(fault) = collected.fault {
-                error!(source = collected.source, fault, "Source failed.");
-            }
-            sections.extend(collected.sections);
-        }
-        sections.sort_by(|a, b| a.name().cmp(b.name()));
-        let snapshot = collect::snapshot(&self.host, taken_at, sections);
-        let Enrolment { name, environment, role, .. } = &self.enrolment;
-        let host = name.clone().unwrap_or(snapshot.host);
-        Snapshot { host, environment: Some(environment.clone()), role: role.clone(), ..snapshot }
+/// Waits for news; for ever where nothing is told.
+async fn hear(watch: Option<&Watch>) -> News {
+    match watch {
+        Some(watch) => watch.news().await,
+        None => std::future::pending().await,
     }
 }

@@ -8,7 +8,11 @@
 //! - [`collect`]: one snapshot on stdout, no collector needed
 //! - [`check`]: which sources work here, what cannot be read, and why
 //! - [`enroll`]: this machine becomes a node
-//! - [`daemon`]: sweep, report, and again
+//! - [`daemon`]: look where something happened, and everywhere from time to time; report
+//! - [`watch`]: what happens on the machine, told by the kernel
+//! - [`settle`]: news wait a moment until they are complete
+//! - [`packages_lock`]: whether a package manager is at work
+//! - [`looker`]: looks at the machine, on a thread of its own
 //! - [`uplink`]: the way to the collector
 //! - [`home`]: the state directory
 //! - [`record`]: this machine as a small, redacted, replayable test host
@@ -21,8 +25,12 @@ pub mod daemon;
 pub mod enroll;
 pub mod error;
 pub mod home;
+pub mod looker;
+pub mod packages_lock;
 pub mod record;
+pub mod settle;
 pub mod uplink;
+pub mod watch;
 
 use std::io::Write;
 

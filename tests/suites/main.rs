@@ -5,6 +5,7 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `boot`: a booted host, enrolled by following README.md
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
+//! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
 //! - `hosts`: real hosts, real programs, held against what their own tools say
@@ -18,6 +19,7 @@ mod boot;
 mod change_and_back;
 mod demo;
 mod durability;
+mod events;
 mod hosts;
 mod load;
 mod main_job;

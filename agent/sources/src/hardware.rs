@@ -8,6 +8,7 @@ use std::io;
 use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
+use crate::host::Access;
 use crate::{Budget, Host, Source, SourcesConfig};
 
 /// About 1.5 KB a processor; machines with 1,024 exist.
@@ -30,7 +31,7 @@ impl Source for Hardware {
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("hardware");
         // A host that is being recorded must see what is read.
-        match if host.is_live() && !host.is_remembering() { by_sysinfo() } else { None } {
+        match if host.is_live() && !host.is_remembering() { by_sysinfo(host) } else { None } {
             Some((cpus, bytes)) => {
                 note_cpus(&mut section, cpus);
                 section.present(FactPath::known("hardware.memory.bytes"), bytes);
@@ -50,7 +51,10 @@ struct Cpus {
     model: Option<String>,
 }
 
-fn by_sysinfo() -> Option<(Cpus, u64)> {
+fn by_sysinfo(host: &Host) -> Option<(Cpus, u64)> {
+    for file in ["/proc/cpuinfo", "/proc/meminfo"] {
+        host.note_place(file.as_ref(), Access::Content);
+    }
     let what = RefreshKind::nothing()
         .with_cpu(CpuRefreshKind::nothing())
         .with_memory(MemoryRefreshKind::nothing().with_ram());

@@ -8,6 +8,7 @@
 mod listing;
 mod mounts;
 mod namespace;
+mod places;
 mod process;
 mod touched;
 
@@ -23,9 +24,11 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
 pub use listing::DirEntry;
+pub use places::{Names, Places};
 pub use process::Pid;
 pub use touched::{Access, Touched};
 
+use places::Tracker;
 use touched::Log;
 
 /// The file in a recorded host that names what could not be read when it was recorded: one `ERRNO PATH` a line.
@@ -42,6 +45,7 @@ pub struct Host {
     root: Root,
     refusals: BTreeMap<PathBuf, Errno>,
     log: Option<Log>,
+    tracker: Option<Tracker>,
 }
 
 #[derive(Debug)]
@@ -112,7 +116,7 @@ pub struct Stat {
 impl Host {
     /// The machine that this program runs on.
     pub fn live() -> Self {
-        Self { root: Root::Live, refusals: BTreeMap::new(), log: None }
+        Self { root: Root::Live, refusals: BTreeMap::new(), log: None, tracker: None }
     }
 
     /// The machine whose root is this directory; `/` is the live machine.
@@ -123,7 +127,8 @@ impl Host {
         let error = |source| HostError::Open { path: root.to_owned(), source };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(root, flags, Mode::empty()).map_err(|errno| error(errno.into()))?;
-        let mut host = Self { root: Root::Below(directory), refusals: BTreeMap::new(), log: None };
+        let mut host =
+            Self { root: Root::Below(directory), refusals: BTreeMap::new(), log: None, tracker: None };
         match host.open(Path::new("/"), OFlag::O_PATH) {
             Ok(_) => {}
             Err(source) if source.raw_os_error() == Some(Errno::ENOSYS as i32) => {
@@ -189,15 +194,18 @@ impl Host {
     /// What a symbolic link says.
     pub fn read_link(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
         let path = path.as_ref();
-        self.noting(path, Access::Link, || {
-            let link = self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
-            // An empty name reads the link that the descriptor itself is; on anything else it is ENOENT.
-            let target: OsString = nix::fcntl::readlinkat(link, "").map_err(|errno| match errno {
-                Errno::ENOENT => Errno::EINVAL,
-                other => other,
-            })?;
-            Ok(target.into())
-        })
+        self.noting(path, Access::Link, || self.link_untold(path))
+    }
+
+    /// What a symbolic link says, without noting that it was asked for.
+    fn link_untold(&self, path: &Path) -> io::Result<PathBuf> {
+        let link = self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
+        // An empty name reads the link that the descriptor itself is; on anything else it is ENOENT.
+        let target: OsString = nix::fcntl::readlinkat(link, "").map_err(|errno| match errno {
+            Errno::ENOENT => Errno::EINVAL,
+            other => other,
+        })?;
+        Ok(target.into())
     }
 
     /// What the path names, links followed.
@@ -245,6 +253,7 @@ impl Host {
     }
 
     fn noting<T>(&self, path: &Path, access: Access, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.note_place(path, access);
         let outcome = act();
         if let Some(log) = &self.log {
             log.note(path, access, outcome.as_ref().err());

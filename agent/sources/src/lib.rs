@@ -43,7 +43,7 @@ pub mod time;
 pub use budget::Budget;
 pub use config::SourcesConfig;
 pub use host::Host;
-pub use source::{Collected, Source, collect_all, collect_each};
+pub use source::{Collected, Source, collect_all, collect_each, collect_some};
 
 /// Every source, in the order in which they run.
 pub static SOURCES: &[&dyn Source] = &[

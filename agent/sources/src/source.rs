@@ -10,7 +10,7 @@ use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 use crate::SOURCES;
 use crate::budget::Budget;
 use crate::config::SourcesConfig;
-use crate::host::Host;
+use crate::host::{Host, Places};
 
 /// How long one source may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +46,8 @@ pub struct Collected {
     pub sections: Vec<Section>,
     /// How long it took.
     pub took: Duration,
+    /// Where it looked; nothing unless the host is [`Host::tracking`].
+    pub places: Places,
     /// What it said when it panicked: a fault of evenkeel, to be logged.
     pub fault: Option<String>,
 }
@@ -59,13 +61,24 @@ pub fn collect_all(host: &Host, config: &SourcesConfig) -> Vec<Section> {
 
 /// Runs every enabled source, one after the other, each behind its fence.
 pub fn collect_each(host: &Host, config: &SourcesConfig) -> Vec<Collected> {
-    let enabled = |source: &&&dyn Source| !config.disable.iter().any(|name| name == source.name());
-    SOURCES.iter().filter(enabled).map(|source| fenced(*source, host, config)).collect()
+    collect_some(host, config, |_| true)
+}
+
+/// Runs those enabled sources whose names are `wanted`.
+pub fn collect_some(
+    host: &Host,
+    config: &SourcesConfig,
+    wanted: impl Fn(&'static str) -> bool,
+) -> Vec<Collected> {
+    let enabled = |name| !config.disable.iter().any(|disabled| disabled == name);
+    let sources = SOURCES.iter().filter(|source| enabled(source.name()) && wanted(source.name()));
+    sources.map(|source| fenced(*source, host, config)).collect()
 }
 
 /// Runs one source. A panic ends here, and so does what the collector would refuse.
 fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected {
     let began = Instant::now();
+    host.take_places();
     let budget = Budget::new(DEADLINE, MAX_SOURCE_BYTES);
     let outcome = catch_unwind(AssertUnwindSafe(|| source.collect(host, config, &budget)));
     let (sections, fault) = match outcome {
@@ -73,7 +86,8 @@ fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected
         Ok(sections) => (sections, None),
         Err(panic) => (vec![unseen(source, Reason::Failed)], Some(message(panic.as_ref()))),
     };
-    Collected { source: source.name(), sections, took: began.elapsed(), fault }
+    let places = host.take_places();
+    Collected { source: source.name(), sections, took: began.elapsed(), places, fault }
 }
 
 fn is_too_large(section: &Section) -> bool {

@@ -111,10 +111,15 @@ impl Agent {
         given.unwrap_or_else(|| self.directory.path().join("state"))
     }
 
-    /// Starts the daemon; it looks every second.
+    /// Starts the daemon; it looks everywhere every second.
     pub fn run(&mut self) {
+        self.run_every("1s");
+    }
+
+    /// Starts the daemon; it looks everywhere so often, such as `1h`.
+    pub fn run_every(&mut self, interval: &str) {
         let mut command = self.command("run");
-        command.args(["--interval", "1s"]);
+        command.args(["--interval", interval]);
         let log = self.directory.path().join("agent.log");
         self.process = Some(Process::start(&format!("evenkeel-agent {}", self.node.name), command, &log));
     }

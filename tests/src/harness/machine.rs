@@ -100,12 +100,17 @@ impl Machine {
 
     /// A Go program `/usr/local/bin/NAME` of the module `example.org/NAME`.
     pub fn program(&self, name: &str, go: &str, modules: &[(&str, &str)]) {
+        self.program_at(&format!("usr/local/bin/{name}"), name, go, modules);
+    }
+
+    /// A Go program of the module `example.org/NAME` at this path.
+    pub fn program_at(&self, path: &str, name: &str, go: &str, modules: &[(&str, &str)]) {
         let dependencies: Vec<_> =
             modules.iter().map(|(path, version)| format!("dep\t{path}\t{version}\t\n")).collect();
         let dependencies = dependencies.concat();
         let modinfo = format!("path\texample.org/{name}\nmod\texample.org/{name}\tv1.4.0\t\n{dependencies}");
         let program = Minimal::default().program(&format!("go{go}"), &modinfo);
-        self.write_bytes(&format!("usr/local/bin/{name}"), &program);
+        self.write_bytes(path, &program);
     }
 
     /// Whole or not at all, so that an agent that looks meanwhile sees the one or the other.

@@ -28,7 +28,12 @@ impl Host {
     /// What a directory holds, by name.
     pub fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
         let path = path.as_ref();
-        self.noting(path, Access::Directory, || entries_of(&mut self.directory(path)?))
+        self.noting(path, Access::Directory, || self.list_untold(path))
+    }
+
+    /// What a directory holds, without noting that it was asked for.
+    pub(super) fn list_untold(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        entries_of(&mut self.directory(path)?)
     }
 
     /// The files of a directory, by name, and what they are; of links, those that `may_follow` allows and that lead to

@@ -64,6 +64,7 @@ impl Host {
                 Ok(Stat::of(&fstat(self.open(&link, OFlag::O_PATH)?)?))
             }
         };
+        self.note_place(&link, Access::Program);
         let outcome = look().map_err(gone);
         // A refusal is part of a recording; of a program that was only looked at there is nothing to record.
         if let (Some(log), Err(error)) = (&self.log, &outcome) {

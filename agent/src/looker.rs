@@ -1,0 +1,139 @@
+//! Looks at the machine, on a thread where waiting hurts nobody, and says where to listen from then on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use evenkeel_facts::{Digest, Section, Snapshot};
+use evenkeel_runtime::label;
+use evenkeel_sources::{Collected, Host, SourcesConfig, collect_some, identity};
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use crate::collect;
+use crate::home::Enrolment;
+use crate::packages_lock;
+use crate::watch::WatchedPlaces;
+
+/// Looks at the machine.
+#[derive(Debug)]
+pub struct Looker {
+    /// The machine.
+    pub host: Host,
+    /// What a person has set about sources.
+    pub config: SourcesConfig,
+    /// Who this node is.
+    pub enrolment: Enrolment,
+    /// Where to listen, if that can be done here.
+    pub places: Option<Arc<WatchedPlaces>>,
+}
+
+/// Which sources are to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// All but these.
+    AllBut(BTreeSet<&'static str>),
+    /// These.
+    Only(BTreeSet<&'static str>),
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// When looking began.
+    pub taken_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// The name under which the node reports.
+    pub host: String,
+    /// The sources that seen.
+    pub sources: BTreeSet<&'static str>,
+    /// Their sections, by name.
+    pub sections: Vec<Section>,
+    /// Sources that look at places where nobody listened before: what happened there meanwhile was not heard.
+    pub unheard: BTreeSet<&'static str>,
+}
+
+impl Looker {
+    /// Looks.
+    pub fn look(&self, wanted: &Wanted) -> Seen {
+        let (taken_at, began) = (Timestamp::now(), Instant::now());
+        let is_wanted = |source: &'static str| match wanted {
+            Wanted::AllBut(sources) => !sources.contains(source),
+            Wanted::Only(sources) => sources.contains(source),
+        };
+        let mut seen = Seen {
+            taken_at,
+            took: Duration::ZERO,
+            host: self.name(),
+            sources: BTreeSet::new(),
+            sections: Vec::new(),
+            unheard: BTreeSet::new(),
+        };
+        for Collected { source, sections, took: _, places, fault } in
+            collect_some(&self.host, &self.config, is_wanted)
+        {
+            if let Some(fault) = fault {
+                error!(source, fault, "Source failed.");
+            }
+            seen.sources.insert(source);
+            seen.sections.extend(sections);
+            if self.places.as_ref().is_some_and(|watched| watched.follow(&self.host, source, &places)) {
+                seen.unheard.insert(source);
+            }
+        }
+        for refused in self.places.iter().flat_map(|places| places.newly_refused()) {
+            let directory = refused.directory.display().to_string();
+            warn!(directory, error = refused.why, "This directory is not watched; the sweep looks there.");
+        }
+        seen.sections.sort_by(|a, b| a.name().cmp(b.name()));
+        seen.took = began.elapsed();
+        seen
+    }
+
+    /// Whether a package manager is at work.
+    pub fn packages_change(&self) -> bool {
+        packages_lock::is_held(&self.host)
+    }
+
+    fn name(&self) -> String {
+        let own = || label::from_host_name(&identity::host_name(&self.host).unwrap_or_default());
+        self.enrolment.name.clone().unwrap_or_else(own)
+    }
+
+    /// The snapshot that comes of a look: what the other sources have seen before stays. Also the sources that see
+    /// something else than before.
+    pub fn snapshot(
+        &self,
+        seen: Seen,
+        before: Option<Snapshot>,
+        wanted: &Wanted,
+    ) -> (Snapshot, BTreeSet<&'static str>) {
+        let Seen { taken_at, host, sources, mut sections, .. } = seen;
+        let before = before.map(|before| before.sections).unwrap_or_default();
+        let changed =
+            sources.iter().copied().filter(|source| digests(&before, source) != digests(&sections, source));
+        let changed = changed.collect();
+        let stays = |section: &Section| match wanted {
+            Wanted::AllBut(but) => but.contains(section.source()),
+            Wanted::Only(_) => !sources.contains(section.source()),
+        };
+        sections.extend(before.into_iter().filter(stays));
+        sections.sort_by(|a, b| a.name().cmp(b.name()));
+        let Enrolment { environment, role, .. } = &self.enrolment;
+        let snapshot = Snapshot {
+            taken_at,
+            agent: collect::VERSION.to_owned(),
+            host,
+            environment: Some(environment.clone()),
+            role: role.clone(),
+            sections,
+        };
+        (snapshot, changed)
+    }
+}
+
+/// The contents of one source's sections, which are ordered by name.
+fn digests(sections: &[Section], source: &str) -> Vec<Digest> {
+    sections.iter().filter(|section| section.source() == source).map(Section::digest).collect()
+}
