@@ -9,7 +9,7 @@
 #
 #   { "uname": {"release", "version", "machine", "nodename"}, "sysctl": {KEY: TEXT}, "getconf": {"GNU_LIBC_VERSION"},
 #     "os_release": {NAME: TEXT}, "tzdata": {"package", "zi"}, "localtime", "nproc", "memory_bytes",
-#     "go_version_m": {PROGRAM: TEXT} }
+#     "dpkg": LINES of state, name, architecture, version, "go_version_m": {PROGRAM: TEXT} }
 set -euo pipefail
 export LC_ALL=C
 
@@ -79,6 +79,8 @@ programs() {
 
 memory_bytes() { awk '$1 == "MemTotal:" { printf "%.0f\n", $2 * 1024 }' /proc/meminfo; }
 zi_version() { head -n 1 /usr/share/zoneinfo/tzdata.zi; }
+# shellcheck disable=SC2016 # dpkg's fields, not the shell's
+dpkg_packages() { dpkg-query -W -f '${db:Status-Status} ${Package} ${Architecture} ${Version}\n'; }
 localtime() { readlink -f /etc/localtime; }
 
 go=go
@@ -95,4 +97,5 @@ printf '  "os_release": %s,\n' "$(os_release)"
 # shellcheck disable=SC2016 # dpkg's field, not the shell's
 printf '  "tzdata": {%s, %s},\n' "$(member package dpkg-query -W -f '${Version}' tzdata)" "$(member zi zi_version)"
 printf '  %s,\n  %s,\n  %s,\n' "$(member localtime localtime)" "$(member nproc nproc)" "$(member memory_bytes memory_bytes)"
+printf '  %s,\n' "$(member dpkg dpkg_packages)"
 printf '  "go_version_m": %s }\n' "$(programs "$go" "$@")"

@@ -65,6 +65,11 @@ other_releases() {
     "$here/debootstrap-root.sh" bullseye "$cache/root-bullseye" && "$here/debootstrap-root.sh" trixie "$cache/root-trixie"
 }
 
+# The plain root first: both take their packages from one directory.
+with_rpm() {
+    "$here/debootstrap-root.sh" trixie "$cache/root-trixie" && "$here/debootstrap-root.sh" trixie "$cache/root-trixie-rpm" rpm
+}
+
 booted() { "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus; }
 
 # Apart from what the machine's own Python has: its environment stays as it is.
@@ -76,15 +81,16 @@ grpc_of_python() {
 
 install_packages
 suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
+suite packages root debootstrap with_rpm & packages=$!
 suite boot root "systemd-nspawn debootstrap" booted & boot=$!
 suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
 suite third_party any "python3 pip" grpc_of_python & third_party=$!
 
 skipped=0
-for job in $hosts $boot $go $third_party; do
+for job in $hosts $packages $boot $go $third_party; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 4 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 5 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

@@ -75,7 +75,9 @@ fn is_true(finding: &Finding, truths: &[Truth]) {
     for value in &finding.values {
         let holders = of(truths, &value.environment).filter(|truth| match value.state {
             State::Present => {
-                truth.says(&finding.path).is_some_and(|said| value.value.as_ref().is_none_or(|v| *v == said))
+                // Of a thing the report shows the version, where all that have it have the same.
+                let said = [truth.says(&finding.path), truth.says(&format!("{}.version", finding.path))];
+                said[0].is_some() && (value.value.is_none() || said.contains(&value.value))
             }
             State::Absent => truth.says(&finding.path).is_none(),
             State::Unreadable => false,

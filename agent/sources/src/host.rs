@@ -191,6 +191,13 @@ impl Host {
         self.noting(path, Access::Program, || self.reopen_regular(path))
     }
 
+    /// Opens a regular file whose content is read whole, step by step: a text too large to be held at once. Refuses what
+    /// [`Host::open_regular`] does.
+    pub fn open_content(&self, path: impl AsRef<Path>) -> io::Result<File> {
+        let path = path.as_ref();
+        self.noting(path, Access::Content, || self.reopen_regular(path))
+    }
+
     /// What a symbolic link says.
     pub fn read_link(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
         let path = path.as_ref();

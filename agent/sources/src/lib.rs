@@ -15,6 +15,7 @@
 //! - [`kernel`]: which kernel runs and how it was started
 //! - [`libc`]: the C library
 //! - [`sysctl`]: every key under /proc/sys, by a table of exceptions
+//! - [`packages`]: what the package manager has installed
 //! - [`time`]: time zone and time zone database
 //! - [`hardware`]: processors and memory
 //! - [`go_toolchain`]: Go toolchains, which of them `go` is, and how it is set up
@@ -35,6 +36,7 @@ pub mod identity;
 pub mod kernel;
 pub mod libc;
 pub mod os;
+pub mod packages;
 pub mod recording;
 pub mod source;
 pub mod sysctl;
@@ -51,6 +53,7 @@ pub static SOURCES: &[&dyn Source] = &[
     &kernel::Kernel,
     &libc::Libc,
     &sysctl::Sysctl,
+    &packages::Packages,
     &time::Time,
     &hardware::Hardware,
     &go_toolchain::GoToolchain,

@@ -11,15 +11,13 @@ use std::path::Path;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder, Value};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Host, Source, SourcesConfig, packages};
 
 const LOCALTIME: &str = "/etc/localtime";
 const ZONEINFO: &str = "/usr/share/zoneinfo";
 /// The largest zone file of 2025 has 3.5 KB.
 const MAX_ZONE_BYTES: usize = 256 * 1024;
 const MAX_NAME_BYTES: usize = 4096;
-/// 919 packages make 1 MB of it.
-const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,21 +32,27 @@ impl Source for Time {
         &["time", "tzdata"]
     }
 
-    fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
+    fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("time");
         section.observe(FactPath::known("time.zone"), zone(host));
         let rule = host.read(LOCALTIME, MAX_ZONE_BYTES).and_then(|zone| {
             parse_rule(&zone).map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidData.into())
         });
         section.observe(FactPath::known("time.rule"), seen(rule));
-        let package = package(host);
-        let upstream = package.as_deref().ok().map(|version| upstream_of(version).to_owned());
-        let version = match edition(host) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => upstream.ok_or(error),
-            other => other,
+        let package = match packages::version_of(host, budget, "tzdata") {
+            Ok(version) => {
+                version.map_or(Observation::Absent, |version| Observation::Present(version.into()))
+            }
+            Err(reason) => Observation::Unreadable(reason),
         };
-        section.observe(FactPath::known("tzdata.version"), seen(version));
-        section.observe(FactPath::known("tzdata.package"), seen(package));
+        let version = match (edition(host), &package) {
+            (Err(error), Observation::Present(version)) if error.kind() == io::ErrorKind::NotFound => {
+                Observation::Present(upstream_of(&version.to_string()).into())
+            }
+            (edition, _) => seen(edition),
+        };
+        section.observe(FactPath::known("tzdata.version"), version);
+        section.observe(FactPath::known("tzdata.package"), package);
         vec![section.finish()]
     }
 }
@@ -121,55 +125,6 @@ fn parse_edition(head: &[u8]) -> Option<&str> {
     std::str::from_utf8(line).ok().map(str::trim).filter(|edition| !edition.is_empty())
 }
 
-/// The version of package tzdata by the database of dpkg, or of apk.
-fn package(host: &Host) -> io::Result<String> {
-    let absent = || io::Error::from(io::ErrorKind::NotFound);
-    match host.read("/var/lib/dpkg/status", MAX_STATUS_BYTES) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let installed = host.read("/lib/apk/db/installed", MAX_STATUS_BYTES)?;
-            field_of(&installed, "P:tzdata", "V:").ok_or_else(absent)
-        }
-        other => {
-            let status = other?;
-            let stanza = stanza_of(&status, "Package: tzdata").ok_or_else(absent)?;
-            let installed =
-                stanza.lines().any(|line| line.starts_with("Status: ") && line.ends_with(" installed"));
-            if installed { field(stanza, "Version: ").ok_or_else(absent) } else { Err(absent()) }
-        }
-    }
-}
-
-/// The paragraph of tzdata and nothing else of a package database, for recorded hosts.
-pub(crate) fn redacted(database: &str) -> String {
-    let database = database.as_bytes();
-    let stanza = stanza_of(database, "Package: tzdata").or_else(|| stanza_of(database, "P:tzdata"));
-    let kept = |line: &&str| {
-        ["Package: ", "Status: ", "Version: ", "P:", "V:"].iter().any(|name| line.starts_with(name))
-    };
-    stanza.unwrap_or_default().lines().filter(kept).fold(String::new(), |text, line| text + line + "\n")
-}
-
-fn field_of(database: &[u8], first: &str, name: &str) -> Option<String> {
-    field(stanza_of(database, first)?, name)
-}
-
-fn field(stanza: &str, name: &str) -> Option<String> {
-    stanza.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-}
-
-/// The paragraph that has this line. Databases of packages are paragraphs that end in an empty line.
-fn stanza_of<'a>(database: &'a [u8], line: &str) -> Option<&'a str> {
-    let text = std::str::from_utf8(database).ok()?;
-    let whole_line = |at: usize| {
-        let ends = text[at + line.len()..].starts_with('\n');
-        ends && (at == 0 || text[..at].ends_with('\n'))
-    };
-    let at = text.match_indices(line).map(|(at, _)| at).find(|at| whole_line(*at))?;
-    let start = text[..at].rfind("\n\n").map_or(0, |end| end + 2);
-    let end = text[at..].find("\n\n").map_or(text.len(), |end| at + end);
-    Some(&text[start..end])
-}
-
 /// `2025b` of `2025b-0+deb12u2`, `1:2025b-1` and `2025b-r0`.
 fn upstream_of(version: &str) -> &str {
     let behind_epoch = version.split_once(':').map_or(version, |(_, rest)| rest);
@@ -211,13 +166,5 @@ mod tests {
         for version in ["2024a-0+deb12u1", "1:2024a-1", "2024a-r0", "2024a"] {
             assert_eq!(upstream_of(version), "2024a");
         }
-    }
-
-    #[test]
-    fn a_stanza_is_found_by_a_whole_line() {
-        let status = b"Package: tzdata-legacy\nVersion: 1\n\nPackage: tzdata\nStatus: install ok installed\nVersion: 2025b-0\n\nPackage: x\n";
-        assert_eq!(field_of(status, "Package: tzdata", "Version: ").as_deref(), Some("2025b-0"));
-        assert_eq!(stanza_of(status, "Package: tz"), None);
-        assert_eq!(field_of(b"C:Q1\nP:tzdata\nV:2024a-r0\n", "P:tzdata", "V:").as_deref(), Some("2024a-r0"));
     }
 }

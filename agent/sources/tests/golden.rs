@@ -1,7 +1,5 @@
 //! One golden file a source: what it sees of a recorded host. `UPDATE_GOLDEN=1` rewrites them.
-//!
-//! The host is a real Debian 12, recorded by an ordinary user with `evenkeel-agent record`, of whose settings a handful
-//! were kept.
+//! `testdata/README.md` says where the hosts are from.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +20,10 @@ fn each_source_sees_what_its_golden_file_says() {
         );
         wrong.extend(held_against_golden(source, &sections));
     }
+    let alpine = Host::at(&testdata().join("alpine")).unwrap();
+    let collected = collect_each(&alpine, &SourcesConfig::default());
+    let packages = collected.into_iter().find(|of| of.source == "packages").unwrap();
+    wrong.extend(held_against_golden("packages-apk", &packages.sections));
     assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 rewrites the golden files", wrong.join("\n"));
 }
 

@@ -28,11 +28,12 @@ struct Said {
     localtime: String,
     nproc: String,
     memory_bytes: String,
+    dpkg: String,
     go_version_m: BTreeMap<String, String>,
 }
 
 /// Families of facts of which the tools say everything: a fact that they do not know is wrong.
-const WHOLE: &[&str] = &["sysctl.", "go.program[", "glibc.version", "tzdata.", "go.version"];
+const WHOLE: &[&str] = &["sysctl.", "go.program[", "package[", "glibc.version", "tzdata.", "go.version"];
 
 impl Truth {
     pub(crate) fn new(node: &str, environment: &str, said: &str, go_env: &str) -> Self {
@@ -41,6 +42,7 @@ impl Truth {
         let mut truth =
             Self { node: node.to_owned(), environment: environment.to_owned(), facts: BTreeMap::new() };
         truth.machine(&said);
+        truth.packages(&said.dpkg);
         for (key, text) in &said.sysctl {
             truth.sysctl(key, text);
         }
@@ -112,6 +114,16 @@ impl Truth {
         self.note("hardware.memory.bytes", &said.memory_bytes);
         for name in ["ID", "VERSION_ID", "VERSION_CODENAME", "PRETTY_NAME"] {
             self.note(&format!("os.{}", name.to_lowercase()), &said.os_release[name]);
+        }
+    }
+
+    /// Lines of state, name, architecture and version; all of one architecture on these hosts.
+    fn packages(&mut self, said: &str) {
+        for line in said.lines() {
+            let [state, name, _, version] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            if state == "installed" {
+                self.note(&format!("package[{name}].version"), version);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use evenkeel_facts::Glob;
 use crate::credentials;
 use crate::kernel::{cmdline, modules};
 use crate::sysctl::rules::{self, Treatment};
-use crate::{go_buildinfo, hardware, libc, time};
+use crate::{go_buildinfo, hardware, libc, packages};
 
 type Change = fn(&Path, &str, &str) -> String;
 
@@ -29,8 +29,8 @@ const CHANGES: &[(&str, Change)] = &[
     ("/var/lib/dbus/machine-id",         |_, _, name| machine_id(name)),
     ("/sys/class/net/*/address",         |path, _, name| address(path, name)),
     ("/etc/ssh/ssh_host_*_key.pub",      |path, _, name| host_key(path, name)),
-    ("/var/lib/dpkg/status",             |_, text, _| time::redacted(text)),
-    ("/lib/apk/db/installed",            |_, text, _| time::redacted(text)),
+    ("/var/lib/dpkg/*",                  |_, text, _| packages::redacted_dpkg(text)),
+    ("*/lib/apk/db/installed",           |_, text, _| packages::redacted_apk(text)),
     ("/etc/environment",                 |_, text, _| go_settings(text)),
     ("*/go.env",                         |_, text, _| go_settings(text)),
     ("*/.config/go/env",                 |_, text, _| go_settings(text)),
@@ -52,6 +52,7 @@ pub(super) fn program(file: &File) -> Option<Vec<u8>> {
         .ok()
         .flatten()
         .or_else(|| libc::shrink(file).ok().flatten())
+        .or_else(|| packages::shrink_rpm(file))
         .or_else(|| first_line(file))
 }
 
@@ -133,8 +134,8 @@ mod tests {
         assert_eq!(redacted("/proc/cmdline", "root=UUID=canary nosmt\n"), "nosmt\n");
         assert_eq!(redacted("/proc/sys/net/ipv4/tcp_fastopen_key", "ca0a-1\n"), "1\n");
         assert_eq!(redacted("/proc/sys/net/ipv4/tcp_fastopen_key", "0000-0000\n"), "0\n");
-        let status = "Package: canary\nStatus: install ok installed\n\nPackage: tzdata\nMaintainer: canary\nVersion: 1\n";
-        assert_eq!(redacted("/var/lib/dpkg/status", status), "Package: tzdata\nVersion: 1\n");
+        let status = "Package: tzdata\nMaintainer: canary\nVersion: 1\n\nPackage: x\n";
+        assert_eq!(redacted("/var/lib/dpkg/status", status), "Package: tzdata\nVersion: 1\n\nPackage: x\n");
         let environment = "TOKEN=canary\nexport GOPROXY=https://a:canary@b.c,direct\nGOAUTH=canary\n";
         assert_eq!(redacted("/etc/environment", environment), "export GOPROXY=https://***@b.c,direct\n");
         assert_eq!(

@@ -1,0 +1,51 @@
+//! apk's database: one file of paragraphs whose fields are single letters.
+
+use std::path::Path;
+
+use evenkeel_facts::Reason;
+
+use super::Package;
+use super::paragraphs::{each_line, text};
+use crate::{Budget, Host};
+
+/// Where apk 2 keeps it, and where apk 3 does.
+const FILES: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
+
+/// Adds what is installed: everything that is in the database.
+pub(super) fn read(host: &Host, budget: &Budget, packages: &mut Vec<Package>) -> Result<bool, Reason> {
+    // With a merged /usr both are one file.
+    let file = FILES.into_iter().find(|file| host.exists(file)).unwrap_or(FILES[0]);
+    let mut malformed = false;
+    let mut package = Package::default();
+    let mut any = false;
+    let found = each_line(host, Path::new(file), budget, |line| match line {
+        b"" => {
+            let whole = std::mem::take(&mut package);
+            malformed |= any && whole.name.is_empty();
+            if !whole.name.is_empty() {
+                packages.push(whole);
+            }
+            any = false;
+        }
+        [field, b':', value @ ..] => {
+            any = true;
+            let field = match field {
+                b'P' => &mut package.name,
+                b'A' => &mut package.architecture,
+                b'V' => &mut package.version,
+                _ => return,
+            };
+            *field = text(value).filter(|value| value != "noarch").unwrap_or_default();
+        }
+        _ => any = true,
+    })?;
+    if malformed { Err(Reason::Partial) } else { Ok(found) }
+}
+
+/// The fields that are read and nothing else, for recorded hosts.
+pub(crate) fn redacted(database: &str) -> String {
+    let kept = ["P:", "V:", "A:"];
+    let lines =
+        database.lines().filter(|line| line.is_empty() || kept.iter().any(|name| line.starts_with(name)));
+    lines.fold(String::new(), |text, line| text + line + "\n")
+}
