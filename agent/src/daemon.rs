@@ -65,8 +65,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         acknowledged: None,
         newest: None,
         due: false,
-        // A try costs the collector what a check-in costs, and it is sized for one in each interval.
-        backoff: Backoff::up_to(config.interval),
+        spread: false,
+        backoff: Backoff::up_to(Duration::MAX),
         missed: 0,
     };
     tokio::select! {
@@ -94,6 +94,8 @@ struct Daemon {
     newest: Option<Snapshot>,
     /// Whether the collector is to be told of the newest snapshot.
     due: bool,
+    /// Whether it waits only so that agents do not come back all at once: news do not wait for that.
+    spread: bool,
     backoff: Backoff,
     /// How often a sweep found what an event should have told.
     missed: u64,
@@ -124,7 +126,8 @@ impl Daemon {
                 self.look_again().await;
             }
             // A collector that asked for patience gets it, whatever is news meanwhile.
-            if self.due && Instant::now() >= next_try {
+            if self.due && (Instant::now() >= next_try || self.spread && self.has_news()) {
+                self.spread = false;
                 let wait = self.report().await;
                 self.due = wait.is_some();
                 next_try = Instant::now() + wait.unwrap_or_default();
@@ -235,6 +238,10 @@ impl Daemon {
         }
     }
 
+    fn has_news(&self) -> bool {
+        self.newest.as_ref().is_some_and(|newest| self.acknowledged != Some(newest.root()))
+    }
+
     /// Tells the collector. Returns how long to wait before trying again; `None` when it holds the newest state.
     async fn report(&mut self) -> Option<Duration> {
         let snapshot = self.newest.as_ref()?;
@@ -255,6 +262,11 @@ impl Daemon {
     }
 
     fn failed(&mut self, error: &UplinkError) -> Duration {
+        if let UplinkError::Spread(wait) = error {
+            self.spread = true;
+            info!(reason = %error, "Report put off.");
+            return *wait;
+        }
         if let UplinkError::EpochBehind(heard) = error {
             match self.home.next_boot_epoch(*heard) {
                 Ok(boot_epoch) => {
@@ -268,6 +280,7 @@ impl Daemon {
                 Err(error) => warn!(error = exit::chain(&error), "The boot epoch was not kept."),
             }
         }
+        self.backoff.set_last(self.uplink.longest_wait(self.interval));
         let wait = match error {
             UplinkError::RetryAfter(wait) => *wait,
             error if error.needs_a_person() => PATIENCE.mul_f64(0.5 + fraction()),

@@ -14,6 +14,7 @@
 //! - [`packages_lock`]: whether a package manager is at work
 //! - [`looker`]: looks at the machine, on a thread of its own
 //! - [`uplink`]: the way to the collector
+//! - [`link`]: its connection: kept open, hung up, reopened
 //! - [`home`]: the state directory
 //! - [`record`]: this machine as a small, redacted, replayable test host
 
@@ -25,6 +26,7 @@ pub mod daemon;
 pub mod enroll;
 pub mod error;
 pub mod home;
+pub mod link;
 pub mod looker;
 pub mod packages_lock;
 pub mod record;

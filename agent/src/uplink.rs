@@ -1,7 +1,7 @@
 //! The way to the collector: check-ins, contents that it asks for, certificates before they end.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use evenkeel_facts::{Snapshot, root_digest};
@@ -12,7 +12,7 @@ use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
 use evenkeel_proto::{contents, times};
 use evenkeel_runtime::backoff::fraction;
-use evenkeel_runtime::channel::{self, Address};
+use evenkeel_runtime::channel::{Address, pushback};
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::keys::validity;
 use evenkeel_runtime::tls::{self, TlsError};
@@ -21,6 +21,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::home::Home;
+use crate::link::Link;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ const MAX_ROUNDS: usize = 4;
 pub struct Uplink {
     home: Home,
     config: Arc<ArcSwap<ClientConfig>>,
-    channel: Channel,
+    link: Link,
     renew_at: SystemTime,
     ends: SystemTime,
 }
@@ -51,6 +52,9 @@ pub enum UplinkError {
     /// The collector asks for patience.
     #[error("the collector asks to come back in {} ms", .0.as_millis())]
     RetryAfter(Duration),
+    /// The connection was lost: this agent's moment within the time that the collector named is still to come.
+    #[error("the connection was lost, and agents come back one after the other: this one in {} ms", .0.as_millis())]
+    Spread(Duration),
     /// The collector knows a later boot epoch: this state directory is older than it was.
     #[error("the collector has heard of boot epoch {0}")]
     EpochBehind(u64),
@@ -89,14 +93,17 @@ impl Uplink {
     /// To this collector, with the identity in the state directory. Connects when it is first used.
     pub fn new(home: Home, collector: &Address) -> Result<Self, UplinkError> {
         let config = Arc::new(ArcSwap::from_pointee(tls::client(&home.roots()?, home.chain()?)?));
-        let channel = channel::over_tls(collector, Arc::clone(&config));
+        let link = Link::new(collector.clone(), Arc::clone(&config));
         let (renew_at, ends) = certificate_times(&home)?;
-        Ok(Self { home, config, channel, renew_at, ends })
+        Ok(Self { home, config, link, renew_at, ends })
     }
 
     /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
     /// the sections are; without, only that nothing changed, until it asks.
     pub async fn report(&self, snapshot: &Snapshot, place: Place, news: bool) -> Result<(), UplinkError> {
+        if let Some(wait) = self.link.wait(Instant::now()).filter(|_| !news) {
+            return Err(UplinkError::Spread(wait));
+        }
         let sections = snapshot.section_digests();
         let commit = || Commit {
             sections: contents::digests_to_wire(&sections),
@@ -113,8 +120,9 @@ impl Uplink {
         };
         for _ in 0..MAX_ROUNDS {
             let answer = self.fleet().check_in(timed(request.clone())).await;
-            let answer = answer.map_err(|status| self.failed(status))?.into_inner().answer;
-            match answer {
+            let answer = answer.map_err(|status| self.failed(status))?.into_inner();
+            self.link.heed(&answer);
+            match answer.answer {
                 Some(Answer::UpToDate(_)) => return Ok(()),
                 Some(Answer::SendCommit(_)) => request.commit = Some(commit()),
                 Some(Answer::Send(wanted)) => self.put(snapshot, &wanted.digests).await?,
@@ -140,7 +148,7 @@ impl Uplink {
             return Ok(false);
         }
         let request = RenewRequest { csr: self.home.key()?.signing_request() };
-        let mut client = EnrollmentServiceClient::new(self.channel.clone());
+        let mut client = EnrollmentServiceClient::new(self.link.channel());
         let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
         self.home.keep_certificates(&renewed.certificates, &renewed.roots)?;
         self.config.store(Arc::new(tls::client(&self.home.roots()?, self.home.chain()?)?));
@@ -167,8 +175,14 @@ impl Uplink {
         if SystemTime::now() > self.ends { UplinkError::Ended(Box::new(status)) } else { called(status) }
     }
 
+    /// The longest wait between two tries: the time within which the collector, when it is back, wants to hear of its
+    /// agents. It knows how many they are; before its first answer nobody does.
+    pub fn longest_wait(&self, interval: Duration) -> Duration {
+        self.link.reconnect_within().map_or(Duration::MAX, |within| within.max(interval))
+    }
+
     fn fleet(&self) -> FleetServiceClient<Channel> {
-        FleetServiceClient::new(self.channel.clone())
+        FleetServiceClient::new(self.link.channel())
     }
 }
 
@@ -179,7 +193,10 @@ fn timed<T>(message: T) -> Request<T> {
 }
 
 fn called(status: Status) -> UplinkError {
-    UplinkError::Call(Box::new(status))
+    match pushback(&status) {
+        Some(wait) => UplinkError::RetryAfter(wait),
+        None => UplinkError::Call(Box::new(status)),
+    }
 }
 
 /// When to renew the certificate, and when it ends. Renewal is due at a random moment between 50 % and 70 % of its

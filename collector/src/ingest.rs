@@ -295,7 +295,7 @@ impl FleetService for Ingest {
         let node = caller(&request, &self.ledger)?;
         let answer = self.answer(node, request.into_inner()).await;
         count(&self.metrics.check_ins, answer.as_ref().map_or("refused", word));
-        Ok(Response::new(CheckInResponse { answer: Some(answer?) }))
+        Ok(Response::new(CheckInResponse { answer: Some(answer?), ..CheckInResponse::default() }))
     }
 
     async fn put_sections(

@@ -16,10 +16,19 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
 use tower::service_fn;
 
+use crate::backoff::fraction;
+use crate::line::Line;
 use crate::tls::COLLECTOR_NAME;
 
 /// How long a connection (DNS, TCP, TLS) may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// How often the other side of an open call is asked whether it is still there, at least.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// The metadata of an answer that asks for patience (gRPC proposal A6): milliseconds.
+pub const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// Nobody waits longer because it was asked to: a mistake must not silence a fleet.
+const LONGEST_PUSHBACK: Duration = Duration::from_secs(60 * 60);
 
 /// Where a collector listens: `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,15 +76,20 @@ impl std::fmt::Display for Address {
 /// A channel that connects when it is first used and again whenever it must. A configuration that is swapped in serves
 /// from the next connection on.
 pub fn over_tls(address: &Address, config: Arc<ArcSwap<ClientConfig>>) -> Channel {
-    let Address { host, port } = address.clone();
+    on_line(address, config, &Line::default())
+}
+
+/// The same, and this line tells whether its connection is open.
+pub fn on_line(address: &Address, config: Arc<ArcSwap<ClientConfig>>, line: &Line) -> Channel {
+    let (Address { host, port }, line) = (address.clone(), line.clone());
     endpoint().connect_with_connector_lazy(service_fn(move |_: Uri| {
-        let (host, config) = (host.clone(), config.load_full());
+        let (host, config, line) = (host.clone(), config.load_full(), line.clone());
         async move {
             let tcp = TcpStream::connect((host.as_str(), port)).await?;
             tcp.set_nodelay(true)?;
             let name = ServerName::try_from(COLLECTOR_NAME).map_err(io::Error::other)?;
             let tls = TlsConnector::from(config).connect(name, tcp).await?;
-            Ok::<_, io::Error>(TokioIo::new(tls))
+            Ok::<_, io::Error>(TokioIo::new(line.open(tls)))
         }
     }))
 }
@@ -86,6 +100,14 @@ pub fn over_unix(socket: PathBuf) -> Channel {
         let socket = socket.clone();
         async move { Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
     }))
+}
+
+/// How long the collector asks to wait before this call is tried again; `None` when it does not say. As gRPC has it,
+/// a time that is not one means that trying again is of no use: that is the longest time.
+pub fn pushback(status: &Status) -> Option<Duration> {
+    let asked = status.metadata().get(PUSHBACK)?;
+    let milliseconds = asked.to_str().ok().and_then(|text| text.parse().ok());
+    Some(milliseconds.map_or(LONGEST_PUSHBACK, Duration::from_millis).min(LONGEST_PUSHBACK))
 }
 
 /// Why a call did not get through to the collector, in words for a person; `None` when the collector itself answered.
@@ -133,13 +155,28 @@ fn endpoint() -> Endpoint {
         .connect_timeout(CONNECT_DEADLINE)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(512 * 1024)
-        .http2_keep_alive_interval(Duration::from_secs(60))
+        // Each process at its own pace: a fleet does not ask all at once.
+        .http2_keep_alive_interval(KEEP_ALIVE.mul_f64(1.0 + 0.5 * fraction()))
         .keep_alive_timeout(Duration::from_secs(20))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pushback_is_read_and_bounded() {
+        let asked = |value: Option<&'static str>| {
+            let mut status = Status::resource_exhausted("busy");
+            value.map(|value| status.metadata_mut().insert(PUSHBACK, value.parse().unwrap()));
+            pushback(&status)
+        };
+        assert_eq!(asked(None), None);
+        assert_eq!(asked(Some("1500")), Some(Duration::from_millis(1500)));
+        for value in ["-1", "soon", "99999999999"] {
+            assert_eq!(asked(Some(value)), Some(LONGEST_PUSHBACK), "{value}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -7,6 +7,7 @@
 //! - [`tls`]: client and server configurations; TLS 1.3 and ring only
 //! - [`pin`]: trusting a root by the hash of its public key, before anything else is known
 //! - [`channel`]: gRPC channels over those configurations, or over a Unix socket
+//! - [`line`]: whether a channel's connection is open, and when it was lost
 //! - [`files`]: writing so that it survives a power cut
 //! - [`config`]: reading a TOML file, with errors that say where and what was meant
 //! - [`duration`]: `15m`, `24h`, `30d`
@@ -25,6 +26,7 @@ pub mod files;
 pub mod identity;
 pub mod keys;
 pub mod label;
+pub mod line;
 pub mod logging;
 pub mod pin;
 pub mod shutdown;

@@ -43,6 +43,12 @@ pub struct SectionDigest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckInResponse {
+    /// The collector has no place for a connection that is kept open: close it until there is something to say.
+    #[prost(bool, tag = "6")]
+    pub hang_up: bool,
+    /// If this connection is lost, come back at a random moment within this time; at once with news. In milliseconds.
+    #[prost(uint64, tag = "7")]
+    pub reconnect_within: u64,
     #[prost(oneof = "check_in_response::Answer", tags = "1, 2, 3, 4, 5")]
     pub answer: ::core::option::Option<check_in_response::Answer>,
 }
