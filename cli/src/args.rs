@@ -67,8 +67,8 @@ pub struct Global {
 /// How output looks.
 #[derive(Debug, clap::Args)]
 pub struct Looks {
-    /// How to show it
-    #[arg(short, long, global = true, value_enum, value_name = "table|wide|json", hide_possible_values = true, default_value_t = Output::Table)]
+    /// How to show it: table, wide, json, csv, markdown, html, junit, sarif
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true, default_value_t = Output::Table)]
     pub output: Output,
     /// When to colour; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true, default_value_t = Color::Auto)]
@@ -104,6 +104,16 @@ pub enum Output {
     Wide,
     /// For programs
     Json,
+    /// For spreadsheets
+    Csv,
+    /// For a pull request
+    Markdown,
+    /// For a browser: one self-contained file
+    Html,
+    /// For a CI's list of tests
+    Junit,
+    /// For code scanning
+    Sarif,
 }
 
 /// When to colour.
@@ -144,6 +154,11 @@ impl From<Output> for Format {
             Output::Table => Self::Table,
             Output::Wide => Self::Wide,
             Output::Json => Self::Json,
+            Output::Csv => Self::Csv,
+            Output::Markdown => Self::Markdown,
+            Output::Html => Self::Html,
+            Output::Junit => Self::Junit,
+            Output::Sarif => Self::Sarif,
         }
     }
 }

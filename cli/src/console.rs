@@ -42,12 +42,12 @@ impl Console {
 
     /// Shows it.
     pub fn show(&self, view: &impl View) -> Result<(), CliError> {
-        self.print(&render(view, self.format, &self.screen))
+        self.print(&render(view, self.format, &self.screen)?)
     }
 
     /// Shows a report: with `all` what is hidden by default was asked for, with `hints` the collector can explain it.
     pub fn show_report(&self, report: &Report, all: bool, hints: bool) -> Result<(), CliError> {
-        self.print(&render(report, self.format, &Screen { all, hints, ..self.screen }))
+        self.print(&render(report, self.format, &Screen { all, hints, ..self.screen })?)
     }
 
     /// Prints text as it is. A reader that has gone has what it wanted: that is success.

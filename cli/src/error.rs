@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use evenkeel_drift::QueryError;
 use evenkeel_facts::snapshot_file::SnapshotFileError;
 use evenkeel_proto::Malformed;
+use evenkeel_render::Unsuited;
 use evenkeel_render::text::escape;
 use evenkeel_runtime::exit;
 use evenkeel_runtime::files::FileError;
@@ -102,6 +103,9 @@ pub enum CliError {
     /// A name that is not there.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// It has no such form.
+    #[error(transparent)]
+    Format(#[from] Unsuited),
     /// What was asked for cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -141,6 +145,7 @@ impl CliError {
             Self::Answer(_) | Self::AnswerJson(_) => "Use an evenkeel of the collector's version.",
             Self::Snapshot { .. } => "Take it again: `evenkeel-agent collect > SNAPSHOT.json`.",
             Self::Query(_) => "Correct the name.",
+            Self::Format(_) => "Choose one of these with --output.",
             Self::Output(_) => "See where the output goes: the device may be full.",
             Self::Start(_) => "See the limits of this user: `ulimit -a`.",
         })

@@ -72,11 +72,19 @@ with_rpm() {
 
 booted() { "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus; }
 
-# Apart from what the machine's own Python has: its environment stays as it is.
-grpc_of_python() {
-    [[ -e $cache/python/.done ]] && return
-    pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/python" \
-        grpcio grpcio-reflection && touch "$cache/python/.done"
+# Python's gRPC, and what validates the formats that others read. Apart from what the machine's own Python has: its
+# environment stays as it is.
+third_parties() {
+    if [[ ! -e $cache/python/.with-validators ]]; then
+        pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/python" \
+            grpcio grpcio-reflection jsonschema junitparser && touch "$cache/python/.with-validators"
+    fi
+    [[ -e $cache/sarif-2.1.0.json ]] && return
+    # The official schema, as this package of Microsoft's carries it; it is taken out, not installed.
+    local package
+    package=$(cd "$cache" && npm pack --silent @microsoft/jest-sarif@1.0.0-beta.0) &&
+        tar -xzOf "$cache/$package" package/lib/schemas/sarif-2.1.0-rtm.5.json >"$cache/sarif.part" &&
+        mv "$cache/sarif.part" "$cache/sarif-2.1.0.json" && rm "$cache/$package"
 }
 
 install_packages
@@ -84,7 +92,7 @@ suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
 suite packages root debootstrap with_rpm & packages=$!
 suite boot root "systemd-nspawn debootstrap" booted & boot=$!
 suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
-suite third_party any "python3 pip" grpc_of_python & third_party=$!
+suite third_party any "python3 pip npm" third_parties & third_party=$!
 
 skipped=0
 for job in $hosts $packages $boot $go $third_party; do

@@ -8,6 +8,7 @@
 //! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
+//! - `formats`: SARIF and JUnit, read by others
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `silence`: what is not heard or may not be read is named, and is no drift
@@ -20,6 +21,7 @@ mod change_and_back;
 mod demo;
 mod durability;
 mod events;
+mod formats;
 mod hosts;
 mod load;
 mod main_job;

@@ -18,6 +18,8 @@ use crate::words::{kind_word, severity_word, status_word};
 const NAMES_WIDTH: usize = 30;
 
 impl View for Explanation {
+    const WHAT: &'static str = "an explanation";
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.explanation/v1")
     }

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::{Cell, Columns};
 use crate::screen::Screen;
+use crate::sheet::Sheet;
 use crate::text::{count, escape};
 use crate::view::View;
 use crate::when::stamp;
+use crate::words::value_text;
 
 /// The value of the `schema` field.
 pub const SCHEMA: &str = "evenkeel.facts/v1";
@@ -38,12 +40,23 @@ pub struct Fact {
 }
 
 impl View for Facts {
+    const WHAT: &'static str = "a list of facts";
+
     fn table(&self, screen: &Screen) -> String {
         self.rows(screen, false)
     }
 
     fn wide(&self, screen: &Screen) -> String {
         self.rows(screen, true)
+    }
+
+    fn sheet(&self) -> Option<Sheet> {
+        let mut sheet = Sheet::new(&["node", "path", "value", "since"]);
+        for Fact { path, state, value, since } in &self.facts {
+            let since = since.map(|since| since.to_string()).unwrap_or_default();
+            sheet.row([&*self.node, path, &value_text(*state, Some(value)), &since]);
+        }
+        Some(sheet)
     }
 }
 

@@ -35,7 +35,7 @@ fn coverage(environment: &Environment) -> String {
 }
 
 /// `4 environments, 14 nodes (1 stale), reference prod`.
-fn scope(report: &Report) -> String {
+pub(crate) fn scope(report: &Report) -> String {
     let reference = escape(&report.reference);
     let names: Vec<_> = report.environments.iter().map(|e| escape(&e.name)).collect();
     let stale: u64 = report.environments.iter().map(|e| e.stale).sum();
@@ -83,7 +83,7 @@ pub(crate) fn footer(page: &mut Page, report: &Report) {
 }
 
 /// `3 critical, 2 warnings; 41 explained, 5 info hidden (see --all); 3 facts cannot be told`.
-fn counts(report: &Report, screen: &Screen) -> String {
+pub(crate) fn counts(report: &Report, screen: &Screen) -> String {
     let Summary { critical, warning, info, explained, accepted, unknown } = report.summary;
     let mut parts = vec![match (critical + warning, unknown) {
         (0, 0) => "Consistent: no critical difference, no warning".to_owned(),

@@ -4,8 +4,10 @@ use evenkeel_drift::gate::{GateOutcome, GateVerdict};
 use evenkeel_drift::report::{Finding, Severity};
 
 use crate::page::Page;
-use crate::report::title;
+use crate::report::{rows, title};
+use crate::results::{Mood, Results};
 use crate::screen::{Ink, Screen};
+use crate::sheet::Sheet;
 use crate::text::{count, escape, names};
 use crate::unknowns::cannot_tell;
 use crate::view::View;
@@ -15,6 +17,8 @@ use crate::words::severity_word;
 const NAMES_WIDTH: usize = 40;
 
 impl View for GateOutcome {
+    const WHAT: &'static str = "a gate's answer";
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.gate/v1")
     }
@@ -26,26 +30,38 @@ impl View for GateOutcome {
     fn wide(&self, screen: &Screen) -> String {
         show(self, screen, usize::MAX)
     }
+
+    fn sheet(&self) -> Option<Sheet> {
+        Some(rows(&[&self.from, &self.to], &self.to, &self.findings, &self.unknowns))
+    }
+
+    fn results(&self, _screen: &Screen) -> Option<Results<'_>> {
+        let GateOutcome { verdict, from, to, fail_on: _, findings, unknowns } = self;
+        Some(Results {
+            title: format!("{from} -> {to}"),
+            answer: answer(self).1,
+            mood: match verdict {
+                GateVerdict::Consistent => Mood::Good,
+                GateVerdict::Drift => Mood::Critical,
+                GateVerdict::CannotTell => Mood::Unclear,
+            },
+            as_of: None,
+            policy: None,
+            columns: vec![from, to],
+            environments: &[],
+            reference: to,
+            findings,
+            unknowns: unknowns.iter().collect(),
+            dated: false,
+            hints: false,
+        })
+    }
 }
 
 fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
-    let GateOutcome { verdict, from, to, fail_on, findings, unknowns } = outcome;
+    let GateOutcome { verdict: _, from, to, fail_on: _, findings, unknowns } = outcome;
     let mut page = Page::new(screen);
-    let level = match fail_on {
-        Severity::Critical => "severity critical".to_owned(),
-        other => format!("severity {} or above", severity_word(*other)),
-    };
-    let (ink, answer) = match verdict {
-        GateVerdict::Consistent => (Ink::Good, format!("consistent (no difference of {level})")),
-        GateVerdict::Drift => {
-            let differences = count(findings.len() as u64, "difference");
-            (Ink::Of(Severity::Critical), format!("drift ({differences} of {level})"))
-        }
-        GateVerdict::CannotTell => {
-            let facts = count(unknowns.len() as u64, "fact");
-            (Ink::Of(Severity::Warning), format!("cannot tell ({facts} of {level} cannot be judged)"))
-        }
-    };
+    let (ink, answer) = answer(outcome);
     page.line(0, ink, &format!("{} -> {}: {answer}", escape(from), escape(to)));
     for finding in findings {
         let Finding { id, severity, summary, nodes, .. } = finding;
@@ -57,4 +73,24 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
     }
     cannot_tell(&mut page, unknowns, usize::MAX);
     page.finish()
+}
+
+/// The answer, in one sentence.
+fn answer(outcome: &GateOutcome) -> (Ink, String) {
+    let GateOutcome { verdict, fail_on, findings, unknowns, .. } = outcome;
+    let level = match fail_on {
+        Severity::Critical => "severity critical".to_owned(),
+        other => format!("severity {} or above", severity_word(*other)),
+    };
+    match verdict {
+        GateVerdict::Consistent => (Ink::Good, format!("consistent (no difference of {level})")),
+        GateVerdict::Drift => {
+            let differences = count(findings.len() as u64, "difference");
+            (Ink::Of(Severity::Critical), format!("drift ({differences} of {level})"))
+        }
+        GateVerdict::CannotTell => {
+            let facts = count(unknowns.len() as u64, "fact");
+            (Ink::Of(Severity::Warning), format!("cannot tell ({facts} of {level} cannot be judged)"))
+        }
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Cell, Columns};
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
+use crate::sheet::Sheet;
 use crate::text::{count, escape};
 use crate::view::View;
 use crate::when::stamp;
@@ -55,6 +56,8 @@ pub struct Side {
 }
 
 impl View for History {
+    const WHAT: &'static str = "a history";
+
     fn table(&self, screen: &Screen) -> String {
         if self.changes.is_empty() {
             return "No changes.\n".into();
@@ -77,5 +80,14 @@ impl View for History {
         let more = if self.more { "; older ones exist: use --node, --path or --since" } else { "" };
         page.line(0, Ink::Plain, &format!("{total}, times in UTC{more}"));
         page.finish()
+    }
+
+    fn sheet(&self) -> Option<Sheet> {
+        let mut sheet = Sheet::new(&["at", "journal", "node", "environment", "path", "before", "after"]);
+        for Change { at, journal, node, environment, path, before, after } in &self.changes {
+            let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
+            sheet.row([&*at.to_string(), &journal.to_string(), node, environment, path, &before, &after]);
+        }
+        Some(sheet)
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine says, as text for people and as JSON for programs. Pure: knows no network, no terminal, no
+//! What the engine says, in every format that people and programs read. Pure: knows no network, no terminal, no
 //! clock. Every text that came from a machine is escaped on every path.
 //!
 //! # Layout
@@ -11,6 +11,7 @@
 //! - [`explanation`]: one finding or path, with the rule that decided
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
+//! - [`results`]: findings, for `markdown`, `html`, `junit` and `sarif`; [`sheet`]: rows, for CSV and Markdown tables
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
 mod columns;
@@ -19,10 +20,16 @@ pub mod facts;
 mod frame;
 pub mod gate;
 pub mod history;
+mod html;
+mod junit;
+mod markdown;
 pub mod nodes;
 mod page;
 pub mod report;
+pub mod results;
+mod sarif;
 pub mod screen;
+pub mod sheet;
 pub mod text;
 mod unknowns;
 pub mod values;
@@ -32,4 +39,4 @@ pub mod wide;
 mod words;
 
 pub use screen::Screen;
-pub use view::{Format, View, render};
+pub use view::{Format, Unsuited, View, render};

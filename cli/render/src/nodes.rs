@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::{Cell, Columns};
 use crate::screen::{Ink, Screen};
+use crate::sheet::Sheet;
 use crate::text::count;
 use crate::view::View;
 use crate::when::{ago, stamp};
@@ -56,13 +57,70 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Node {
+    /// `fresh`, `stale`, or `new`: enrolled, and nothing was ever heard of it.
+    fn state(&self) -> &'static str {
+        match (self.fresh, self.last_changed) {
+            (true, _) => "fresh",
+            (false, None) => "new",
+            (false, Some(_)) => "stale",
+        }
+    }
+
+    /// `rack=r7 site=fra1`.
+    fn labels(&self) -> String {
+        let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        labels.join(" ")
+    }
+}
+
 impl View for Nodes {
+    const WHAT: &'static str = "a list of nodes";
+
     fn table(&self, screen: &Screen) -> String {
         self.rows(screen, false)
     }
 
     fn wide(&self, screen: &Screen) -> String {
         self.rows(screen, true)
+    }
+
+    fn sheet(&self) -> Option<Sheet> {
+        let mut sheet = Sheet::new(&[
+            "node",
+            "environment",
+            "role",
+            "state",
+            "last seen",
+            "last changed",
+            "enrolled",
+            "agent",
+            "facts",
+            "unreadable",
+            "labels",
+            "id",
+        ]);
+        for node in &self.nodes {
+            let Node { id, name, environment, role, agent, facts, unreadable, .. } = node;
+            let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+            let times = [node.last_seen, node.last_changed, node.enrolled].map(time);
+            let counts = [facts, unreadable].map(u64::to_string);
+            sheet.row([
+                name,
+                environment,
+                role,
+                node.state(),
+                &times[0],
+                &times[1],
+                &times[2],
+                agent,
+                &counts[0],
+                &counts[1],
+                &node.labels(),
+                id,
+            ]);
+        }
+        Some(sheet)
     }
 }
 
@@ -80,20 +138,17 @@ impl Nodes {
                 Cell::new(&node.name).ink(Ink::Strong),
                 Cell::new(&node.environment),
                 Cell::new(if node.role.is_empty() { "-" } else { &node.role }),
-                match (node.fresh, node.last_changed) {
-                    (true, _) => Cell::new("fresh").ink(Ink::Good),
-                    // Enrolled, and nothing was ever heard of it.
-                    (false, None) => Cell::new("new"),
-                    (false, Some(_)) => Cell::new("stale").ink(Ink::Of(Severity::Warning)),
-                },
+                Cell::new(node.state()).ink(match (node.fresh, node.last_changed) {
+                    (true, _) => Ink::Good,
+                    (false, None) => Ink::Plain,
+                    (false, Some(_)) => Ink::Of(Severity::Warning),
+                }),
                 Cell::new(&node.last_seen.map_or_else(|| "-".into(), |time| ago(time, self.as_of))),
                 Cell::number(node.facts),
                 Cell::number(node.unreadable),
             ];
             if wide {
-                let labels: Vec<String> =
-                    node.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                let labels = labels.join(" ");
+                let labels = node.labels();
                 let time = |time: Option<Timestamp>| Cell::new(&time.map_or_else(|| "-".into(), stamp));
                 row.extend([
                     Cell::new(&node.agent),

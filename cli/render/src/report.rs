@@ -1,30 +1,46 @@
 //! A report as a table. A tired operator shall see at once what differs, where, since when, on which nodes, and
 //! which id to give to `evenkeel explain`.
 
-use evenkeel_drift::Report;
-use evenkeel_drift::report::{Finding, Severity, Status};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use crate::frame::{footer, header};
+use evenkeel_drift::Report;
+use evenkeel_drift::report::{Finding, Severity, Status, Unknown};
+
+use crate::columns::{Cell, Columns};
+use crate::frame::{counts, footer, header, scope};
 use crate::page::Page;
+use crate::results::{Mood, Results, held, in_one_cell};
 use crate::screen::{Ink, Screen};
+use crate::sheet::Sheet;
 use crate::text::{escape, names, width, wrap};
 use crate::unknowns::cannot_tell;
 use crate::view::View;
 use crate::when::ago;
-use crate::words::{severity_word, status_word, with_role};
+use crate::words::{kind_word, severity_word, status_word, with_role};
 
 /// Names of nodes share a line with the sentence when at least this many columns are left for them.
 const ROOM_FOR_NAMES: usize = 20;
 /// What cannot be told is named in so many lines; `--all` names it all.
 const UNKNOWNS_SHOWN: usize = 5;
+/// A person reads no more findings than this; what is beyond is counted by family.
+const MOST: usize = 100;
+/// With `--all` a person searches.
+const MOST_OF_ALL: usize = 1_000;
 /// A table wider than this is hard to read.
 const WIDEST: usize = 110;
 
 impl View for Report {
+    const WHAT: &'static str = "a report";
+
     fn table(&self, screen: &Screen) -> String {
         let mut page = Page::new(&Screen { width: screen.width.min(WIDEST), ..*screen });
         header(&mut page, self);
-        findings(&mut page, self, brief);
+        let shown = if screen.all { MOST_OF_ALL } else { MOST };
+        findings(&mut page, &self.findings[..shown.min(self.findings.len())], |page, finding| {
+            brief(page, self, finding);
+        });
+        rest(&mut page, &self.findings[shown.min(self.findings.len())..]);
         unclear(&mut page, self);
         footer(&mut page, self);
         page.finish()
@@ -33,17 +49,113 @@ impl View for Report {
     fn wide(&self, screen: &Screen) -> String {
         crate::wide::report(self, screen)
     }
+
+    fn sheet(&self) -> Option<Sheet> {
+        let columns = columns(self);
+        Some(rows(&columns, &self.reference, &self.findings, &self.unknowns))
+    }
+
+    fn results(&self, screen: &Screen) -> Option<Results<'_>> {
+        let asked = |unknown: &&Unknown| screen.all || unknown.severity >= Severity::Warning;
+        let unknowns: Vec<&Unknown> = self.unknowns.iter().filter(asked).collect();
+        Some(Results {
+            title: scope(self),
+            answer: counts(self, screen),
+            mood: Mood::of(&self.findings, &unknowns),
+            as_of: Some(self.as_of),
+            policy: Some(&self.policy),
+            columns: columns(self),
+            environments: &self.environments,
+            reference: &self.reference,
+            findings: &self.findings,
+            unknowns,
+            dated: self.journal > 0,
+            hints: screen.hints,
+        })
+    }
+}
+
+/// The environments, the reference last: it is what the others are held against, and stands where promotion ends.
+fn columns(report: &Report) -> Vec<&str> {
+    let (reference, others): (Vec<&str>, Vec<&str>) = report
+        .environments
+        .iter()
+        .map(|environment| &*environment.name)
+        .partition(|name| *name == report.reference);
+    [others, reference].concat()
+}
+
+/// A row for each finding, with a column for each environment; then what could not be told.
+pub(crate) fn rows(columns: &[&str], reference: &str, findings: &[Finding], unknowns: &[Unknown]) -> Sheet {
+    let heads = ["severity", "kind", "status", "path", "role"];
+    let mut sheet =
+        Sheet::new(&[&heads[..], columns, &["nodes", "since", "summary", "reason", "id"]].concat());
+    for finding in findings {
+        let Finding { id, path, kind, severity, status, role, values: _, nodes, since, summary, reason } =
+            finding;
+        let cells: Vec<String> =
+            columns.iter().map(|environment| in_one_cell(&held(finding, environment, reference))).collect();
+        let (names, since) = (nodes.join(" "), since.to_string());
+        let head = [severity_word(*severity), kind_word(*kind), status_word(*status), path, role];
+        sheet.row(
+            head.into_iter()
+                .chain(cells.iter().map(String::as_str))
+                .chain([&*names, &since, summary, reason, id]),
+        );
+    }
+    for Unknown { path, severity, role, reason, nodes } in unknowns {
+        let names = nodes.join(" ");
+        let head = [severity_word(*severity), "cannot tell", "", path, role];
+        sheet.row(head.into_iter().chain(columns.iter().map(|_| "")).chain([&*names, "", "", reason, ""]));
+    }
+    sheet
 }
 
 /// The findings, under a heading for each severity.
-pub(crate) fn findings(page: &mut Page, report: &Report, one: impl Fn(&mut Page, &Report, &Finding)) {
-    for group in report.findings.chunk_by(|a, b| a.severity == b.severity) {
+pub(crate) fn findings(page: &mut Page, findings: &[Finding], one: impl Fn(&mut Page, &Finding)) {
+    for group in findings.chunk_by(|a, b| a.severity == b.severity) {
         let severity = group[0].severity;
         page.blank();
         page.line(0, Ink::Of(severity), &severity_word(severity).to_uppercase());
         for finding in group {
-            one(page, report, finding);
+            one(page, finding);
         }
+    }
+}
+
+/// What the table does not list: how much of which severity and family.
+fn rest(page: &mut Page, findings: &[Finding]) {
+    if findings.is_empty() {
+        return;
+    }
+    let mut families: BTreeMap<(Reverse<Severity>, String), u64> = BTreeMap::new();
+    for finding in findings {
+        *families.entry((Reverse(finding.severity), family(&finding.path))).or_default() += 1;
+    }
+    page.blank();
+    page.line(0, Ink::Strong, &format!("AND {} MORE", findings.len()));
+    let mut table = Columns::new(&[]);
+    for ((Reverse(severity), family), number) in families {
+        table.row(vec![
+            Cell::number(number),
+            Cell::new(severity_word(severity)).ink(Ink::Of(severity)),
+            Cell::new(&family),
+        ]);
+    }
+    page.table(2, &table);
+    page.line(2, Ink::Faint, "-o wide lists all, --severity, --env and --role fewer");
+}
+
+/// `sysctl.net`, `go.program`, `package`: the first names of a path, without keys.
+fn family(path: &str) -> String {
+    let names = path.split('[').next().unwrap_or_default();
+    let mut parts = names.split('.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(first), Some(second), Some(_)) => format!("{first}.{second}.*"),
+        (Some(first), Some(second), None) if path.contains('[') => format!("{first}.{second}[*]"),
+        (Some(first), Some(_), None) => format!("{first}.*"),
+        _ if path.contains('[') => format!("{names}[*]"),
+        _ => names.to_owned(),
     }
 }
 

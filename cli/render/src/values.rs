@@ -5,13 +5,17 @@ use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues, Values};
 use crate::columns::{Cell, Columns};
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
+use crate::sheet::Sheet;
 use crate::text::{escape, names};
 use crate::view::View;
+use crate::words::value_text;
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
 const NAMES_WIDTH: usize = 30;
 
 impl View for Values {
+    const WHAT: &'static str = "a fact's values";
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.values/v1")
     }
@@ -22,6 +26,25 @@ impl View for Values {
 
     fn wide(&self, screen: &Screen) -> String {
         show(self, screen, usize::MAX)
+    }
+
+    fn sheet(&self) -> Option<Sheet> {
+        let mut sheet = Sheet::new(&["path", "role", "environment", "value", "nodes", "names"]);
+        for RoleValues { role, environments } in &self.roles {
+            for EnvironmentValues { environment, values, stale } in environments {
+                let mut row = |value: &str, nodes: &[String]| {
+                    let count = nodes.len().to_string();
+                    sheet.row([&*self.path, role, environment, value, &count, &nodes.join(" ")]);
+                };
+                for Held { value, state, reason, nodes } in values {
+                    row(&value_text(*state, value.as_deref().or(reason.as_deref())), nodes);
+                }
+                if !stale.is_empty() {
+                    row("<stale>", stale);
+                }
+            }
+        }
+        Some(sheet)
     }
 }
 

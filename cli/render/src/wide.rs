@@ -16,7 +16,7 @@ use crate::words::{kind_word, status_word};
 pub(crate) fn report(report: &Report, screen: &Screen) -> String {
     let mut page = Page::new(screen);
     header(&mut page, report);
-    findings(&mut page, report, |page, report, finding| {
+    findings(&mut page, &report.findings, |page, finding| {
         page.line(2, Ink::Strong, &title(finding));
         let since = since(report, finding).map(|since| format!(", {since} ({})", moment(finding.since)));
         whole(page, finding, &since.unwrap_or_default());

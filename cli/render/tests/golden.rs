@@ -1,6 +1,7 @@
 //! What a person sees, held by golden files. `UPDATE_GOLDEN=1 cargo test` rewrites them.
 
 mod examples;
+mod hostile;
 
 use std::path::Path;
 
@@ -12,9 +13,9 @@ const NARROW: Screen = Screen { width: 80, colour: false, all: false, hints: tru
 
 /// Compares with `tests/golden/NAME`, or writes it. Also holds what every output must keep.
 fn golden(name: &str, view: &impl View, format: Format, screen: &Screen) {
-    let shown = render(view, format, screen);
+    let shown = render(view, format, screen).unwrap();
     assert!(shown.ends_with('\n') && !shown.ends_with("\n\n"), "{name}: one final line break");
-    if format != Format::Json {
+    if matches!(format, Format::Table | Format::Wide) {
         for line in shown.lines() {
             assert!(line == line.trim_end(), "{name}: a line ends in blanks: {line:?}");
             assert!(screen.colour || line.chars().count() <= screen.width, "{name}: too wide: {line:?}");
@@ -31,6 +32,25 @@ fn golden(name: &str, view: &impl View, format: Format, screen: &Screen) {
         kept == shown,
         "{name} differs from its golden file (UPDATE_GOLDEN=1 rewrites it). Now:\n{shown}"
     );
+}
+
+/// The formats that show findings.
+fn documents(name: &str, view: &impl View) {
+    for (format, ending) in [
+        (Format::Csv, "csv"),
+        (Format::Markdown, "md"),
+        (Format::Html, "html"),
+        (Format::Junit, "junit.xml"),
+        (Format::Sarif, "sarif"),
+    ] {
+        golden(&format!("{name}.{ending}"), view, format, &NARROW);
+    }
+}
+
+/// The formats that show rows.
+fn rows(name: &str, view: &impl View) {
+    golden(&format!("{name}.csv"), view, Format::Csv, &NARROW);
+    golden(&format!("{name}.md"), view, Format::Markdown, &NARROW);
 }
 
 /// In table, wide and JSON.
@@ -72,6 +92,38 @@ fn report_with_many_findings() {
 #[test]
 fn report_with_hostile_texts() {
     all_formats("report-hostile", &examples::hostile());
+}
+
+/// Promise: every format shows what it can show, also of nothing, of one finding, and of hostile texts.
+#[test]
+fn documents_of_reports_and_gates() {
+    documents("report-consistent", &examples::report(Vec::new()));
+    documents("report-unknown", &examples::unknown());
+    documents("report-many", &examples::many());
+    documents("report-hostile", &examples::hostile());
+    documents("gate-consistent", &judged::gate(GateVerdict::Consistent));
+    documents("gate-drift", &judged::gate(GateVerdict::Drift));
+    documents("gate-cannot-tell", &judged::gate(GateVerdict::CannotTell));
+}
+
+#[test]
+fn lists_as_rows() {
+    rows("nodes", &examples::nodes());
+    rows("facts", &examples::facts());
+    rows("history", &examples::history());
+    rows("values", &judged::values());
+}
+
+/// Promise: a format that something does not have is refused, with those that it has.
+#[test]
+fn what_has_no_such_form_says_so() {
+    let refused = |format| render(&examples::nodes(), format, &NARROW).unwrap_err().to_string();
+    assert_eq!(
+        refused(Format::Sarif),
+        "a list of nodes cannot be written as sarif; it can be as table, wide, json, csv or markdown"
+    );
+    let refused = render(&judged::explanation(), Format::Csv, &NARROW).unwrap_err().to_string();
+    assert_eq!(refused, "an explanation cannot be written as csv; it can be as table, wide or json");
 }
 
 #[test]
