@@ -45,52 +45,38 @@ pub fn encode(section: &Section) -> Vec<u8> {
     put_text(&mut out, section.name());
     put_varint(&mut out, section.facts().len() as u64);
     for (path, observation) in section.facts() {
-        put_text(&mut out, path.as_str());
-        match observation {
-            Observation::Absent => out.push(0),
-            Observation::Present(Value::Text(text)) => {
-                out.push(1);
-                put_text(&mut out, text);
-            }
-            Observation::Present(Value::Integer(number)) => {
-                out.push(2);
-                put_varint(&mut out, zigzag(*number));
-            }
-            Observation::Present(Value::Boolean(truth)) => out.push(3 + u8::from(*truth)),
-            Observation::Unreadable(reason) => out.extend_from_slice(&[5, reason.code()]),
-        }
+        put_fact(&mut out, path, observation);
     }
     out
 }
 
+/// Appends one fact.
+pub(crate) fn put_fact(out: &mut Vec<u8>, path: &FactPath, observation: &Observation) {
+    put_text(out, path.as_str());
+    match observation {
+        Observation::Absent => out.push(0),
+        Observation::Present(Value::Text(text)) => {
+            out.push(1);
+            put_text(out, text);
+        }
+        Observation::Present(Value::Integer(number)) => {
+            out.push(2);
+            put_varint(out, zigzag(*number));
+        }
+        Observation::Present(Value::Boolean(truth)) => out.push(3 + u8::from(*truth)),
+        Observation::Unreadable(reason) => out.extend_from_slice(&[5, reason.code()]),
+    }
+}
+
 /// The section that these canonical bytes are. Sizes and counts are checked before anything is allocated.
 pub fn decode(bytes: &[u8]) -> Result<Section, DecodeError> {
-    let mut reader = Reader { bytes, at: 0 };
-    if bytes.len() > MAX_SECTION_BYTES {
-        return Err(reader.error("more than 16 MiB"));
-    }
-    if !bytes.starts_with(MAGIC) {
-        return Err(reader.error("no section header of version 1"));
-    }
-    reader.at = MAGIC.len();
+    let mut reader = Reader::behind(MAGIC, bytes, "no section header of version 1")?;
     let name = reader.text(MAX_NAME_BYTES)?;
     if !is_section_name(name) {
         return Err(reader.error("a bad section name"));
     }
-    let count = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
-    // The shortest fact has three bytes: a length, one character, a tag.
-    if count > MAX_FACTS || count > (bytes.len() - reader.at) / 3 {
-        return Err(reader.error("a count of facts that cannot be"));
-    }
-    let mut facts = Vec::with_capacity(count);
-    for _ in 0..count {
-        let path = reader.text(MAX_PATH_BYTES)?;
-        let path = FactPath::new(path).map_err(|_| reader.error("a malformed fact path"))?;
-        facts.push((path, reader.observation()?));
-    }
-    if reader.at != bytes.len() {
-        return Err(reader.error("bytes behind the last fact"));
-    }
+    let facts = reader.facts()?;
+    reader.end()?;
     Section::from_ordered(name, facts, crate::Digest::of(bytes))
         .ok_or(DecodeError { what: "facts out of order", at: reader.at })
 }
@@ -103,12 +89,12 @@ pub(crate) fn is_section_name(name: &str) -> bool {
     name.len() <= MAX_NAME_BYTES && name.split('.').all(word)
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = number.to_le_bytes()[0];
         number >>= 7;
@@ -128,13 +114,60 @@ fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-struct Reader<'a> {
+/// Reads canonical bytes from front to back.
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn error(&self, what: &'static str) -> DecodeError {
+    /// Behind this beginning, without which they are something else.
+    pub(crate) fn behind(
+        magic: &[u8],
+        bytes: &'a [u8],
+        otherwise: &'static str,
+    ) -> Result<Self, DecodeError> {
+        let reader = Self { bytes, at: 0 };
+        if bytes.len() > MAX_SECTION_BYTES {
+            return Err(reader.error("more than 16 MiB"));
+        }
+        if !bytes.starts_with(magic) {
+            return Err(reader.error(otherwise));
+        }
+        Ok(Self { bytes, at: magic.len() })
+    }
+
+    /// A count, then so many facts. The count is checked before anything is allocated.
+    pub(crate) fn facts(&mut self) -> Result<Vec<(FactPath, Observation)>, DecodeError> {
+        // The shortest fact has three bytes: a length, one character, a tag.
+        let count = self.count(3)?;
+        let mut facts = Vec::with_capacity(count);
+        for _ in 0..count {
+            facts.push((self.path()?, self.observation()?));
+        }
+        Ok(facts)
+    }
+
+    /// A count of what takes at least `shortest` bytes each.
+    pub(crate) fn count(&mut self, shortest: usize) -> Result<usize, DecodeError> {
+        let count = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+        if count > MAX_FACTS || count > (self.bytes.len() - self.at) / shortest {
+            return Err(self.error("a count of facts that cannot be"));
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn path(&mut self) -> Result<FactPath, DecodeError> {
+        let path = self.text(MAX_PATH_BYTES)?;
+        FactPath::new(path).map_err(|_| self.error("a malformed fact path"))
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(&self) -> Result<(), DecodeError> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.error("bytes behind the last fact")) }
+    }
+
+    pub(crate) fn error(&self, what: &'static str) -> DecodeError {
         DecodeError { what, at: self.at }
     }
 

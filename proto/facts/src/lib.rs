@@ -6,10 +6,12 @@
 //! - [`observation`]: what was seen at a path: present, absent, or unreadable with a reason
 //! - [`section`]: all observations of one source, in canonical order
 //! - [`encoding`]: the one canonical byte form of a section; digests, wire and disk all use it
+//! - [`delta`]: what turns one section into another
 //! - [`digest`]: BLAKE3 addresses of contents
 //! - [`snapshot`]: a node's sections at one moment
 //! - [`snapshot_file`]: the snapshot as a JSON file (`evenkeel.snapshot/v1`)
 
+pub mod delta;
 pub mod digest;
 pub mod encoding;
 pub mod glob;
@@ -19,6 +21,7 @@ pub mod section;
 pub mod snapshot;
 pub mod snapshot_file;
 
+pub use delta::Delta;
 pub use digest::Digest;
 pub use glob::Glob;
 pub use observation::{Observation, Reason, Value};

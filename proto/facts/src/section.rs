@@ -36,12 +36,14 @@ impl Section {
         facts: Vec<(FactPath, Observation)>,
         digest: Digest,
     ) -> Option<Self> {
+        let section = Self::of_facts(name, facts)?;
+        Some(Self { digest: OnceLock::from(digest), ..section })
+    }
+
+    /// Takes facts that are already in order; `None` if a path is out of order or stands twice.
+    pub(crate) fn of_facts(name: &str, facts: Vec<(FactPath, Observation)>) -> Option<Self> {
         let ordered = facts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        ordered.then(|| Self {
-            name: name.into(),
-            facts: facts.into_boxed_slice(),
-            digest: OnceLock::from(digest),
-        })
+        ordered.then(|| Self { name: name.into(), facts: facts.into_boxed_slice(), digest: OnceLock::new() })
     }
 
     /// The section's name.
