@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_facts::{Digest, Snapshot};
+use evenkeel_proto::commits::Base;
 use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
@@ -63,6 +64,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         uplink,
         place: Place { boot_epoch, sequence: 0 },
         acknowledged: None,
+        base: None,
         newest: None,
         due: false,
         spread: false,
@@ -91,6 +93,8 @@ struct Daemon {
     place: Place,
     /// The root of what the collector holds durably.
     acknowledged: Option<Digest>,
+    /// The state that the collector acknowledged last, if it still holds it: what changed since is named against it.
+    base: Option<Base>,
     newest: Option<Snapshot>,
     /// Whether the collector is to be told of the newest snapshot.
     due: bool,
@@ -212,7 +216,12 @@ impl Daemon {
         self.settling.add(News { kernel: seen.unheard.clone(), ..News::default() }, Instant::now());
         let before = self.newest.take();
         let old = before.as_ref().map(Snapshot::root);
-        let (snapshot, changed) = self.looker.snapshot(seen, before, &wanted);
+        let (snapshot, changed, replaced) = self.looker.snapshot(seen, before, &wanted);
+        if let Some(base) = &mut self.base {
+            for section in replaced {
+                base.replace(Arc::new(section));
+            }
+        }
         let root = snapshot.root();
         if old != Some(root) && self.acknowledged != Some(root) {
             self.place.sequence += 1;
@@ -247,13 +256,14 @@ impl Daemon {
         let snapshot = self.newest.as_ref()?;
         let root = snapshot.root();
         let news = self.acknowledged != Some(root);
-        if let Err(error) = self.uplink.report(snapshot, self.place, news).await {
+        if let Err(error) = self.uplink.report(snapshot, self.place, news, self.base.as_ref()).await {
             return Some(self.failed(&error));
         }
         self.backoff.reset();
         if news {
             info!(%root, sequence = self.place.sequence, "State acknowledged.");
             self.acknowledged = Some(root);
+            self.base = Some(Base::new(snapshot.section_digests()));
             if let Err(error) = self.home.forget_pending() {
                 warn!(error = exit::chain(&error), "The acknowledged snapshot was not removed.");
             }

@@ -102,13 +102,13 @@ impl Looker {
     }
 
     /// The snapshot that comes of a look: what the other sources have seen before stays. Also the sources that see
-    /// something else than before.
+    /// something else than before, and the sections that were replaced.
     pub fn snapshot(
         &self,
         seen: Seen,
         before: Option<Snapshot>,
         wanted: &Wanted,
-    ) -> (Snapshot, BTreeSet<&'static str>) {
+    ) -> (Snapshot, BTreeSet<&'static str>, Vec<Section>) {
         let Seen { taken_at, host, sources, mut sections, .. } = seen;
         let before = before.map(|before| before.sections).unwrap_or_default();
         let changed =
@@ -118,7 +118,11 @@ impl Looker {
             Wanted::AllBut(but) => but.contains(section.source()),
             Wanted::Only(_) => !sources.contains(section.source()),
         };
-        sections.extend(before.into_iter().filter(stays));
+        let (stay, mut replaced): (Vec<_>, Vec<_>) = before.into_iter().partition(stays);
+        replaced.retain(|old| {
+            sections.iter().all(|new| (new.name(), new.digest()) != (old.name(), old.digest()))
+        });
+        sections.extend(stay);
         sections.sort_by(|a, b| a.name().cmp(b.name()));
         let Enrolment { environment, role, .. } = &self.enrolment;
         let snapshot = Snapshot {
@@ -129,7 +133,7 @@ impl Looker {
             role: role.clone(),
             sections,
         };
-        (snapshot, changed)
+        (snapshot, changed, replaced)
     }
 }
 

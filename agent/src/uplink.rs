@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use evenkeel_facts::{Snapshot, root_digest};
+use evenkeel_proto::commits::Base;
 use evenkeel_proto::enroll::RenewRequest;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
 use evenkeel_proto::fleet::check_in_response::Answer;
@@ -99,32 +100,51 @@ impl Uplink {
     }
 
     /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
-    /// the sections are; without, only that nothing changed, until it asks.
-    pub async fn report(&self, snapshot: &Snapshot, place: Place, news: bool) -> Result<(), UplinkError> {
+    /// the sections are, or what of them changed since the `base` that it acknowledged; without, only that nothing
+    /// changed, until it asks.
+    pub async fn report(
+        &self,
+        snapshot: &Snapshot,
+        place: Place,
+        news: bool,
+        base: Option<&Base>,
+    ) -> Result<(), UplinkError> {
         if let Some(wait) = self.link.wait(Instant::now()).filter(|_| !news) {
             return Err(UplinkError::Spread(wait));
         }
         let sections = snapshot.section_digests();
-        let commit = || Commit {
-            sections: contents::digests_to_wire(&sections),
+        let commit = |named: Commit| Commit {
             taken_at: Some(times::to_wire(snapshot.taken_at)),
             host: snapshot.host.clone(),
             role: snapshot.role.clone(),
             agent: snapshot.agent.clone(),
+            ..named
+        };
+        let whole = || commit(Commit { sections: contents::digests_to_wire(&sections), ..Commit::default() });
+        let news_of = |base: Option<&Base>| match base {
+            Some(base) => commit(base.name_changes(snapshot.sections.iter())),
+            None => whole(),
         };
         let mut request = CheckInRequest {
             root: root_digest(&sections).as_bytes().to_vec(),
             boot_epoch: place.boot_epoch,
             sequence: place.sequence,
-            commit: news.then(commit),
+            commit: news.then(|| news_of(base)),
         };
         for _ in 0..MAX_ROUNDS {
             let answer = self.fleet().check_in(timed(request.clone())).await;
-            let answer = answer.map_err(|status| self.failed(status))?.into_inner();
+            let answer = match answer {
+                // A collector that knows no bases takes what changed for the whole.
+                Err(status) if status.code() == Code::InvalidArgument && has_base(&request) => {
+                    request.commit = Some(whole());
+                    continue;
+                }
+                answer => answer.map_err(|status| self.failed(status))?.into_inner(),
+            };
             self.link.heed(&answer);
             match answer.answer {
                 Some(Answer::UpToDate(_)) => return Ok(()),
-                Some(Answer::SendCommit(_)) => request.commit = Some(commit()),
+                Some(Answer::SendCommit(_)) => request.commit = Some(whole()),
                 Some(Answer::Send(wanted)) => self.put(snapshot, &wanted.digests).await?,
                 Some(Answer::RetryAfter(RetryAfter { milliseconds })) => {
                     return Err(UplinkError::RetryAfter(Duration::from_millis(milliseconds)));
@@ -184,6 +204,10 @@ impl Uplink {
     fn fleet(&self) -> FleetServiceClient<Channel> {
         FleetServiceClient::new(self.link.channel())
     }
+}
+
+fn has_base(request: &CheckInRequest) -> bool {
+    request.commit.as_ref().is_some_and(|commit| !commit.base.is_empty())
 }
 
 fn timed<T>(message: T) -> Request<T> {

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use evenkeel_facts::snapshot_file::MAX_SECTIONS;
-use evenkeel_facts::{Digest, Section, SectionDigest, encoding, root_digest};
+use evenkeel_facts::{Digest, Section, SectionDigest, encoding};
 use evenkeel_proto::fleet::fleet_service_server::FleetService;
 use evenkeel_proto::fleet::{
     CheckInRequest, CheckInResponse, Commit, EpochBehind, PutSectionsResponse, RetryAfter, SectionContent,
@@ -24,6 +23,7 @@ use uuid::Uuid;
 use crate::access::Peer;
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
 use crate::metrics::{Metrics, count};
+use crate::named::{Named, Said, make};
 use crate::state::{NodeState, State};
 use crate::waiting::{Refusal, Waiting};
 
@@ -109,14 +109,16 @@ impl Ingest {
         sequence: u64,
         commit: Commit,
     ) -> Result<Answer, Status> {
-        let Commit { sections, taken_at, host, role, agent } = commit;
-        let digests = section_digests(sections).map_err(malformed)?;
-        if root_digest(&digests) != root {
-            return Err(malformed(Malformed::new("root", "it is not the root of the sections")));
-        }
+        let Commit { sections, taken_at, host, role, agent, base, removed, deltas } = commit;
+        let said = Said { sections, base, removed, deltas };
+        let named = {
+            let state = self.ledger.state();
+            Named::of(state.node(node).ok_or_else(not_enrolled)?, root, said).map_err(malformed)?
+        };
+        let Some(named) = named else { return Ok(Answer::SendCommit(SendCommit {})) };
         let labels = labels(host, role, agent).map_err(malformed)?;
         let taken_at = times::from_wire("taken_at", taken_at).map_err(malformed)?;
-        let (sections, missing) = self.gather(node, digests).await?;
+        let (sections, missing) = self.gather(node, named).await?;
         if !missing.is_empty() {
             self.waiting.ask(node, missing.iter().copied(), Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
@@ -146,21 +148,29 @@ impl Ingest {
         Ok(answer)
     }
 
-    /// The contents at hand (in memory, put just now, or in the store), and the digests of those that are not.
+    /// The contents at hand (in memory, put just now, made of what is at hand, or in the store), and the digests of
+    /// those that are not.
     async fn gather(
         &self,
         node: Uuid,
-        digests: Vec<SectionDigest>,
+        named: Named,
     ) -> Result<(Vec<(SectionDigest, Arc<Section>)>, Vec<Digest>), Status> {
-        let mut found = Vec::with_capacity(digests.len());
-        let mut wanted = Vec::new();
+        let mut found = Vec::with_capacity(named.sections.len());
+        let mut to_make = Vec::new();
         {
             let state = self.ledger.state();
-            for named in digests {
-                match state.content(named.digest).or_else(|| self.waiting.find(node, named.digest)) {
-                    Some(section) => found.push((named, section)),
-                    None => wanted.push(named),
+            for one in &named.sections {
+                match state.content(one.digest).or_else(|| self.waiting.find(node, one.digest)) {
+                    Some(section) => found.push((one.clone(), section)),
+                    None => to_make.push((one.clone(), named.ingredients(&state, one.digest))),
                 }
+            }
+        }
+        let mut wanted = Vec::new();
+        for (one, ingredients) in to_make {
+            match ingredients.and_then(|(base, delta)| make(one.digest, &base, delta)) {
+                Some(section) => found.push((one, Arc::new(section))),
+                None => wanted.push(one),
             }
         }
         if wanted.is_empty() {
@@ -226,24 +236,6 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     };
     let contents = changed.into_iter().map(|(named, section)| (named.digest, Arc::clone(section))).collect();
     Decision { entries: vec![Entry::Committed(committed)], sections: contents, answer: up_to_date() }
-}
-
-fn section_digests(
-    sections: Vec<evenkeel_proto::fleet::SectionDigest>,
-) -> Result<Vec<SectionDigest>, Malformed> {
-    if sections.len() > MAX_SECTIONS {
-        return Err(Malformed::new("sections", format!("more than {MAX_SECTIONS}")));
-    }
-    let mut digests = Vec::with_capacity(sections.len());
-    for section in sections {
-        let digest = contents::digest_from_wire("sections.digest", &section.digest)?;
-        digests.push(SectionDigest { name: section.name, digest });
-    }
-    digests.sort();
-    match digests.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        Some(pair) => Err(Malformed::new("sections", format!("{} stands twice", pair[0].name))),
-        None => Ok(digests),
-    }
 }
 
 /// A path that two sections of one source note: nobody could tell which of them is meant.

@@ -6,7 +6,7 @@
 //! - [`ca`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
-//! - [`ingest`], [`waiting`]: what nodes report
+//! - [`ingest`], [`named`], [`waiting`]: what nodes report
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
 //! - [`presence`]: nodes that fall silent
@@ -27,6 +27,7 @@ pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod metrics;
+pub mod named;
 pub mod operand;
 pub mod presence;
 pub mod query;

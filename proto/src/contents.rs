@@ -32,30 +32,33 @@ pub fn compress(bytes: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(bytes, LEVEL).expect("compressing memory to memory cannot fail")
 }
 
-/// Decompresses up to [`MAX_SECTION_BYTES`]; memory grows with what is really there, not with what a header claims.
+/// Decompresses up to [`MAX_SECTION_BYTES`].
 pub fn decompress(zstd: &[u8]) -> std::io::Result<Vec<u8>> {
+    decompress_up_to(MAX_SECTION_BYTES, zstd)
+}
+
+/// Decompresses up to `limit` bytes; memory grows with what is really there, not with what a header claims.
+pub fn decompress_up_to(limit: usize, zstd: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let limit = MAX_SECTION_BYTES as u64;
     let mut decoder = zstd::Decoder::new(zstd)?;
     // A frame may ask for a window of 128 MiB before its first byte.
     decoder.window_log_max(24)?;
-    decoder.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::FileTooLarge,
-            "more than 16 MiB when decompressed",
-        ));
+    decoder.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        let sentence = format!("more than {} KiB when decompressed", limit / 1024);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, sentence));
     }
     Ok(bytes)
 }
 
 /// Section digests on the wire.
 pub fn digests_to_wire(sections: &[SectionDigest]) -> Vec<fleet::SectionDigest> {
-    let one = |SectionDigest { name, digest }: &SectionDigest| fleet::SectionDigest {
-        name: name.clone(),
-        digest: digest.as_bytes().to_vec(),
-    };
-    sections.iter().map(one).collect()
+    sections.iter().map(|SectionDigest { name, digest }| name_to_wire(name, *digest)).collect()
+}
+
+/// One section's name and digest on the wire.
+pub fn name_to_wire(name: &str, digest: Digest) -> fleet::SectionDigest {
+    fleet::SectionDigest { name: name.to_owned(), digest: digest.as_bytes().to_vec() }
 }
 
 /// A digest from the wire.
@@ -84,7 +87,10 @@ mod tests {
         let bomb = compress(&vec![0; MAX_SECTION_BYTES + 1]);
         assert!(bomb.len() < 10_000);
         let error = from_wire(&fleet::SectionContent { zstd: bomb }).unwrap_err();
-        assert_eq!(error.to_string(), "the message is malformed: zstd: more than 16 MiB when decompressed");
+        assert_eq!(
+            error.to_string(),
+            "the message is malformed: zstd: more than 16384 KiB when decompressed"
+        );
         assert!(from_wire(&fleet::SectionContent { zstd: b"not zstd".to_vec() }).is_err());
     }
 }

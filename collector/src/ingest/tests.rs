@@ -1,6 +1,7 @@
 //! Check-ins against a real ledger and journal, without a network.
 
-use evenkeel_facts::{FactPath, SectionBuilder, Snapshot};
+use evenkeel_facts::{FactPath, SectionBuilder, Snapshot, root_digest};
+use evenkeel_proto::commits::Base;
 use evenkeel_store::entry::Enrolled;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -104,6 +105,7 @@ fn request(snapshot: &Snapshot, (boot_epoch, sequence): (u64, u64), with_commit:
         host: snapshot.host.clone(),
         role: snapshot.role.clone(),
         agent: snapshot.agent.clone(),
+        ..Commit::default()
     });
     CheckInRequest { root: root_digest(&sections).as_bytes().to_vec(), boot_epoch, sequence, commit }
 }
@@ -126,6 +128,80 @@ fn only_what_is_unknown_is_asked_for() {
         panic!("one section was new");
     };
     assert_eq!(digests, [second.sections[1].digest().as_bytes().to_vec()]);
+}
+
+/// A check-in that names only what changed since `old`.
+fn changes(old: &Snapshot, new: &Snapshot, place: (u64, u64)) -> CheckInRequest {
+    let mut request = request(new, place, true);
+    let mut base = Base::new(old.section_digests());
+    for section in &old.sections {
+        base.replace(Arc::new(section.clone()));
+    }
+    let Commit { sections, base, removed, deltas, .. } = base.name_changes(new.sections.iter());
+    let whole = request.commit.take().unwrap();
+    request.commit = Some(Commit { sections, base, removed, deltas, ..whole });
+    request
+}
+
+/// A snapshot with so many sysctls, of which one has another value.
+fn large(keys: u32, value: u32) -> Snapshot {
+    let mut net = SectionBuilder::new("sysctl.net");
+    for key in 0..keys {
+        let value = if key == 7 { value } else { 0 };
+        net.present(FactPath::known(&format!("sysctl.net.key{key}")), i64::from(value));
+    }
+    let mut snapshot = snapshot(1);
+    snapshot.sections.insert(1, net.finish());
+    snapshot
+}
+
+/// Promise: a node that changed in one fact is up to date after one small message; the collector holds what the node
+/// holds, and asks for the whole where a delta does not fit.
+#[test]
+fn what_changed_is_named_and_made_of_what_is_held() {
+    let fixture = Fixture::new();
+    let answer = |request| fixture.runtime.block_on(fixture.ingest.answer(NODE, request)).unwrap();
+    let (first, second, third) = (large(500, 1), large(500, 2), large(500, 3));
+    // Nothing is held yet: whatever it is named against, the whole is asked for.
+    assert_eq!(answer(changes(&first, &second, (1, 1))), Answer::SendCommit(SendCommit {}));
+    fixture.put(&first);
+    fixture.check_in(&first, (1, 1), true).unwrap();
+
+    let small = changes(&first, &second, (1, 2));
+    let bytes = prost::Message::encoded_len(&small);
+    assert!(bytes < 400, "{bytes} bytes");
+    assert_eq!(answer(small), Answer::UpToDate(UpToDate {}));
+    assert_eq!(fixture.head(), (1, 2, second.root()));
+    let net = second.sections[1].digest();
+    assert_eq!(
+        fixture.ingest.reader.lock().unwrap().section(net).unwrap().as_ref(),
+        Some(&second.sections[1])
+    );
+
+    // The acknowledgement was lost, and another change came: the base is not the newest any more.
+    assert_eq!(answer(changes(&first, &third, (1, 3))), Answer::SendCommit(SendCommit {}));
+    assert_eq!(fixture.head(), (1, 2, second.root()));
+
+    // A delta that gives something else than it promises is as good as none, and so is one for another base.
+    let lying = |change: fn(&mut evenkeel_proto::fleet::SectionDelta, &Snapshot)| {
+        let mut lie = changes(&second, &third, (1, 3));
+        change(&mut lie.commit.as_mut().unwrap().deltas[0], &first);
+        lie
+    };
+    let wanted = Answer::Send(Send { digests: vec![third.sections[1].digest().as_bytes().to_vec()] });
+    let swapped =
+        lying(|delta, _| delta.zstd = contents::compress(&evenkeel_facts::Delta::default().encode()));
+    assert_eq!(answer(swapped), wanted);
+    let elsewhere = lying(|delta, first| delta.base = first.sections[0].digest().as_bytes().to_vec());
+    assert_eq!(answer(elsewhere), wanted);
+    assert_eq!(fixture.head(), (1, 2, second.root()));
+    assert_eq!(answer(changes(&second, &third, (1, 3))), Answer::UpToDate(UpToDate {}));
+
+    // A section that is gone is named, too.
+    let mut fourth = third.clone();
+    fourth.sections.remove(0);
+    assert_eq!(answer(changes(&third, &fourth, (1, 4))), Answer::UpToDate(UpToDate {}));
+    assert_eq!(fixture.head(), (1, 4, fourth.root()));
 }
 
 /// Promise: a value that comes back is known from the store; an acknowledged commit is there after a restart.

@@ -28,9 +28,9 @@ pub const MAX_FACTS: usize = 200_000;
 /// The longest section name accepted, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// Why bytes are not a section.
+/// Why bytes are not the canonical form of anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a section: {what} at byte {at}")]
+#[error("not canonical: {what} at byte {at}")]
 pub struct DecodeError {
     /// What is wrong.
     pub what: &'static str,

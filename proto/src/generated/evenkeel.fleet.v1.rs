@@ -16,7 +16,8 @@ pub struct CheckInRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Commit {
-    /// Every section of the snapshot. Their root digest must be the check-in's.
+    /// Every section of the snapshot; with a base, those that are new or different. The root digest of the snapshot's
+    /// sections must be the check-in's.
     #[prost(message, repeated, tag = "1")]
     pub sections: ::prost::alloc::vec::Vec<SectionDigest>,
     /// When the sweep began, by the node's clock: a label, it orders nothing.
@@ -31,6 +32,28 @@ pub struct Commit {
     /// The agent's version.
     #[prost(string, tag = "5")]
     pub agent: ::prost::alloc::string::String,
+    /// The root that the collector last acknowledged to this node, 32 bytes: all sections that are not named are as they
+    /// are there. A collector that holds another state of the node asks for the commit again, without a base.
+    #[prost(bytes = "vec", tag = "6")]
+    pub base: ::prost::alloc::vec::Vec<u8>,
+    /// With a base: the names of its sections that are gone.
+    #[prost(string, repeated, tag = "7")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Contents that differ little from others that the collector holds. One that it cannot use it asks for as a whole.
+    #[prost(message, repeated, tag = "8")]
+    pub deltas: ::prost::alloc::vec::Vec<SectionDelta>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SectionDelta {
+    /// The digest of the section that it gives: 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// The digest of the section that it is to be applied to: 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub base: ::prost::alloc::vec::Vec<u8>,
+    /// What is new, different or gone: the canonical bytes, compressed with zstd.
+    #[prost(bytes = "vec", tag = "3")]
+    pub zstd: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionDigest {

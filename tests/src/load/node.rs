@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use evenkeel_proto::commits::Base;
 use evenkeel_proto::fleet::check_in_response::Answer;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::fleet::{CheckInRequest, Commit, SectionContent};
@@ -13,6 +14,7 @@ use prost::Message as _;
 use tonic::transport::Channel;
 
 use super::LoadError;
+use super::content::Content;
 use super::enrol::Member;
 use super::fleet::Node;
 
@@ -24,13 +26,15 @@ const MAX_ROUNDS: usize = 4;
 /// A node's connection to the collector, under its own certificate.
 pub struct Connection {
     client: FleetServiceClient<Channel>,
+    /// What the collector has acknowledged over it.
+    held: Option<Vec<Arc<Content>>>,
 }
 
 impl Connection {
     /// Connects when it is first used.
     pub fn new(address: &Address, member: &Member) -> Result<Self, LoadError> {
         let tls = Arc::new(ArcSwap::from_pointee(member.tls()?));
-        Ok(Self { client: FleetServiceClient::new(channel::over_tls(address, tls)) })
+        Ok(Self { client: FleetServiceClient::new(channel::over_tls(address, tls)), held: None })
     }
 
     /// Says that nothing changed, and expects that the collector knows it.
@@ -38,7 +42,10 @@ impl Connection {
         let request = check_in(node, false);
         let sent = request.encoded_len() as u64;
         match self.check_in(request).await? {
-            Some(Answer::UpToDate(_)) => Ok(sent),
+            Some(Answer::UpToDate(_)) => {
+                self.held = Some(node.contents.clone());
+                Ok(sent)
+            }
             answer => Err(unexpected(node, "an unchanged check-in", answer)),
         }
     }
@@ -53,12 +60,20 @@ impl Connection {
 
     /// Reports the node's state, with what the collector asks for, until it is acknowledged. Returns the bytes sent.
     pub async fn report(&mut self, node: &Node) -> Result<u64, LoadError> {
-        let request = check_in(node, true);
+        let mut request = check_in(node, true);
+        if let (Some(held), Some(commit)) = (&self.held, &mut request.commit) {
+            let sections = node.contents.iter().map(|content| &*content.section);
+            let Commit { sections, base, removed, deltas, .. } = base(held, node).name_changes(sections);
+            *commit = Commit { sections, base, removed, deltas, ..std::mem::take(commit) };
+        }
         let mut sent = 0;
         for _ in 0..MAX_ROUNDS {
             sent += request.encoded_len() as u64;
             match self.check_in(request.clone()).await? {
-                Some(Answer::UpToDate(_)) => return Ok(sent),
+                Some(Answer::UpToDate(_)) => {
+                    self.held = Some(node.contents.clone());
+                    return Ok(sent);
+                }
                 Some(Answer::Send(wanted)) => {
                     let messages = wanted_contents(node, &wanted.digests);
                     sent += messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
@@ -85,8 +100,18 @@ pub fn check_in(node: &Node, news: bool) -> CheckInRequest {
         host: node.name.clone(),
         role: String::new(),
         agent: AGENT.to_owned(),
+        ..Commit::default()
     });
     CheckInRequest { root: node.root().as_bytes().to_vec(), boot_epoch: 1, sequence: node.sequence, commit }
+}
+
+/// What the collector holds of the node, with the contents that the node has others for now.
+fn base(held: &[Arc<Content>], node: &Node) -> Base {
+    let mut base = Base::new(held.iter().map(|content| content.named()).collect());
+    for old in held.iter().filter(|old| node.contents.iter().all(|new| new.digest != old.digest)) {
+        base.replace(Arc::clone(&old.section));
+    }
+    base
 }
 
 /// The contents that a collector asked for.

@@ -1,0 +1,94 @@
+//! The sections that a commit names: all of them, or what changed against the state that the collector holds of the
+//! node; and the contents that deltas give.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use evenkeel_facts::snapshot_file::MAX_SECTIONS;
+use evenkeel_facts::{Digest, Section, SectionDigest, root_digest};
+use evenkeel_proto::commits::{OnBase, deltas_from_wire};
+use evenkeel_proto::fleet::{self, SectionDelta};
+use evenkeel_proto::{Malformed, contents};
+
+use crate::state::{NodeState, State};
+
+/// A delta is applied on the thread that answers: not to a section of more facts.
+const MAX_FACTS_OF_BASE: usize = 20_000;
+
+/// Every section of a commit, by name, and the deltas that came with it.
+#[derive(Debug)]
+pub struct Named {
+    /// All sections.
+    pub sections: Vec<SectionDigest>,
+    deltas: HashMap<Digest, OnBase>,
+}
+
+/// What a commit says of its sections, as it came.
+#[derive(Debug)]
+pub struct Said {
+    /// All sections, or those that changed.
+    pub sections: Vec<fleet::SectionDigest>,
+    /// The root that they changed against; empty: none.
+    pub base: Vec<u8>,
+    /// The names of those that are gone.
+    pub removed: Vec<String>,
+    /// What turns old contents into new ones.
+    pub deltas: Vec<SectionDelta>,
+}
+
+impl Named {
+    /// The sections of a commit whose root is to be `root`. `None`: it begins from a state that is not the node's here.
+    pub fn of(node: &NodeState, root: Digest, said: Said) -> Result<Option<Self>, Malformed> {
+        let Said { sections, base, removed, deltas } = said;
+        let mut sections = section_digests(sections)?;
+        let deltas = deltas_from_wire(&deltas)?;
+        if !base.is_empty() {
+            let base = contents::digest_from_wire("base", &base)?;
+            if node.head.is_none_or(|head| head.root != base) {
+                return Ok(None);
+            }
+            sections = changed(&node.view.sections, sections, &removed);
+        }
+        if root_digest(&sections) != root {
+            return Err(Malformed::new("root", "it is not the root of the sections"));
+        }
+        Ok(Some(Self { sections, deltas }))
+    }
+
+    /// What the section with this digest is to be made of, if a delta came for it and its base is at hand.
+    pub fn ingredients(&self, state: &State, digest: Digest) -> Option<(Arc<Section>, &OnBase)> {
+        let delta = self.deltas.get(&digest)?;
+        Some((state.content(delta.base)?, delta))
+    }
+}
+
+/// The section with this digest, if it can be made of these ingredients; else it is asked for as a whole.
+pub fn make(digest: Digest, base: &Section, OnBase { base: _, delta }: &OnBase) -> Option<Section> {
+    (base.facts().len() <= MAX_FACTS_OF_BASE).then(|| delta.apply(base, digest)).flatten()
+}
+
+fn changed(held: &[Arc<Section>], named: Vec<SectionDigest>, removed: &[String]) -> Vec<SectionDigest> {
+    let mut sections: BTreeMap<String, Digest> =
+        held.iter().map(|section| (section.name().to_owned(), section.digest())).collect();
+    sections.extend(named.into_iter().map(|SectionDigest { name, digest }| (name, digest)));
+    for name in removed {
+        sections.remove(name);
+    }
+    sections.into_iter().map(|(name, digest)| SectionDigest { name, digest }).collect()
+}
+
+fn section_digests(sections: Vec<fleet::SectionDigest>) -> Result<Vec<SectionDigest>, Malformed> {
+    if sections.len() > MAX_SECTIONS {
+        return Err(Malformed::new("sections", format!("more than {MAX_SECTIONS}")));
+    }
+    let mut digests = Vec::with_capacity(sections.len());
+    for section in sections {
+        let digest = contents::digest_from_wire("sections.digest", &section.digest)?;
+        digests.push(SectionDigest { name: section.name, digest });
+    }
+    digests.sort();
+    match digests.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(Malformed::new("sections", format!("{} stands twice", pair[0].name))),
+        None => Ok(digests),
+    }
+}
