@@ -54,7 +54,7 @@ impl Scope {
         if *self == Self::Everywhere {
             return fleet;
         }
-        let Fleet { journal, environments, nodes } = fleet;
+        let Fleet { journal, environments, nodes, unique } = fleet;
         let mut kept = Vec::new();
         let places: Vec<Option<usize>> = environments
             .into_iter()
@@ -68,7 +68,7 @@ impl Scope {
             let environment = places.get(node.environment).copied().flatten()?;
             Some(Arc::new(Node { environment, ..Node::clone(&node) }))
         };
-        Fleet { journal, environments: kept, nodes: nodes.into_iter().filter_map(moved).collect() }
+        Fleet { journal, environments: kept, nodes: nodes.into_iter().filter_map(moved).collect(), unique }
     }
 }
 

@@ -153,6 +153,7 @@ impl State {
             journal: self.journal,
             environments: self.environments.clone(),
             nodes: known.map(|node| Arc::clone(&node.view)).collect(),
+            unique: true,
         }
     }
 

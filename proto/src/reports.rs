@@ -40,6 +40,7 @@ pub fn to_wire(report: words::Report) -> wire::Report {
         findings,
         unknowns,
         summary,
+        noise,
     } = report;
     let words::Summary { critical, warning, info, explained, accepted, unknown } = summary;
     wire::Report {
@@ -52,13 +53,24 @@ pub fn to_wire(report: words::Report) -> wire::Report {
         findings: findings.into_iter().map(finding_to_wire).collect(),
         unknowns: unknowns.into_iter().map(unknown_to_wire).collect(),
         summary: Some(wire::Summary { critical, warning, info, explained, accepted, unknown }),
+        noise: noise.map(noise_to_wire),
     }
 }
 
 /// A report from the wire.
 pub fn from_wire(report: wire::Report) -> Result<words::Report, Malformed> {
-    let wire::Report { schema, as_of, journal, policy, reference, environments, findings, unknowns, summary } =
-        report;
+    let wire::Report {
+        schema,
+        as_of,
+        journal,
+        policy,
+        reference,
+        environments,
+        findings,
+        unknowns,
+        summary,
+        noise,
+    } = report;
     let summary = summary.ok_or_else(|| Malformed::new("summary", "not there"))?;
     let wire::Summary { critical, warning, info, explained, accepted, unknown } = summary;
     Ok(words::Report {
@@ -71,6 +83,7 @@ pub fn from_wire(report: wire::Report) -> Result<words::Report, Malformed> {
         findings: findings.into_iter().map(finding_from_wire).collect::<Result<_, _>>()?,
         unknowns: unknowns.into_iter().map(unknown_from_wire).collect::<Result<_, _>>()?,
         summary: words::Summary { critical, warning, info, explained, accepted, unknown },
+        noise: noise.map(noise_from_wire),
     })
 }
 
@@ -122,8 +135,22 @@ fn environment_from_wire(environment: wire::Environment) -> words::Environment {
 }
 
 fn finding_to_wire(finding: words::Finding) -> wire::Finding {
-    let words::Finding { id, path, kind, severity, status, role, values, nodes, since, summary, reason } =
-        finding;
+    let words::Finding {
+        id,
+        path,
+        kind,
+        severity,
+        status,
+        role,
+        values,
+        nodes,
+        since,
+        summary,
+        reason,
+        expected,
+        parts,
+        acceptance,
+    } = finding;
     wire::Finding {
         id,
         path,
@@ -136,12 +163,29 @@ fn finding_to_wire(finding: words::Finding) -> wire::Finding {
         since: Some(times::to_wire(since)),
         summary,
         reason,
+        expected,
+        parts: parts.into_iter().map(part_to_wire).collect(),
+        acceptance: acceptance.map(sign_off_to_wire),
     }
 }
 
 fn finding_from_wire(finding: wire::Finding) -> Result<words::Finding, Malformed> {
-    let wire::Finding { id, path, kind, severity, status, role, values, nodes, since, summary, reason } =
-        finding;
+    let wire::Finding {
+        id,
+        path,
+        kind,
+        severity,
+        status,
+        role,
+        values,
+        nodes,
+        since,
+        summary,
+        reason,
+        expected,
+        parts,
+        acceptance,
+    } = finding;
     Ok(words::Finding {
         id,
         path,
@@ -154,7 +198,50 @@ fn finding_from_wire(finding: wire::Finding) -> Result<words::Finding, Malformed
         since: times::from_wire("since", since)?,
         summary,
         reason,
+        expected,
+        parts: parts.into_iter().map(part_from_wire).collect::<Result<_, _>>()?,
+        acceptance: acceptance.map(sign_off_from_wire).transpose()?,
     })
+}
+
+fn part_to_wire(part: words::Part) -> wire::Part {
+    let words::Part { id, path, kind, severity, summary } = part;
+    wire::Part {
+        id,
+        path,
+        kind: kind_to_wire(kind).into(),
+        severity: severity_to_wire(severity).into(),
+        summary,
+    }
+}
+
+fn part_from_wire(part: wire::Part) -> Result<words::Part, Malformed> {
+    let wire::Part { id, path, kind, severity, summary } = part;
+    let kind = kind_from_wire(kind).ok_or_else(|| unknown_word("kind"))?;
+    let severity = severity_from_wire(severity).ok_or_else(|| unknown_word("severity"))?;
+    Ok(words::Part { id, path, kind, severity, summary })
+}
+
+fn sign_off_to_wire(sign_off: words::SignOff) -> wire::SignOff {
+    let words::SignOff { id, owner, reason, until } = sign_off;
+    wire::SignOff { id, owner, reason, until: Some(times::to_wire(until)) }
+}
+
+fn sign_off_from_wire(sign_off: wire::SignOff) -> Result<words::SignOff, Malformed> {
+    let wire::SignOff { id, owner, reason, until } = sign_off;
+    Ok(words::SignOff { id, owner, reason, until: times::from_wire("until", until)? })
+}
+
+fn noise_to_wire(noise: words::Noise) -> wire::Noise {
+    let words::Noise { changes, quarantined_changes, quarantined } = noise;
+    let one = |words::Quarantined { path, changes, nodes }| wire::Quarantined { path, changes, nodes };
+    wire::Noise { changes, quarantined_changes, quarantined: quarantined.into_iter().map(one).collect() }
+}
+
+fn noise_from_wire(noise: wire::Noise) -> words::Noise {
+    let wire::Noise { changes, quarantined_changes, quarantined } = noise;
+    let one = |wire::Quarantined { path, changes, nodes }| words::Quarantined { path, changes, nodes };
+    words::Noise { changes, quarantined_changes, quarantined: quarantined.into_iter().map(one).collect() }
 }
 
 fn value_to_wire(value: words::ValueCount) -> wire::ValueCount {
@@ -229,6 +316,20 @@ mod tests {
                 since: "2026-11-20T03:12:00Z".parse().unwrap(),
                 summary: "staging: 9 of 12 nodes have 4096, prod has 65535".into(),
                 reason: "the accept queue".into(),
+                expected: Some(">= 65535".into()),
+                parts: vec![words::Part {
+                    id: "f-4h7k".into(),
+                    path: "sysctl.net.core.rmem_max".into(),
+                    kind: words::Kind::Missing,
+                    severity: words::Severity::Info,
+                    summary: "missing in staging".into(),
+                }],
+                acceptance: Some(words::SignOff {
+                    id: "a-7f3k".into(),
+                    owner: "web team".into(),
+                    reason: "load test".into(),
+                    until: "2026-12-01T00:00:00Z".parse().unwrap(),
+                }),
             }],
             unknowns: vec![words::Unknown {
                 path: "sysctl.net".into(),
@@ -245,6 +346,15 @@ mod tests {
                 accepted: 5,
                 unknown: 6,
             },
+            noise: Some(words::Noise {
+                changes: 120,
+                quarantined_changes: 100,
+                quarantined: vec![words::Quarantined {
+                    path: "sysctl.kernel.x".into(),
+                    changes: 100,
+                    nodes: 7,
+                }],
+            }),
         };
         assert_eq!(from_wire(to_wire(report.clone())), Ok(report));
     }

@@ -138,5 +138,6 @@ fn report(names: [&str; 2]) -> Report {
         findings: Vec::new(),
         unknowns: Vec::new(),
         summary: Summary::default(),
+        noise: None,
     })
 }

@@ -6,14 +6,18 @@ use jiff::Timestamp;
 
 use crate::contents::contents;
 use crate::coverage::{self, Coverage};
+use crate::duplicate::duplicates;
 use crate::entity;
 use crate::fleet::Fleet;
+use crate::fold::{Judged, fold};
 use crate::hardware::Hardware;
 use crate::judge::{Bench, Difference};
+use crate::latent;
+use crate::lookup::Lookup;
 use crate::policy::Policy;
 use crate::query::Query;
 use crate::report::{Environment, Finding, MAX_UNKNOWNS, Report, SCHEMA, Severity, Status, Summary};
-use crate::rows::rows;
+use crate::rows::{Row, rows};
 use crate::scope::{Role, Scope};
 use crate::unknown::{Draft, Unknowns};
 
@@ -45,9 +49,17 @@ pub(crate) fn evaluate_naming(
     for (at, role) in scope.roles.iter().enumerate() {
         run.role(at, role);
     }
+    if fleet.unique {
+        run.duplicates(&scope);
+    }
     let Run { mut findings, mut unknowns, mut summary, coverage, .. } = run;
     findings.sort_by(|a, b| {
-        b.severity.cmp(&a.severity).then_with(|| a.path.cmp(&b.path)).then_with(|| a.role.cmp(&b.role))
+        b.severity
+            .cmp(&a.severity)
+            .then_with(|| a.path.cmp(&b.path))
+            .then_with(|| a.role.cmp(&b.role))
+            .then(a.kind.cmp(&b.kind))
+            .then_with(|| a.id.cmp(&b.id))
     });
     summary.unknown = unknowns.len() as u64;
     unknowns.sort_by(|(role, a), (other, b)| {
@@ -69,6 +81,7 @@ pub(crate) fn evaluate_naming(
         findings,
         unknowns: unknowns.into_iter().map(|(role, unknown)| unknown.name(&scope.roles[role])).collect(),
         summary,
+        noise: None,
     }
 }
 
@@ -92,20 +105,20 @@ impl Run<'_> {
         let mut unknowns = Unknowns::default();
         let mut open = HashSet::new();
         for contents in &sources {
-            let bench = Bench { policy: self.policy, role, contents, hardware: &hardware };
             let mut rows = rows(contents);
             coverage::count(contents, &rows, &fresh, &mut coverage);
             unknowns.add(contents, &rows, self.policy);
             let things = entity::roll_up(contents, &mut rows);
-            let facts = rows.len() - things;
-            for (place, row) in rows.iter().enumerate() {
-                let Some(difference) = bench.difference(row) else { continue };
-                self.count(&difference);
-                if difference.status == Status::Open {
-                    open.insert(row.path.to_owned());
-                }
-                if self.is_wanted(&difference) {
-                    self.findings.push(bench.finding(row, difference, place >= facts));
+            let lookup = Lookup::new(contents, &rows);
+            let persisted = latent::persisted(&lookup);
+            let bench = Bench { policy: self.policy, role, contents, hardware: &hardware, persisted };
+            let judged = self.differences(&bench, &rows, rows.len() - things);
+            let open_rows = judged.iter().filter(|one| one.difference.status == Status::Open);
+            open.extend(open_rows.map(|one| one.row.path.to_owned()));
+            for latent in latent::latent_in(&bench, &lookup) {
+                self.count(Status::Open, latent.severity);
+                if self.is_wanted(Status::Open, latent.severity) {
+                    self.findings.push(latent.finding(&bench));
                 }
             }
         }
@@ -117,8 +130,50 @@ impl Run<'_> {
         self.unknowns.extend(unknowns.finish(&open).into_iter().map(|unknown| (at, unknown)));
     }
 
-    fn count(&mut self, difference: &Difference) {
-        let count = match (difference.status, difference.severity) {
+    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted.
+    fn differences<'r, 'a>(
+        &mut self,
+        bench: &Bench<'_>,
+        rows: &'r [Row<'a>],
+        facts: usize,
+    ) -> Vec<Judged<'r, 'a>> {
+        let judge = |(at, row): (usize, &'r Row<'a>)| {
+            let mut difference = bench.difference(row)?;
+            let is_thing = at >= facts;
+            if is_thing {
+                bench.name_version(row, &mut difference);
+            }
+            Some(Judged { row, difference, is_thing, parts: Vec::new(), is_part: false })
+        };
+        let mut judged: Vec<Judged<'r, 'a>> = rows.iter().enumerate().filter_map(judge).collect();
+        fold(bench, &mut judged);
+        for one in judged.iter().filter(|one| !one.is_part) {
+            let Difference { status, severity, .. } = &one.difference;
+            self.count(*status, *severity);
+            if self.is_wanted(*status, *severity) {
+                let mut finding = bench.finding(one.row, &one.difference, one.is_thing);
+                let part = |at: &usize| bench.part(judged[*at].row, &judged[*at].difference);
+                finding.parts = one.parts.iter().map(part).collect();
+                if !finding.parts.is_empty() {
+                    finding.summary = with_parts(finding.summary, finding.parts.len());
+                }
+                self.findings.push(finding);
+            }
+        }
+        judged
+    }
+
+    fn duplicates(&mut self, scope: &Scope<'_>) {
+        for finding in duplicates(scope, self.policy) {
+            self.count(finding.status, finding.severity);
+            if self.is_wanted(finding.status, finding.severity) {
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    fn count(&mut self, status: Status, severity: Severity) {
+        let count = match (status, severity) {
             (Status::Open, Severity::Critical) => &mut self.summary.critical,
             (Status::Open, Severity::Warning) => &mut self.summary.warning,
             (Status::Open, Severity::Info) => &mut self.summary.info,
@@ -129,10 +184,14 @@ impl Run<'_> {
         *count += 1;
     }
 
-    fn is_wanted(&self, difference: &Difference) -> bool {
-        let severe = self.query.min_severity.is_none_or(|least| difference.severity >= least);
-        self.query.all || (difference.status == Status::Open && severe)
+    fn is_wanted(&self, status: Status, severity: Severity) -> bool {
+        let severe = self.query.min_severity.is_none_or(|least| severity >= least);
+        self.query.all || (status == Status::Open && severe)
     }
+}
+
+fn with_parts(summary: String, parts: usize) -> String {
+    format!("{summary} (and {parts} more facts with it)")
 }
 
 fn environment(scope: &Scope<'_>, at: usize, coverage: Coverage) -> Environment {

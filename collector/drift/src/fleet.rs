@@ -16,6 +16,9 @@ pub struct Fleet {
     pub environments: Vec<Arc<str>>,
     /// Every enrolled node, in any order.
     pub nodes: Vec<Arc<Node>>,
+    /// Whether each node is a machine of its own, so that an identity that two of them have is a finding. Sides of a
+    /// comparison may well be one machine at two times.
+    pub unique: bool,
 }
 
 /// One node as the collector knows it.

@@ -1,59 +1,175 @@
-//! Whether the size of the machines explains a difference.
+//! What the size of a machine and its kernel explain by themselves.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use evenkeel_facts::{Observation, Value};
+use evenkeel_facts::Observation;
 
 use crate::contents::Contents;
-use crate::spread::Spread;
+use crate::formula::{self, Formula, Size};
+use crate::kernel_default::{self, Release};
+use crate::spread::{Spread, What};
 
-/// The memory and the processors of each node of a role.
+/// The machines behind the nodes of a role.
 pub(crate) struct Hardware {
-    /// For each node a number that equal sizes share; 0 where it is not known.
-    memory: Vec<usize>,
-    processors: Vec<usize>,
+    /// For each node which of the profiles it has.
+    profile_of: Vec<usize>,
+    profiles: Vec<Profile>,
+}
+
+/// Machines of equal size under kernels of one release.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Profile {
+    /// `hardware.memory.bytes` as it was sent.
+    memory: Option<String>,
+    /// `hardware.cpu.count` as it was sent.
+    processors: Option<String>,
+    release: Option<Release>,
+}
+
+impl Profile {
+    fn size(&self) -> Size {
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.trim().parse().ok());
+        Size { memory: number(&self.memory), processors: number(&self.processors) }
+    }
 }
 
 impl Hardware {
-    /// Reads `hardware.memory.bytes` and `hardware.cpu.count`.
+    /// Reads `hardware.memory.bytes`, `hardware.cpu.count` and `kernel.release`.
     pub(crate) fn new(sources: &[Contents<'_>], nodes: usize) -> Self {
-        let source = sources.iter().find(|contents| contents.source == "hardware");
-        let sizes = |path| source.map_or_else(|| vec![0; nodes], |contents| sizes(contents, path, nodes));
-        Self { memory: sizes("hardware.memory.bytes"), processors: sizes("hardware.cpu.count") }
+        let mut own: Vec<[usize; 2]> = vec![[usize::MAX; 2]; nodes];
+        let mut parts: Vec<Profile> = Vec::new();
+        for (slot, source) in ["hardware", "kernel"].into_iter().enumerate() {
+            let Some(contents) = sources.iter().find(|contents| contents.source == source) else { continue };
+            for group in &contents.groups {
+                let text = |path: &str| match group.find(path) {
+                    Some(Observation::Present(value)) => Some(value.to_string()),
+                    _ => None,
+                };
+                let part = Profile {
+                    memory: text("hardware.memory.bytes"),
+                    processors: text("hardware.cpu.count"),
+                    release: text("kernel.release").as_deref().and_then(kernel_default::release),
+                };
+                let at = parts.iter().position(|known| *known == part).unwrap_or_else(|| {
+                    parts.push(part);
+                    parts.len() - 1
+                });
+                group.nodes.iter().for_each(|node| own[*node][slot] = at);
+            }
+        }
+        let mut profiles: Vec<Profile> = Vec::new();
+        let mut by_parts: HashMap<[usize; 2], usize> = HashMap::new();
+        let mut profile = |[size, kernel]: [usize; 2]| {
+            let none = Profile::default();
+            let (size, kernel) = (parts.get(size).unwrap_or(&none), parts.get(kernel).unwrap_or(&none));
+            profiles.push(Profile { release: kernel.release, ..size.clone() });
+            profiles.len() - 1
+        };
+        let profile_of =
+            own.into_iter().map(|parts| *by_parts.entry(parts).or_insert_with(|| profile(parts))).collect();
+        Self { profile_of, profiles }
     }
 
-    /// Whether nodes with equal memory hold equal values, wherever the value can be read.
-    pub(crate) fn memory_explains(&self, spread: &Spread, contents: &Contents<'_>) -> bool {
-        explains(&self.memory, spread, contents)
+    /// Whether the memory of each node gives what it holds, wherever the value can be read.
+    pub(crate) fn memory_explains(&self, path: &str, spread: &Spread, contents: &Contents<'_>) -> bool {
+        self.explains(path, spread, contents, |profile| profile.memory.as_deref())
     }
 
-    /// Whether nodes with equally many processors hold equal values, wherever the value can be read.
-    pub(crate) fn processors_explain(&self, spread: &Spread, contents: &Contents<'_>) -> bool {
-        explains(&self.processors, spread, contents)
+    /// Whether the processors of each node give what it holds, wherever the value can be read.
+    pub(crate) fn processors_explain(&self, path: &str, spread: &Spread, contents: &Contents<'_>) -> bool {
+        self.explains(path, spread, contents, |profile| profile.processors.as_deref())
+    }
+
+    /// Whether every node that can be read holds what its own kernel sets by itself; where the kernel says so.
+    pub(crate) fn kernels_explain(
+        &self,
+        path: &str,
+        spread: &Spread,
+        contents: &Contents<'_>,
+    ) -> Option<&'static str> {
+        let default = kernel_default::of(path)?;
+        let held = self.held(spread, contents);
+        let holds = held.into_iter().all(|(outcome, profile)| {
+            match (&spread.outcomes[outcome].what, self.profiles[profile].release) {
+                (What::Present(value), Some(release)) => default.holds(value, release),
+                _ => false,
+            }
+        });
+        holds.then_some(default.source.as_str())
+    }
+
+    fn explains<'p>(
+        &'p self,
+        path: &str,
+        spread: &Spread,
+        contents: &Contents<'_>,
+        size: impl Fn(&'p Profile) -> Option<&'p str>,
+    ) -> bool {
+        let held = self.held(spread, contents);
+        if held.iter().any(|(_, profile)| size(&self.profiles[*profile]).is_none()) {
+            return false;
+        }
+        let formula = formula::of(path);
+        if let Some(formula) = formula
+            && held.iter().all(|(outcome, profile)| {
+                derives(formula, &spread.outcomes[*outcome].what, &self.profiles[*profile])
+            })
+        {
+            return true;
+        }
+        let mut value_of: BTreeMap<&str, usize> = BTreeMap::new();
+        let equal = held.iter().all(|(outcome, profile)| {
+            let size = size(&self.profiles[*profile]).unwrap_or_default();
+            *value_of.entry(size).or_insert(*outcome) == *outcome
+        });
+        let sizes = value_of.into_iter().map(|(size, outcome)| (size, &spread.outcomes[outcome].what));
+        equal && (formula.is_none() || are_proportional(sizes))
+    }
+
+    /// Which outcomes nodes of which profile hold, of those that can be read.
+    fn held(&self, spread: &Spread, contents: &Contents<'_>) -> Vec<(usize, usize)> {
+        let mut held = HashSet::new();
+        for (at, group) in contents.groups.iter().enumerate() {
+            let outcome = spread.outcome_of(at);
+            if spread.outcomes[outcome].what.is_readable() {
+                held.extend(group.nodes.iter().map(|node| (outcome, self.profile_of[*node])));
+            }
+        }
+        let mut held: Vec<_> = held.into_iter().collect();
+        held.sort_unstable();
+        held
     }
 }
 
-fn sizes(contents: &Contents<'_>, path: &str, nodes: usize) -> Vec<usize> {
-    let mut numbers: HashMap<&Value, usize> = HashMap::new();
-    let mut sizes = vec![0; nodes];
-    for group in &contents.groups {
-        if let Some(Observation::Present(value)) = group.find(path) {
-            let next = numbers.len() + 1;
-            let number = *numbers.entry(value).or_insert(next);
-            group.nodes.iter().for_each(|node| sizes[*node] = number);
+/// Nobody sets a parameter to nothing: one that is not there comes with a module or a namespace.
+fn derives(formula: &Formula, what: &What, profile: &Profile) -> bool {
+    match what {
+        What::Present(value) => formula.derives(value, &profile.size()) == Some(true),
+        _ => true,
+    }
+}
+
+/// Whether all values stand to their sizes as the first does, to a seventh: a formula whose factor is another in this
+/// kernel.
+fn are_proportional<'s>(held: impl Iterator<Item = (&'s str, &'s What)>) -> bool {
+    let mut first: Option<Vec<f64>> = None;
+    for (size, what) in held {
+        let What::Present(value) = what else { return false };
+        let (Ok(size), Some(words)) = (size.trim().parse::<f64>(), numbers(value)) else { return false };
+        let shares: Vec<f64> = words.into_iter().map(|word| word / size).collect();
+        match &first {
+            None => first = Some(shares),
+            Some(first) => {
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= a.abs() / 7.0;
+                if first.len() != shares.len() || !first.iter().zip(&shares).all(near) {
+                    return false;
+                }
+            }
         }
     }
-    sizes
+    true
 }
 
-fn explains(sizes: &[usize], spread: &Spread, contents: &Contents<'_>) -> bool {
-    let mut value_of = vec![None; sizes.len() + 1];
-    contents.groups.iter().enumerate().all(|(at, group)| {
-        let outcome = spread.outcome_of(at);
-        !spread.outcomes[outcome].what.is_readable()
-            || group.nodes.iter().all(|node| {
-                let size = sizes[*node];
-                size != 0 && *value_of[size].get_or_insert(outcome) == outcome
-            })
-    })
+fn numbers(value: &str) -> Option<Vec<f64>> {
+    value.split_whitespace().map(|word| word.parse().ok()).collect()
 }

@@ -19,10 +19,12 @@
 //! - `entity`: a missing thing is one difference, not one for each fact of it
 //! - `spread`: one fact over the cohorts: values, counts, consensus
 //! - [`compare`]: when two values say the same, and which version is older
-//! - `judge`: from a spread to a finding; `hardware` (what the size of a machine explains), `since` and `summary`
-//!   are its parts
+//! - `judge`: from a spread to a finding; `hardware` (what the size of a machine and its kernel explain, by
+//!   [`formula`] and [`kernel_default`]), `since` and `summary` are its parts
+//! - `fold`: one cause, one finding
+//! - `latent`: what runs against what comes; `lookup` finds its facts
+//! - `duplicate`: identities that are not unique
 //! - `coverage`, [`unknown`]: what could not be read
-//!
 //!
 //! What else is asked of the same fleet:
 //!
@@ -36,13 +38,19 @@
 pub mod compare;
 mod contents;
 mod coverage;
+mod duplicate;
 mod entity;
 mod evaluate;
 pub mod explain;
 pub mod fleet;
+mod fold;
+pub mod formula;
 pub mod gate;
 mod hardware;
 mod judge;
+pub mod kernel_default;
+mod latent;
+mod lookup;
 pub mod policy;
 pub mod query;
 pub mod report;

@@ -74,12 +74,15 @@ pub enum Class {
     /// There only with a kernel module.
     #[serde(rename = "module")]
     Module,
+    /// What the next restart or boot will bring: held against what runs on the same node, never against others.
+    #[serde(rename = "latent")]
+    Latent,
 }
 
 impl Class {
     /// Whether facts of this class are compared at all.
     pub fn is_compared(self) -> bool {
-        !matches!(self, Self::Identity | Self::Volatile)
+        !matches!(self, Self::Identity | Self::Volatile | Self::Latent)
     }
 }
 
@@ -234,7 +237,10 @@ mod tests {
             ("sysctl.net.ipv4.conf.veth12ab.forwarding", Class::Volatile, Compare::Integer, Severity::Info),
             ("sysctl.net.bridge.bridge-nf-call-iptables", Class::Module, Compare::Integer, Severity::Info),
             ("sysctl.net.core.bpf_jit_harden", Class::Config, Compare::Integer, Severity::Info),
-            ("identity.machine_id", Class::Identity, Compare::Text, Severity::Info),
+            ("identity.machine_id", Class::Identity, Compare::Text, Severity::Warning),
+            ("identity.hostname", Class::Identity, Compare::Text, Severity::Info),
+            ("go.program[x].restart_pending", Class::Latent, Compare::Text, Severity::Info),
+            ("sysctl.persisted[vm.x].value", Class::Config, Compare::Integer, Severity::Info),
             ("kernel.release", Class::Config, Compare::Kernel, Severity::Warning),
         ] {
             let verdict = policy.verdict(path);

@@ -96,8 +96,7 @@ mod tests {
 
     #[test]
     fn a_typing_error_is_not_an_even_keel() {
-        let fleet =
-            Fleet { journal: 0, environments: vec!["staging".into(), "prod".into()], nodes: Vec::new() };
+        let fleet = Fleet { environments: vec!["staging".into(), "prod".into()], ..Fleet::default() };
         let query = Query { reference: Some("prd".into()), ..Query::default() };
         assert_eq!(
             query.check(&fleet).unwrap_err().to_string(),

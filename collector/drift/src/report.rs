@@ -29,6 +29,9 @@ pub struct Report {
     pub unknowns: Vec<Unknown>,
     /// Counts over everything that was compared, also over what was not asked for.
     pub summary: Summary,
+    /// What keeps changing by itself, and is quarantined for it; none while nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
 }
 
 /// How many unknowns a report names.
@@ -80,6 +83,66 @@ pub struct Finding {
     /// Why it has this severity or status: the reason of the policy's rule, or the formula that explains it.
     #[serde(default)]
     pub reason: String,
+    /// What the policy expects here, as it is written there: `1.21.6`, `>= 65535`. Only of `violates` and `lagging`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// Differences of the same nodes, from the same moment on: one cause, so they are listed here and not by
+    /// themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// Who signed it off, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<SignOff>,
+}
+
+/// A difference that has the same cause as the finding that lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The id that it has as a finding of its own.
+    pub id: String,
+    /// The fact or thing.
+    pub path: String,
+    /// What kind of difference.
+    pub kind: Kind,
+    /// How bad.
+    pub severity: Severity,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// Who accepted a finding, why and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignOff {
+    /// The acceptance, as `evenkeel accepted` lists it and `evenkeel unaccept` ends it.
+    pub id: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// How much changes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noise {
+    /// How many changes of facts were taken in within the last 24 hours.
+    pub changes: u64,
+    /// How many of them were changes of quarantined facts.
+    pub quarantined_changes: u64,
+    /// The facts, by path: their differences are explained and raise no alarm.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// A fact that keeps changing on many nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The fact.
+    pub path: String,
+    /// How often it changed within the last 24 hours.
+    pub changes: u64,
+    /// On how many nodes.
+    pub nodes: u64,
 }
 
 /// How many nodes of an environment hold a value.

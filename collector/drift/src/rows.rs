@@ -20,6 +20,7 @@ pub(crate) enum Look<'a> {
 }
 
 /// One path that some groups see differently from the base.
+#[derive(Clone)]
 pub(crate) struct Row<'a> {
     pub(crate) path: &'a str,
     /// What the base says (group 0), and every group that is no exception.

@@ -47,18 +47,28 @@ impl What {
 }
 
 impl Spread {
-    /// Counts what the groups say.
+    /// Counts what the groups say of a fact.
     pub(crate) fn new(row: &Row<'_>, contents: &Contents<'_>, role: &Role<'_>, compare: Compare) -> Self {
-        let mut tally =
-            Tally { compare, cohorts: role.cohorts.len(), outcomes: Vec::new(), by_what: HashMap::new() };
-        let base = tally.outcome(row.base);
-        let mut exceptions = Vec::with_capacity(row.exceptions.len());
+        let exceptions = row.exceptions.iter().map(|(group, look)| (*group, Said::new(*look, compare)));
+        Self::of(Said::new(row.base, compare), exceptions, contents, role)
+    }
+
+    /// Counts what the groups say: the base, and by group, ascending, what is said otherwise.
+    pub(crate) fn of(
+        base: Said,
+        said: impl IntoIterator<Item = (usize, Said)>,
+        contents: &Contents<'_>,
+        role: &Role<'_>,
+    ) -> Self {
+        let mut tally = Tally { cohorts: role.cohorts.len(), outcomes: Vec::new(), by_what: HashMap::new() };
+        let base = tally.outcome(base);
+        let mut exceptions = Vec::new();
         let mut rest: Vec<u32> =
             role.cohorts.iter().map(|cohort| u32::try_from(cohort.fresh.len()).unwrap_or(u32::MAX)).collect();
-        for (group, look) in &row.exceptions {
-            let outcome = tally.outcome(*look);
-            exceptions.push((*group, outcome));
-            for (cohort, count) in contents.groups[*group].counts.iter().enumerate() {
+        for (group, said) in said {
+            let outcome = tally.outcome(said);
+            exceptions.push((group, outcome));
+            for (cohort, count) in contents.groups[group].counts.iter().enumerate() {
                 tally.outcomes[outcome].counts[cohort] += count;
                 rest[cohort] -= count;
             }
@@ -69,19 +79,17 @@ impl Spread {
         Self { outcomes: tally.outcomes, base, exceptions }
     }
 
-    /// The outcome that strictly most readable nodes of a cohort hold; none when there is a tie or nothing readable.
+    /// The outcome that most readable nodes of a cohort hold. Of several that are held equally often the one that the
+    /// reference agrees on; none when it agrees on none of them, or nothing is readable.
     pub(crate) fn consensus(&self, cohort: usize) -> Option<usize> {
-        let mut best: Option<(usize, u32)> = None;
-        let mut tie = false;
-        for (at, outcome) in self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable()) {
-            let count = outcome.counts[cohort];
-            match best {
-                Some((_, most)) if count < most => {}
-                Some((_, most)) if count == most => tie = true,
-                _ => (best, tie) = (Some((at, count)), false),
-            }
+        let readable = || self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable());
+        let most = readable().map(|(_, outcome)| outcome.counts[cohort]).max()?;
+        let mut first = readable().filter(|(_, outcome)| outcome.counts[cohort] == most).map(|(at, _)| at);
+        let (one, another) = (first.next(), first.next());
+        if another.is_none() || cohort == 0 {
+            return one.filter(|_| another.is_none());
         }
-        best.filter(|_| !tie).map(|(at, _)| at)
+        self.consensus(0).filter(|agreed| self.outcomes[*agreed].counts[cohort] == most)
     }
 
     /// The outcomes that some node of a cohort holds.
@@ -163,17 +171,16 @@ impl Spread {
     }
 }
 
-struct Tally {
-    compare: Compare,
-    cohorts: usize,
-    outcomes: Vec<Outcome>,
-    by_what: HashMap<What, usize>,
+/// What one group says of a fact, and how that is shown.
+pub(crate) struct Said {
+    pub(crate) what: What,
+    pub(crate) shown: Option<String>,
 }
 
-impl Tally {
-    fn outcome(&mut self, look: Look<'_>) -> usize {
+impl Said {
+    fn new(look: Look<'_>, compare: Compare) -> Self {
         let (what, shown) = match look {
-            Look::Present(value) => match self.compare.canonical(value) {
+            Look::Present(value) => match compare.canonical(value) {
                 Some(canonical) => (What::Present(canonical.into_owned()), Some(value.to_string())),
                 None => (What::Unreadable, None),
             },
@@ -182,6 +189,18 @@ impl Tally {
             Look::Unreadable(_) => (What::Unreadable, None),
             Look::Inapplicable => (What::Inapplicable, None),
         };
+        Self { what, shown }
+    }
+}
+
+struct Tally {
+    cohorts: usize,
+    outcomes: Vec<Outcome>,
+    by_what: HashMap<What, usize>,
+}
+
+impl Tally {
+    fn outcome(&mut self, Said { what, shown }: Said) -> usize {
         if let Some(at) = self.by_what.get(&what) {
             let outcome = &mut self.outcomes[*at];
             if shown < outcome.shown {

@@ -64,6 +64,38 @@ pub(crate) fn sentence(
     }
 }
 
+/// What comes with the next restart or boot: `staging: 3 of 4 nodes change at the next boot: 4096, then 65535`.
+pub(crate) fn latent(spread: &Spread, role: &Role<'_>, changes: &[bool], is_restart: bool) -> String {
+    let mut clauses = Vec::new();
+    for (at, cohort) in role.cohorts.iter().enumerate().rev() {
+        let mut changing: Vec<(usize, &Outcome)> =
+            spread.held(at).filter(|(outcome, _)| changes[*outcome]).collect();
+        sort(&mut changing, at);
+        let Some((_, first)) = changing.first() else { continue };
+        let count: u32 = changing.iter().map(|(_, outcome)| outcome.counts[at]).sum();
+        let nodes = cohort.fresh.len();
+        let who = if count as usize == nodes && nodes == 1 {
+            cohort.name.to_owned()
+        } else if count as usize == nodes {
+            format!("{}: all {nodes} nodes", cohort.name)
+        } else {
+            format!("{}: {count} of {nodes} nodes", cohort.name)
+        };
+        let one = count == 1;
+        let more = match changing.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        clauses.push(match (is_restart, one) {
+            (true, true) => format!("{who} runs what is no longer on the disk: a restart is pending"),
+            (true, false) => format!("{who} run what is no longer on the disk: a restart is pending"),
+            (false, true) => format!("{who} changes at the next boot: {}{more}", shown(first)),
+            (false, false) => format!("{who} change at the next boot: {}{more}", shown(first)),
+        });
+    }
+    clauses.join("; ")
+}
+
 /// Whether all of its nodes hold it, and `prod has 65535` or `prod: 400 of 412 nodes have 65535`.
 fn of_reference(role: &Role<'_>, spread: &Spread, consensus: usize) -> (bool, String) {
     let (cohort, outcome) = (&role.cohorts[0], &spread.outcomes[consensus]);

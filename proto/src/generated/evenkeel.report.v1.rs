@@ -151,6 +151,27 @@ pub struct Report {
     pub unknowns: ::prost::alloc::vec::Vec<Unknown>,
     #[prost(message, optional, tag = "9")]
     pub summary: ::core::option::Option<Summary>,
+    /// Absent while nothing is quarantined.
+    #[prost(message, optional, tag = "10")]
+    pub noise: ::core::option::Option<Noise>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Noise {
+    #[prost(uint64, tag = "1")]
+    pub changes: u64,
+    #[prost(uint64, tag = "2")]
+    pub quarantined_changes: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub quarantined: ::prost::alloc::vec::Vec<Quarantined>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quarantined {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub changes: u64,
+    #[prost(uint64, tag = "3")]
+    pub nodes: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Environment {
@@ -191,6 +212,39 @@ pub struct Finding {
     pub summary: ::prost::alloc::string::String,
     #[prost(string, tag = "11")]
     pub reason: ::prost::alloc::string::String,
+    /// What the policy expects; only of KIND_VIOLATES and KIND_LAGGING.
+    #[prost(string, optional, tag = "12")]
+    pub expected: ::core::option::Option<::prost::alloc::string::String>,
+    /// Differences with the same cause, listed here and not by themselves.
+    #[prost(message, repeated, tag = "13")]
+    pub parts: ::prost::alloc::vec::Vec<Part>,
+    /// Absent while nobody accepted it.
+    #[prost(message, optional, tag = "14")]
+    pub acceptance: ::core::option::Option<SignOff>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Part {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(enumeration = "Kind", tag = "3")]
+    pub kind: i32,
+    #[prost(enumeration = "Severity", tag = "4")]
+    pub severity: i32,
+    #[prost(string, tag = "5")]
+    pub summary: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignOff {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValueCount {

@@ -122,6 +122,7 @@ impl Fleet {
             journal: 1,
             environments: ENVIRONMENTS.map(Arc::from).into(),
             nodes: nodes.map(Arc::new).collect(),
+            unique: true,
         }
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn report(findings: Vec<Finding>) -> Report {
         findings,
         unknowns: Vec::new(),
         summary,
+        noise: None,
     }
 }
 
@@ -67,6 +68,9 @@ pub(crate) fn go_version() -> Finding {
         since: at("2026-11-20T03:12:00Z"),
         summary: "staging has 1.20.14, older than prod's 1.21.6".into(),
         reason: "a Go release changes the runtime, the standard library and the time zone rules".into(),
+        expected: None,
+        parts: Vec::new(),
+        acceptance: None,
     }
 }
 

@@ -11,6 +11,7 @@ fn bare(mut report: Report) -> Report {
     for finding in &mut report.findings {
         finding.summary.clear();
         finding.reason.clear();
+        finding.parts.iter_mut().for_each(|part| part.summary.clear());
     }
     report
 }

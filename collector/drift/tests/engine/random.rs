@@ -22,12 +22,17 @@ const FACTS: &[(&str, &[&str])] = &[
             "go.program[a].module[m]",
             "go.program[b].go_version",
             "go.program[b].setting[vcs.time]",
+            "go.program[b].restart_pending",
         ],
     ),
     ("hardware", &["hardware.cpu.count", "hardware.memory.bytes"]),
-    ("identity", &["identity.machine_id"]),
-    ("kernel", &["kernel.release", "kernel.cmdline[quiet]", "kernel.module[nf]"]),
+    ("identity", &["identity.machine_id", "identity.mac[a]", "identity.mac[b]"]),
+    ("kernel", &["kernel.release", "kernel.cmdline[quiet]", "kernel.module[nf]", "kernel.next_release"]),
     ("sysctl", &["sysctl.net", "sysctl.net.core.somaxconn", "sysctl.net.core"]),
+    (
+        "sysctl.persisted",
+        &["sysctl.persisted[net.core.somaxconn].value", "sysctl.persisted[net.core.x].value"],
+    ),
     ("sysctl.fs", &["sysctl.fs.file-max", "sysctl.fs.file-nr", "sysctl.fs.nr_open"]),
     (
         "sysctl.net",
@@ -43,7 +48,7 @@ const FACTS: &[(&str, &[&str])] = &[
 
 fn observation() -> impl Strategy<Value = Observation> {
     prop_oneof![
-        6 => select(&["1", "2", "2  ", "02", "1.2.3", "v1.2.3", "(devel)"][..]).prop_map(|text| Observation::Present(text.into())),
+        6 => select(&["1", "2", "2  ", "02", "128", "4096", "1.2.3", "5.4.0", "(devel)"][..]).prop_map(|text| Observation::Present(text.into())),
         2 => Just(Observation::Present(1_i64.into())),
         1 => Just(Observation::Absent),
         2 => select(&[Reason::Permission, Reason::Timeout][..]).prop_map(Observation::Unreadable),
@@ -106,6 +111,7 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let pools: Vec<_> = FACTS.iter().map(|(name, paths)| contents(name, paths).boxed()).collect();
     (pools, proptest::collection::vec(draft(), 0..14)).prop_map(|(pools, drafts)| Fleet {
         journal: 3,
+        unique: true,
         environments: vec!["dev".into(), "staging".into(), "prod".into()],
         nodes: drafts
             .into_iter()

@@ -57,7 +57,7 @@ impl Scenario {
     pub(crate) fn fleet(&self) -> Fleet {
         let environments: Vec<Arc<str>> = self.environments.iter().map(|name| name.as_str().into()).collect();
         let nodes = self.node.iter().flat_map(|node| node.build(&self.environments)).collect();
-        Fleet { journal: 7, environments, nodes }
+        Fleet { journal: 7, environments, nodes, unique: true }
     }
 
     pub(crate) fn query(&self) -> Query {

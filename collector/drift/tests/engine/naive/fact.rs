@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use evenkeel_drift::compare::Compare;
 use evenkeel_drift::policy::Class;
-use evenkeel_drift::report::{Finding, Kind, State, Status, ValueCount};
+use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount};
 use evenkeel_drift::{Node, Policy};
 use evenkeel_facts::{Digest, FactPath, Observation, Value};
 
@@ -12,14 +12,14 @@ use super::times::Times;
 use super::{Look, View};
 
 /// What is compared: `Some` text in canonical form or absent; nothing for what cannot be told.
-type What = Option<String>;
+pub(crate) type What = Option<String>;
 
 /// A node, its cohort, and what it says.
-struct Said<'a> {
-    node: &'a Node,
+pub(crate) struct Said<'a> {
+    pub(crate) node: &'a Node,
     cohort: usize,
     look: Look,
-    what: Option<What>,
+    pub(crate) what: Option<What>,
 }
 
 impl<'a> View<'a> {
@@ -141,26 +141,42 @@ impl<'a> View<'a> {
         let presence_only =
             said.iter().filter_map(|s| s.what.clone().flatten()).collect::<BTreeSet<_>>().len() <= 1;
         let explained = match verdict.class {
-            Class::DerivedRam => sized(&said, "hardware.memory.bytes"),
-            Class::DerivedCpu => sized(&said, "hardware.cpu.count"),
+            Class::DerivedRam => self.sized(path, &said, "hardware.memory.bytes"),
+            Class::DerivedCpu => self.sized(path, &said, "hardware.cpu.count"),
             Class::Module | Class::Interface => kind == Kind::Missing || presence_only,
             _ => false,
         };
+        let by_kernel = !explained && self.own_defaults(path, &said);
         let mut nodes: Vec<String> = said.iter().filter(deviates).map(|s| s.node.name.to_string()).collect();
         nodes.sort();
         Some(Finding {
-            id: id(kind, &self.role.name, path),
+            id: id("difference", &self.role.name, path),
             path: path.to_owned(),
             kind,
-            severity: verdict.severity(),
-            status: if explained { Status::Explained } else { Status::Open },
+            severity: if by_kernel { Severity::Info } else { self.severity(path, policy) },
+            status: if explained || by_kernel { Status::Explained } else { Status::Open },
             role: self.role.name.clone(),
             values: self.values(&said, is_thing.then(|| self.version(path)).flatten()),
             nodes,
             since,
             summary: String::new(),
             reason: String::new(),
+            expected: None,
+            parts: Vec::new(),
+            acceptance: None,
         })
+    }
+
+    /// As a rule says; a kernel parameter that somebody set in a file is at least a warning.
+    pub(crate) fn severity(&self, path: &str, policy: &Policy) -> Severity {
+        let verdict = policy.verdict(path);
+        let persisted = path
+            .strip_prefix("sysctl.")
+            .is_some_and(|key| self.homes.contains_key(&format!("sysctl.persisted[{key}].value")));
+        match verdict.severity {
+            None if verdict.class == Class::Config && persisted => Severity::Warning,
+            severity => severity.unwrap_or(Severity::Info),
+        }
     }
 
     fn said(&self, compare: Compare, look: &dyn Fn(&'a Node) -> Look) -> Vec<Said<'a>> {
@@ -216,34 +232,25 @@ impl<'a> View<'a> {
     }
 }
 
+/// What most nodes of a cohort say; of several the one that the reference (cohort 0) agrees on.
 fn consensus(said: &[Said<'_>], cohort: usize) -> Option<What> {
-    let mut counts: HashMap<&What, usize> = HashMap::new();
+    let mut counts: BTreeMap<&What, usize> = BTreeMap::new();
     for what in said.iter().filter(|s| s.cohort == cohort).filter_map(|s| s.what.as_ref()) {
         *counts.entry(what).or_default() += 1;
     }
     let most = counts.values().copied().max()?;
-    let mut holding = counts.iter().filter(|(_, count)| **count == most);
-    let first = holding.next()?;
-    if holding.next().is_some() { None } else { Some((*first.0).clone()) }
+    let holding: Vec<What> =
+        counts.into_iter().filter(|(_, count)| *count == most).map(|(what, _)| what.clone()).collect();
+    match (holding.as_slice(), cohort) {
+        ([only], _) => Some(only.clone()),
+        (_, 0) => None,
+        (several, _) => consensus(said, 0).filter(|agreed| several.contains(agreed)),
+    }
 }
 
-/// Whether nodes of equal size say the same.
-fn sized(said: &[Said<'_>], path: &str) -> bool {
-    let size = |node: &Node| {
-        let sections = node.sections.iter().filter(|section| section.source() == "hardware");
-        sections.filter_map(|section| section.find(path)).find_map(|seen| match seen {
-            Observation::Present(value) => Some(value.clone()),
-            _ => None,
-        })
-    };
-    let readable: Vec<&Said<'_>> = said.iter().filter(|s| s.what.is_some()).collect();
-    readable.iter().all(|s| size(s.node).is_some())
-        && readable.iter().all(|a| readable.iter().all(|b| size(a.node) != size(b.node) || a.what == b.what))
-}
-
-fn id(kind: Kind, role: &str, path: &str) -> String {
-    assert!(matches!(kind, Kind::Differs | Kind::Split | Kind::Missing));
-    let digest = Digest::of(format!("difference\0{role}\0{path}").as_bytes());
+/// Of what a finding is made: `difference`, `latent`, `duplicate`.
+pub(crate) fn id(what: &str, role: &str, path: &str) -> String {
+    let digest = Digest::of(format!("{what}\0{role}\0{path}").as_bytes());
     // Base 32 by hand: five bits a letter.
     let bits: Vec<u8> =
         digest.as_bytes().iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();

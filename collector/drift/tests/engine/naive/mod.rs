@@ -1,11 +1,17 @@
 //! The same engine, obviously correct and slow: every node is asked for every path.
 
+mod duplicate;
+mod explained;
 mod fact;
+mod fold;
+mod latent;
 mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_drift::report::{Environment, Finding, Report, SCHEMA, Severity, Status, Summary, Unknown};
+use evenkeel_drift::report::{
+    Environment, Finding, Kind, Report, SCHEMA, Severity, Status, Summary, Unknown,
+};
 use evenkeel_drift::{Fleet, Node, Policy, Query};
 use evenkeel_facts::{FactPath, Observation, Reason, Value};
 use jiff::Timestamp;
@@ -84,10 +90,14 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             let view = View::new(&role, &source);
             view.coverage(&mut totals);
             view.doubts(policy, &mut doubts);
-            of_role.extend(view.findings(policy));
+            of_role.extend(fold::folded(&role, &view, view.findings(policy)));
+            of_role.extend(view.latent(policy));
         }
         for (path, doubt) in doubts {
-            let open = of_role.iter().any(|f: &Finding| f.path == path && f.status == Status::Open);
+            let open = of_role.iter().any(|f: &Finding| {
+                let own = f.path == path && f.kind != Kind::Latent;
+                f.status == Status::Open && (own || f.parts.iter().any(|part| part.path == path))
+            });
             if let Some(severity) = doubt.severity
                 && !open
             {
@@ -99,6 +109,10 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             }
         }
         findings.extend(of_role);
+    }
+    if fleet.unique {
+        let fresh: Vec<&Node> = nodes.iter().copied().filter(|node| node.fresh).collect();
+        findings.extend(duplicate::duplicates(fleet, policy, &fresh));
     }
 
     let mut summary = Summary { unknown: unknowns.len() as u64, ..Summary::default() };
@@ -116,7 +130,9 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
                 && query.min_severity.is_none_or(|least| finding.severity >= least))
     };
     findings.retain(shown);
-    findings.sort_by_key(|f| (std::cmp::Reverse(f.severity), f.path.clone(), f.role.clone()));
+    findings.sort_by_key(|f| {
+        (std::cmp::Reverse(f.severity), f.path.clone(), f.role.clone(), f.kind, f.id.clone())
+    });
     unknowns.sort_by_key(|u| (std::cmp::Reverse(u.severity), u.path.clone(), u.role.clone()));
     Report {
         schema: SCHEMA.to_owned(),
@@ -128,6 +144,7 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         findings,
         unknowns,
         summary,
+        noise: None,
     }
 }
 

@@ -1,0 +1,188 @@
+//! What runs against what the next restart or boot will bring, node by node.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+
+use evenkeel_facts::Value;
+use jiff::Timestamp;
+
+use crate::compare::Compare;
+use crate::judge::{Bench, id_of};
+use crate::lookup::Lookup;
+use crate::report::{Finding, Kind, Severity, Status};
+use crate::rows::{Look, Row};
+use crate::since::{Became as _, FactBecame};
+use crate::spread::{Outcome, Said, Spread, What};
+use crate::summary::latent;
+
+/// What the files of sysctl.d set: `sysctl.persisted[KEY].value`.
+const PERSISTED: &str = "sysctl.persisted[";
+/// A fact that says that something runs which is no longer what stands on the disk.
+const RESTART_PENDING: &str = "restart_pending";
+
+/// A fact as it runs, and the one that says what it will be.
+struct Pair<'a> {
+    path: String,
+    /// The fact that tells what comes; it names the homes of the finding.
+    next: &'a str,
+}
+
+/// The keys of kernel parameters that some node sets in a file of sysctl.d.
+pub(crate) fn persisted<'a>(lookup: &Lookup<'_, 'a>) -> BTreeSet<&'a str> {
+    if lookup.contents.source != "sysctl" {
+        return BTreeSet::new();
+    }
+    lookup.paths(PERSISTED, |_| true).into_iter().filter_map(key_of).collect()
+}
+
+fn key_of(path: &str) -> Option<&str> {
+    path.strip_prefix(PERSISTED)?.strip_suffix("].value")
+}
+
+/// A latent difference, before anybody asks for its details.
+pub(crate) struct Latent<'a> {
+    pub(crate) severity: Severity,
+    path: String,
+    next: &'a str,
+    spread: Spread,
+    /// By outcome: whether the next boot brings something else.
+    changes: Vec<bool>,
+}
+
+/// Everything of one source that the next restart or boot changes, by path.
+pub(crate) fn latent_in<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>) -> Vec<Latent<'a>> {
+    let pairs: Vec<Pair<'a>> = match lookup.contents.source {
+        "sysctl" => {
+            let pair = |next| key_of(next).map(|key| Pair { path: format!("sysctl.{key}"), next });
+            lookup.paths(PERSISTED, |_| true).into_iter().filter_map(pair).collect()
+        }
+        "kernel" => lookup
+            .paths("kernel.next_release", |path| path == "kernel.next_release")
+            .into_iter()
+            .map(|next| Pair { path: "kernel.release".to_owned(), next })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let pending = lookup.paths("", is_pending);
+    let pending = pending.into_iter().filter_map(|path| restart(bench, lookup, path));
+    pairs.into_iter().filter_map(|pair| differs(bench, lookup, &pair)).chain(pending).collect()
+}
+
+/// `NAME.restart_pending`, or `restart_pending[KEY]` below anything.
+fn is_pending(path: &str) -> bool {
+    if !path.contains(RESTART_PENDING) {
+        return false;
+    }
+    let last = match path.rfind(']') {
+        Some(end) if end + 1 == path.len() => path.rfind('[').map_or(path, |open| &path[..open]),
+        _ => path,
+    };
+    last.rsplit('.').next() == Some(RESTART_PENDING)
+}
+
+fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> Option<Latent<'a>> {
+    let verdict = bench.policy.verdict(&pair.path);
+    if !verdict.class.is_compared() {
+        return None;
+    }
+    let (running, next) = (lookup.row(&pair.path)?, lookup.row(pair.next)?);
+    let say = |group: Option<usize>| {
+        let look = |row: &Row<'a>| group.map_or(row.base, |at| row.look(at));
+        said(verdict.compare, look(&running), look(&next))
+    };
+    let exceptions: BTreeSet<usize> =
+        running.exceptions.iter().chain(&next.exceptions).map(|(at, _)| *at).collect();
+    let (base, changes) = say(None);
+    let mut changing = HashSet::new();
+    changes.then(|| changing.insert(base.what.clone()));
+    let exceptions = exceptions.into_iter().map(|at| {
+        let (said, changes) = say(Some(at));
+        changes.then(|| changing.insert(said.what.clone()));
+        (at, said)
+    });
+    let exceptions: Vec<_> = exceptions.collect();
+    let spread = Spread::of(base, exceptions, lookup.contents, bench.role);
+    Latent::new(bench.severity(&pair.path, &verdict), pair.path.clone(), pair.next, spread, &changing)
+}
+
+/// What a node runs, and, if that is another, what comes.
+fn said(compare: Compare, running: Look<'_>, next: Look<'_>) -> (Said, bool) {
+    let form = |value: &Value| compare.canonical(value).map(Cow::into_owned);
+    let Look::Present(running) = running else {
+        return (Said { what: What::Inapplicable, shown: None }, false);
+    };
+    let plain = || Said { what: What::Present(running.to_string()), shown: Some(running.to_string()) };
+    match next {
+        Look::Present(next) if form(next) != form(running) => {
+            let text = format!("{running}, then {next}");
+            (Said { what: What::Present(text.clone()), shown: Some(text) }, true)
+        }
+        _ => (plain(), false),
+    }
+}
+
+fn restart<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, path: &'a str) -> Option<Latent<'a>> {
+    let verdict = bench.policy.verdict(path);
+    let row = lookup.row(path)?;
+    let mut changing = HashSet::new();
+    let mut say = |look: Look<'_>| match look {
+        Look::Present(value) => {
+            let text = value.to_string();
+            let what = What::Present(text.clone());
+            if !matches!(text.trim(), "" | "0" | "false" | "no" | "none") {
+                changing.insert(what.clone());
+            }
+            Said { what, shown: Some(text) }
+        }
+        _ => Said { what: What::Inapplicable, shown: None },
+    };
+    let base = say(row.base);
+    let exceptions: Vec<_> = row.exceptions.iter().map(|(at, look)| (*at, say(*look))).collect();
+    let spread = Spread::of(base, exceptions, lookup.contents, bench.role);
+    let severity = verdict.severity.unwrap_or(Severity::Warning);
+    Latent::new(severity, path.to_owned(), path, spread, &changing)
+}
+
+impl<'a> Latent<'a> {
+    fn new(
+        severity: Severity,
+        path: String,
+        next: &'a str,
+        spread: Spread,
+        changing: &HashSet<What>,
+    ) -> Option<Self> {
+        let changes: Vec<bool> =
+            spread.outcomes.iter().map(|outcome| changing.contains(&outcome.what)).collect();
+        let is_held = |outcome: &Outcome| outcome.counts.iter().any(|count| *count > 0);
+        let somebody =
+            spread.outcomes.iter().zip(&changes).any(|(outcome, changes)| *changes && is_held(outcome));
+        somebody.then_some(Self { severity, path, next, spread, changes })
+    }
+
+    pub(crate) fn finding(self, bench: &Bench<'_>) -> Finding {
+        let Self { severity, path, next, spread, changes } = self;
+        let nodes = spread.nodes(bench.contents, bench.role, |_, outcome| changes[outcome]);
+        let became = |at: &usize| {
+            let of = |path: &str| FactBecame { role: bench.role, path }.became(*at);
+            of(&path).max(of(next))
+        };
+        let [class, _, severity_rule] = bench.policy.deciding(&bench.policy.verdict(&path));
+        let rule = if is_pending(&path) { class } else { severity_rule };
+        Finding {
+            id: id_of(Kind::Latent, bench.role.name, &path),
+            kind: Kind::Latent,
+            severity,
+            status: Status::Open,
+            role: bench.role.name.to_owned(),
+            values: spread.values(bench.role),
+            since: nodes.iter().map(became).min().unwrap_or(Timestamp::UNIX_EPOCH),
+            summary: latent(&spread, bench.role, &changes, is_pending(&path)),
+            nodes: bench.role.names(nodes),
+            reason: rule.map(|rule| rule.reason.clone()).unwrap_or_default(),
+            expected: None,
+            parts: Vec::new(),
+            acceptance: None,
+            path,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Identities that two nodes have: every node is held against every other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evenkeel_drift::policy::Class;
+use evenkeel_drift::report::{Finding, Kind, Part, State, Status, ValueCount};
+use evenkeel_drift::{Fleet, Node, Policy};
+use evenkeel_facts::{Digest, Observation};
+
+use super::fact::id;
+use super::times::Times;
+
+pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec<Finding> {
+    // By family and value: the nodes, and the paths by which they say it.
+    let mut claims: BTreeMap<(String, String), BTreeMap<String, (&Node, BTreeSet<String>)>> = BTreeMap::new();
+    for node in nodes {
+        let identity = node.sections.iter().filter(|section| section.source() == "identity");
+        for (path, seen) in identity.flat_map(|section| section.facts()) {
+            if let Observation::Present(value) = seen
+                && policy.verdict(path.as_str()).class == Class::Identity
+                && !value.to_string().is_empty()
+            {
+                let family = path.as_str().split('[').next().unwrap().to_owned();
+                let of_value = claims.entry((family, value.to_string())).or_default();
+                let of_node = of_value.entry(node.id.to_string()).or_insert((node, BTreeSet::new()));
+                of_node.1.insert(path.to_string());
+            }
+        }
+    }
+    claims.retain(|_, nodes| nodes.len() > 1);
+    let mut sets: BTreeMap<Vec<String>, Vec<(String, String)>> = BTreeMap::new();
+    for (claim, nodes) in &claims {
+        sets.entry(nodes.keys().cloned().collect()).or_default().push(claim.clone());
+    }
+    let finding = |shared: Vec<(String, String)>| {
+        let part = |(family, value): &(String, String)| {
+            let path = claims[&(family.clone(), value.clone())].values().next().unwrap().1.first().unwrap();
+            Part {
+                id: id("duplicate", &Digest::of(value.as_bytes()).to_string(), family),
+                path: family.clone(),
+                kind: Kind::Duplicate,
+                severity: policy.verdict(path).severity(),
+                summary: String::new(),
+            }
+        };
+        let mut parts: Vec<(Part, (String, String))> =
+            shared.into_iter().map(|claim| (part(&claim), claim)).collect();
+        parts.sort_by_key(|(part, claim)| (std::cmp::Reverse(part.severity), claim.clone()));
+        let (lead, claim) = parts.remove(0);
+        let holders = &claims[&claim];
+        let mut values: Vec<ValueCount> = Vec::new();
+        for (at, environment) in fleet.environments.iter().enumerate().rev() {
+            let nodes = holders.values().filter(|(node, _)| node.environment == at).count() as u64;
+            if nodes > 0 {
+                let (environment, value) = (environment.to_string(), Some(claim.1.clone()));
+                values.push(ValueCount { environment, value, state: State::Present, nodes });
+            }
+        }
+        let became = |(node, paths): &(&Node, BTreeSet<String>)| {
+            paths.iter().map(|path| Times { path, thing: None }.became(node)).min().unwrap()
+        };
+        let mut moments: Vec<_> = holders.values().map(became).collect();
+        moments.sort();
+        let mut names: Vec<String> = holders.values().map(|(node, _)| node.name.to_string()).collect();
+        names.sort();
+        let roles: BTreeSet<&str> = holders.values().map(|(node, _)| &*node.role).collect();
+        Finding {
+            id: lead.id,
+            path: lead.path,
+            kind: Kind::Duplicate,
+            severity: lead.severity,
+            status: Status::Open,
+            role: if roles.len() == 1 { roles.first().unwrap().to_string() } else { String::new() },
+            values,
+            nodes: names,
+            since: moments[1],
+            summary: String::new(),
+            reason: String::new(),
+            expected: None,
+            parts: parts.into_iter().map(|(part, _)| part).collect(),
+            acceptance: None,
+        }
+    };
+    sets.into_values().map(finding).collect()
+}

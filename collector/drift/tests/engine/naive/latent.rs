@@ -1,0 +1,109 @@
+//! What runs against what comes, node by node.
+
+use std::collections::BTreeMap;
+
+use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount};
+use evenkeel_drift::{Node, Policy};
+
+use super::fact::id;
+use super::times::Times;
+use super::{Look, View};
+
+/// What a node says: the text to show, and whether it is about to change. `None`: nothing.
+type Says = Option<(String, bool)>;
+
+impl<'a> View<'a> {
+    pub(crate) fn latent(&self, policy: &Policy) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for next in self.homes.keys() {
+            let running = if let Some(key) =
+                next.strip_prefix("sysctl.persisted[").and_then(|rest| rest.strip_suffix("].value"))
+            {
+                format!("sysctl.{key}")
+            } else if next == "kernel.next_release" {
+                "kernel.release".to_owned()
+            } else if next.ends_with(".restart_pending") {
+                next.clone()
+            } else {
+                continue;
+            };
+            let says = |node: &'a Node| -> Says {
+                let Look::Present(value) = self.look(node, &running) else { return None };
+                if *next == running {
+                    let text = value.to_string();
+                    let pending = !["", "0", "false", "no", "none"].contains(&text.trim());
+                    return Some((text, pending));
+                }
+                let compare = policy.verdict(&running).compare;
+                match self.look(node, next) {
+                    Look::Present(next) if compare.canonical(&next) != compare.canonical(&value) => {
+                        Some((format!("{value}, then {next}"), true))
+                    }
+                    _ => Some((value.to_string(), false)),
+                }
+            };
+            findings.extend(self.latent_at(policy, &running, next, &says));
+        }
+        findings
+    }
+
+    fn latent_at(
+        &self,
+        policy: &Policy,
+        path: &str,
+        next: &str,
+        says: &dyn Fn(&'a Node) -> Says,
+    ) -> Option<Finding> {
+        if path != next && (!policy.verdict(path).class.is_compared() || !self.homes.contains_key(path)) {
+            return None;
+        }
+        let changing: Vec<&Node> =
+            self.role.nodes().filter(|node| says(node).is_some_and(|(_, changes)| changes)).collect();
+        let became = |node: &&Node| {
+            let of = |path: &str| Times { path, thing: None }.became(node);
+            of(path).max(of(next))
+        };
+        let since = changing.iter().map(became).min()?;
+        let mut nodes: Vec<String> = changing.iter().map(|node| node.name.to_string()).collect();
+        nodes.sort();
+        let mut values = Vec::new();
+        for (environment, nodes) in &self.role.cohorts {
+            let mut counts: BTreeMap<(State, Option<String>), u64> = BTreeMap::new();
+            for node in nodes {
+                let key = match says(node) {
+                    Some((text, _)) => (State::Present, Some(text)),
+                    None => (State::Absent, None),
+                };
+                *counts.entry(key).or_default() += 1;
+            }
+            let mut counts: Vec<_> = counts.into_iter().collect();
+            counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            values.extend(counts.into_iter().map(|((state, value), nodes)| ValueCount {
+                environment: environment.clone(),
+                value,
+                state,
+                nodes,
+            }));
+        }
+        let severity = match policy.verdict(path).severity {
+            None if path == next => Severity::Warning,
+            _ => self.severity(path, policy),
+        };
+        Some(Finding {
+            id: id("latent", &self.role.name, path),
+            path: path.to_owned(),
+            kind: Kind::Latent,
+            severity,
+            status: Status::Open,
+            role: self.role.name.clone(),
+            values,
+            nodes,
+            since,
+            summary: String::new(),
+            reason: String::new(),
+            expected: None,
+            parts: Vec::new(),
+            acceptance: None,
+        })
+    }
+}
