@@ -130,8 +130,7 @@ pub(crate) fn page(results: &Results<'_>) -> String {
 }
 
 fn row(results: &Results<'_>, finding: &Finding) -> Row {
-    let Finding { id, path, kind, severity: _, status, role, values: _, nodes, since, summary, reason } =
-        finding;
+    let Finding { id, path, kind, severity: _, status, role, nodes, since, summary, reason, .. } = finding;
     let cells = results.columns.iter().map(|environment| {
         let held = held(finding, environment, results.reference);
         let several = held.len() > 1;

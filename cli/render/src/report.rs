@@ -91,8 +91,7 @@ pub(crate) fn rows(columns: &[&str], reference: &str, findings: &[Finding], unkn
     let mut sheet =
         Sheet::new(&[&heads[..], columns, &["nodes", "since", "summary", "reason", "id"]].concat());
     for finding in findings {
-        let Finding { id, path, kind, severity, status, role, values: _, nodes, since, summary, reason } =
-            finding;
+        let Finding { id, path, kind, severity, status, role, nodes, since, summary, reason, .. } = finding;
         let cells: Vec<String> =
             columns.iter().map(|environment| in_one_cell(&held(finding, environment, reference))).collect();
         let (names, since) = (nodes.join(" "), since.to_string());

@@ -42,8 +42,7 @@ pub(crate) fn document(results: &Results<'_>) -> String {
 }
 
 fn of_finding(results: &Results<'_>, finding: &Finding) -> SarifResult {
-    let Finding { id, path, kind, severity, status, role, values: _, nodes, since, summary, reason } =
-        finding;
+    let Finding { id, path, kind, severity, status, role, nodes, since, summary, reason, .. } = finding;
     // Whatever is no failure has no level (§3.27.9).
     let (sarif_kind, level) = match (status, severity) {
         (Status::Explained | Status::Resolved, _) => ("informational", "none"),

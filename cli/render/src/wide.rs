@@ -28,7 +28,7 @@ pub(crate) fn report(report: &Report, screen: &Screen) -> String {
 
 /// Everything that is known of one finding.
 pub(crate) fn whole(page: &mut Page, finding: &Finding, since: &str) {
-    let Finding { id, kind, status, values, nodes, summary, reason, .. } = finding;
+    let Finding { id, kind, status, values, nodes, summary, reason, parts, .. } = finding;
     let meta = format!("{}  {}, {}{since}", escape(id), kind_word(*kind), status_word(*status));
     page.line(4, Ink::Faint, &meta);
     page.line(4, Ink::Plain, &escape(summary));
@@ -47,5 +47,8 @@ pub(crate) fn whole(page: &mut Page, finding: &Finding, since: &str) {
     }
     if !reason.is_empty() {
         page.line(4, Ink::Faint, &format!("why: {}", escape(reason)));
+    }
+    for part in parts {
+        page.line(4, Ink::Plain, &format!("with it {}: {}", escape(&part.path), escape(&part.summary)));
     }
 }
