@@ -97,6 +97,7 @@ mod tests {
             journal: 7,
             environments: ["dev", "test", "staging", "prod"].map(Arc::from).to_vec(),
             nodes: (0..4).map(|at| node(&format!("n{at}"), at)).collect(),
+            ..Fleet::default()
         };
         let names = |fleet: &Fleet| -> Vec<String> {
             fleet.nodes.iter().map(|n| format!("{} {}", n.name, fleet.environments[n.environment])).collect()

@@ -2,7 +2,7 @@
 
 use crate::examples::{self, judged};
 use evenkeel_drift::GateVerdict;
-use evenkeel_drift::report::{Finding, Kind, Report, Severity, State, Status, Unknown, ValueCount};
+use evenkeel_drift::report::{Finding, Kind, Part, Report, Severity, State, Status, Unknown, ValueCount};
 use evenkeel_render::{Format, Screen, View, render};
 use proptest::prelude::*;
 
@@ -82,6 +82,15 @@ fn report(text: &str) -> Report {
         since: examples::at("2026-11-20T03:12:00Z"),
         summary: text.into(),
         reason: text.into(),
+        expected: Some(text.into()),
+        parts: vec![Part {
+            id: text.into(),
+            path: text.into(),
+            kind,
+            severity: Severity::Info,
+            summary: text.into(),
+        }],
+        acceptance: None,
     };
     let mut report = examples::report(vec![
         finding(Kind::Differs, Status::Open),
