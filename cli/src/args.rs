@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use evenkeel_drift::report::Severity;
-use evenkeel_render::Format;
 
 use crate::command::{completions, diff, explain, facts, gate, history, nodes, report, token, user, values};
 
@@ -67,9 +66,9 @@ pub struct Global {
 /// How output looks.
 #[derive(Debug, clap::Args)]
 pub struct Looks {
-    /// How to show it: table, wide, json, csv, markdown, html, junit, sarif
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true, default_value_t = Output::Table)]
-    pub output: Output,
+    /// How to show it: table, wide, json, csv, markdown, html, junit, sarif; FORMAT=FILE goes to a file [default: table]
+    #[arg(short, long, global = true, value_name = "FORMAT[=FILE]")]
+    pub output: Vec<String>,
     /// When to colour; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true, default_value_t = Color::Auto)]
     pub color: Color,
@@ -93,27 +92,6 @@ pub struct Connection {
     /// With --collector: the roots to trust (PEM) [env: EVENKEEL_CA]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-}
-
-/// The formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people, at a glance
-    Table,
-    /// For people, with every value and node
-    Wide,
-    /// For programs
-    Json,
-    /// For spreadsheets
-    Csv,
-    /// For a pull request
-    Markdown,
-    /// For a browser: one self-contained file
-    Html,
-    /// For a CI's list of tests
-    Junit,
-    /// For code scanning
-    Sarif,
 }
 
 /// When to colour.
@@ -144,21 +122,6 @@ impl From<Level> for Severity {
             Level::Info => Self::Info,
             Level::Warning => Self::Warning,
             Level::Critical => Self::Critical,
-        }
-    }
-}
-
-impl From<Output> for Format {
-    fn from(output: Output) -> Self {
-        match output {
-            Output::Table => Self::Table,
-            Output::Wide => Self::Wide,
-            Output::Json => Self::Json,
-            Output::Csv => Self::Csv,
-            Output::Markdown => Self::Markdown,
-            Output::Html => Self::Html,
-            Output::Junit => Self::Junit,
-            Output::Sarif => Self::Sarif,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Context {
 
 /// Does what the arguments say; the exit code comes back.
 pub fn run(args: Args) -> Result<u8, CliError> {
-    let context = Context { console: Console::new(&args.global.looks), connection: args.global.connection };
+    let context = Context { console: Console::new(&args.global.looks)?, connection: args.global.connection };
     match args.command {
         Command::Report(arguments) => report::run(&context, arguments),
         Command::Diff(arguments) => diff::run(&context, arguments),

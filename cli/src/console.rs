@@ -1,6 +1,8 @@
 //! Where output goes.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
 use evenkeel_drift::Report;
@@ -15,39 +17,87 @@ const DEFAULT_WIDTH: usize = 80;
 /// In a pipe or a file, `wide` breaks no lines that a person or a tool can still take.
 const UNBROKEN: usize = 4096;
 
-/// Standard output, as it was asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Console {
+/// A format, and the file that it goes to.
+#[derive(Debug, Clone)]
+struct Output {
     format: Format,
+    /// Standard output without one.
+    file: Option<PathBuf>,
+}
+
+impl Output {
+    /// `FORMAT` or `FORMAT=FILE`.
+    fn parse(text: &str) -> Result<Self, CliError> {
+        let (word, file) = match text.split_once('=') {
+            Some((word, file)) => (word, Some(file.into())),
+            None => (text, None),
+        };
+        let format = Format::ALL.into_iter().find(|format| format.word() == word);
+        format.map(|format| Self { format, file }).ok_or_else(|| CliError::NoFormat { word: word.to_owned() })
+    }
+}
+
+/// Standard output and files, as they were asked for.
+#[derive(Debug, Clone)]
+pub struct Console {
+    outputs: Vec<Output>,
     screen: Screen,
+    is_terminal: bool,
 }
 
 impl Console {
     /// Looks at the terminal, NO_COLOR, and what was asked for.
-    pub fn new(looks: &Looks) -> Self {
-        let format = Format::from(looks.output);
+    pub fn new(looks: &Looks) -> Result<Self, CliError> {
+        let Looks { output, color } = looks;
+        let mut outputs = output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        // Files are written beside what is shown.
+        if outputs.iter().all(|output| output.file.is_some()) {
+            outputs.insert(0, Output { format: Format::Table, file: None });
+        }
         let stdout = io::stdout();
-        let colour = match looks.color {
+        let colour = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => AutoStream::choice(&stdout) != ColorChoice::Never,
         };
-        let width = match terminal_size_of(&stdout).filter(|_| stdout.is_terminal()) {
-            Some((Width(width), _)) => width.into(),
-            None if format == Format::Wide => UNBROKEN,
-            None => DEFAULT_WIDTH,
-        };
-        Self { format, screen: Screen { width, colour, ..Screen::default() } }
+        let terminal = terminal_size_of(&stdout).filter(|_| stdout.is_terminal());
+        let width = terminal.map_or(DEFAULT_WIDTH, |(Width(width), _)| width.into());
+        let screen = Screen { width, colour, ..Screen::default() };
+        Ok(Self { outputs, screen, is_terminal: terminal.is_some() })
     }
 
     /// Shows it.
     pub fn show(&self, view: &impl View) -> Result<(), CliError> {
-        self.print(&render(view, self.format, &self.screen)?)
+        self.render(view, &self.screen)
     }
 
     /// Shows a report: with `all` what is hidden by default was asked for, with `hints` the collector can explain it.
     pub fn show_report(&self, report: &Report, all: bool, hints: bool) -> Result<(), CliError> {
-        self.print(&render(report, self.format, &Screen { all, hints, ..self.screen })?)
+        self.render(report, &Screen { all, hints, ..self.screen })
+    }
+
+    /// In every form that was asked for; nothing is shown when one of them is not to be had.
+    fn render(&self, view: &impl View, screen: &Screen) -> Result<(), CliError> {
+        let mut shown = Vec::new();
+        for Output { format, file } in &self.outputs {
+            let on_terminal = file.is_none() && self.is_terminal;
+            let width = match (on_terminal, format) {
+                (true, _) => screen.width,
+                (false, Format::Wide) => UNBROKEN,
+                (false, _) => DEFAULT_WIDTH,
+            };
+            let colour = screen.colour && file.is_none();
+            shown.push((file, render(view, *format, &Screen { width, colour, ..*screen })?));
+        }
+        for (file, text) in &shown {
+            if let Some(path) = file {
+                fs::write(path, text).map_err(|source| CliError::Write { path: path.clone(), source })?;
+            }
+        }
+        for (_, text) in shown.iter().filter(|(file, _)| file.is_none()) {
+            self.print(text)?;
+        }
+        Ok(())
     }
 
     /// Prints text as it is. A reader that has gone has what it wanted: that is success.

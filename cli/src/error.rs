@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use evenkeel_drift::QueryError;
+use evenkeel_drift::{PolicyError, QueryError};
 use evenkeel_facts::snapshot_file::SnapshotFileError;
 use evenkeel_proto::Malformed;
-use evenkeel_render::Unsuited;
 use evenkeel_render::text::escape;
+use evenkeel_render::{Format, Unsuited};
 use evenkeel_runtime::exit;
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::tls::TlsError;
@@ -100,9 +100,51 @@ pub enum CliError {
         #[source]
         source: SnapshotFileError,
     },
+    /// A directory in which there is nothing to compare.
+    #[error("there is no snapshot (*.json) in {}", path.display())]
+    NoSnapshots {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A snapshot that nobody has put into an environment.
+    #[error("{} does not say which environment it is of", path.display())]
+    NoEnvironment {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no policy.
+    #[error("{} is no policy", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PolicyError,
+    },
+    /// A policy is named for what a collector judges.
+    #[error("--policy holds for snapshot files; a collector judges by its own policy")]
+    PolicyOfCollector,
+    /// A file of output cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A name that is not there.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// No format is called so.
+    #[error(
+        "there is no format {word:?}; the formats are {}",
+        Format::ALL.map(Format::word).join(", ")
+    )]
+    NoFormat {
+        /// What it was called.
+        word: String,
+    },
     /// It has no such form.
     #[error(transparent)]
     Format(#[from] Unsuited),
@@ -144,8 +186,15 @@ impl CliError {
             Self::Collector { .. } => "See the collector's log; then ask again.",
             Self::Answer(_) | Self::AnswerJson(_) => "Use an evenkeel of the collector's version.",
             Self::Snapshot { .. } => "Take it again: `evenkeel-agent collect > SNAPSHOT.json`.",
+            Self::NoSnapshots { .. } => {
+                "Take some: `evenkeel scan --env ENV HOST... -o DIR`, or `evenkeel-agent collect`."
+            }
+            Self::NoEnvironment { .. } => "Say it: ENV=FILE.",
+            Self::Policy { .. } => "Correct it there.",
+            Self::PolicyOfCollector => "Leave it out.",
+            Self::Write { .. } => "See whether the directory is there and this user may write to it.",
             Self::Query(_) => "Correct the name.",
-            Self::Format(_) => "Choose one of these with --output.",
+            Self::NoFormat { .. } | Self::Format(_) => "Choose one of these with --output.",
             Self::Output(_) => "See where the output goes: the device may be full.",
             Self::Start(_) => "See the limits of this user: `ulimit -a`.",
         })
@@ -153,7 +202,10 @@ impl CliError {
 
     /// Says it to a person. Nobody may be there to hear it.
     pub fn tell(&self, to: &mut dyn Write) {
-        let _ = writeln!(to, "evenkeel: {}", escape(&exit::chain(self)));
+        // What follows a line break is set in: nothing that is quoted can pass for a line of ours.
+        let text = exit::chain(self);
+        let lines: Vec<_> = text.trim_end().lines().map(escape).collect();
+        let _ = writeln!(to, "evenkeel: {}", lines.join("\n  "));
         if let Some(next) = self.next() {
             let _ = writeln!(to, "{next}");
         }

@@ -54,6 +54,11 @@ fn gate_of_files() {
 }
 
 #[test]
+fn snapshot_files() {
+    transcript("files.txt");
+}
+
+#[test]
 fn errors() {
     transcript("errors.txt");
 }

@@ -5,6 +5,7 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `boot`: a booted host, enrolled by following README.md
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
+//! - `ci`: the pipelines of docs/ci.md, run as scripts
 //! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
@@ -18,6 +19,7 @@
 
 mod boot;
 mod change_and_back;
+mod ci;
 mod demo;
 mod durability;
 mod events;

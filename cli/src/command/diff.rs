@@ -1,6 +1,6 @@
 //! `evenkeel diff`: one thing held against another. Two snapshot files need no collector: the engine is linked in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evenkeel_drift::{Query, Report, evaluate};
 use evenkeel_proto::report::operand::Operand as Choice;
@@ -12,12 +12,14 @@ use super::Context;
 use super::report::Listing;
 use crate::error::CliError;
 use crate::operand::Operand;
-use crate::snapshots::{self, Pair};
+use crate::snapshots::{self, Files};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A and B: ENV, node/NAME, or file:SNAPSHOT.json (from `evenkeel-agent collect`).\n\
-    Two files are compared without a collector.")]
+#[command(
+    after_help = "A and B: ENV, node/NAME, or file:SNAPSHOT.json (from `evenkeel-agent collect`; a directory of \
+    them, too).\nTwo files are compared without a collector."
+)]
 pub struct Diff {
     /// What is in question
     #[arg(value_name = "A")]
@@ -25,16 +27,20 @@ pub struct Diff {
     /// What it is held against
     #[arg(value_name = "B")]
     b: Operand,
+    /// For snapshot files: the policy to judge by [default: the one that evenkeel ships with]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// What to list, and what --exit-code looks at.
     #[command(flatten)]
     listing: Listing,
 }
 
 pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
-    let Diff { a, b, listing } = arguments;
+    let Diff { a, b, policy, listing } = arguments;
     let report = if let (Operand::File(a), Operand::File(b)) = (&a, &b) {
-        of_files(a, b, &listing)?
+        of_files(a, b, policy.as_deref(), &listing)?
     } else {
+        without_policy(policy)?;
         let request = DiffRequest {
             a: Some(to_wire(&a)?),
             b: Some(to_wire(&b)?),
@@ -50,8 +56,8 @@ pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
     Ok(listing.exit_code(&report))
 }
 
-fn of_files(a: &Path, b: &Path, listing: &Listing) -> Result<Report, CliError> {
-    let pair = Pair::read(a, b)?;
+fn of_files(a: &Path, b: &Path, policy: Option<&Path>, listing: &Listing) -> Result<Report, CliError> {
+    let pair = Files::pair(a, b, policy)?;
     let [_, reference] = pair.names();
     let query = Query {
         reference: Some(reference.to_owned()),
@@ -60,6 +66,11 @@ fn of_files(a: &Path, b: &Path, listing: &Listing) -> Result<Report, CliError> {
         ..Query::default()
     };
     Ok(evaluate(&pair.fleet, &pair.policy, &query, pair.as_of))
+}
+
+/// A collector judges by its own policy.
+pub(super) fn without_policy(policy: Option<PathBuf>) -> Result<(), CliError> {
+    policy.map_or(Ok(()), |_| Err(CliError::PolicyOfCollector))
 }
 
 /// An operand for the collector; a file travels with its content, which is looked at before it goes.

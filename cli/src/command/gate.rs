@@ -1,5 +1,7 @@
 //! `evenkeel gate`: says by exit code whether one environment may be promoted to another.
 
+use std::path::PathBuf;
+
 use evenkeel_drift::gate::{GateVerdict, gate};
 use evenkeel_drift::report::Severity;
 use evenkeel_proto::report::GateRequest;
@@ -7,11 +9,11 @@ use evenkeel_proto::reports;
 use evenkeel_runtime::exit;
 
 use super::Context;
-use super::diff::to_wire;
+use super::diff::{to_wire, without_policy};
 use crate::args::Level;
 use crate::error::CliError;
 use crate::operand::Operand;
-use crate::snapshots::Pair;
+use crate::snapshots::Files;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -32,20 +34,24 @@ pub struct Gate {
     /// The least severity that fails
     #[arg(long, value_enum, value_name = "info|warning|critical", hide_possible_values = true, default_value_t = Level::Warning)]
     fail_on: Level,
+    /// For snapshot files: the policy to judge by [default: the one that evenkeel ships with]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context, arguments: Gate) -> Result<u8, CliError> {
-    let Gate { operands, from, to, fail_on } = arguments;
+    let Gate { operands, from, to, fail_on, policy } = arguments;
     let mut sides = operands.into_iter().chain(from).chain(to);
     let (Some(from), Some(to)) = (sides.next(), sides.next()) else {
         unreachable!("the arguments require both sides")
     };
     let fail_on = Severity::from(fail_on);
     let outcome = if let (Operand::File(from), Operand::File(to)) = (&from, &to) {
-        let pair = Pair::read(from, to)?;
+        let pair = Files::pair(from, to, policy.as_deref())?;
         let [from, to] = pair.names();
         gate(&pair.fleet, &pair.policy, from, to, fail_on, pair.as_of)
     } else {
+        without_policy(policy)?;
         let request = GateRequest {
             from: Some(to_wire(&from)?),
             to: Some(to_wire(&to)?),

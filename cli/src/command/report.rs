@@ -1,18 +1,29 @@
 //! `evenkeel report`: where the environments differ.
 
-use evenkeel_drift::Report as Found;
+use std::path::PathBuf;
+
 use evenkeel_drift::report::{Finding, Severity, Status};
+use evenkeel_drift::{Query, Report as Found, evaluate};
 use evenkeel_proto::report::GetReportRequest;
 use evenkeel_proto::reports;
 use evenkeel_runtime::exit;
 
 use super::Context;
+use super::diff::without_policy;
 use crate::args::Level;
 use crate::error::CliError;
+use crate::snapshots::{Files, Source};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Snapshots are compared without a collector, each under the environment that it names, or\nunder ENV of \
+    ENV=SNAPSHOT. `evenkeel scan` and `evenkeel-agent collect` take them."
+)]
 pub struct Report {
+    /// Report on these snapshot files, or on directories of them, and not on the collector's nodes
+    #[arg(value_name = "SNAPSHOT")]
+    snapshots: Vec<Source>,
     /// Only this environment (may be given several times)
     #[arg(long = "env", value_name = "ENV")]
     environments: Vec<String>,
@@ -22,6 +33,9 @@ pub struct Report {
     /// The environment that the others are held against [default: the last in the order of promotion]
     #[arg(long, value_name = "ENV")]
     reference: Option<String>,
+    /// For snapshot files: the policy to judge by [default: the one that evenkeel ships with]
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// What to list, and what --exit-code looks at.
     #[command(flatten)]
     pub listing: Listing,
@@ -42,7 +56,39 @@ pub struct Listing {
 }
 
 pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> {
-    let Report { environments, role, reference, listing } = arguments;
+    let Report { snapshots, environments, role, reference, policy, listing } = arguments;
+    let asked = environments.iter().chain(&reference).cloned().collect::<Vec<_>>();
+    let report = if snapshots.is_empty() {
+        without_policy(policy)?;
+        of_collector(context, environments, role, reference, &listing)?
+    } else {
+        let files = Files::of(&snapshots, policy.as_deref())?;
+        let query = Query {
+            environments: (!environments.is_empty()).then_some(environments),
+            role,
+            reference,
+            min_severity: Some(listing.severity()),
+            all: listing.all,
+        };
+        query.check(&files.fleet)?;
+        evaluate(&files.fleet, &files.policy, &query, files.as_of)
+    };
+    context.console.show_report(&report, listing.all, snapshots.is_empty())?;
+    // Who asks for an environment by name, and it has nobody to speak for it, was not told that all is well.
+    let mute = report.environments.iter().any(|found| found.fresh == 0 && asked.contains(&found.name));
+    Ok(match listing.exit_code(&report) {
+        exit::DONE if listing.exit_code && mute => exit::CANNOT_TELL,
+        code => code,
+    })
+}
+
+fn of_collector(
+    context: &Context,
+    environments: Vec<String>,
+    role: Option<String>,
+    reference: Option<String>,
+    listing: &Listing,
+) -> Result<Found, CliError> {
     let request = GetReportRequest {
         environments,
         role,
@@ -50,16 +96,8 @@ pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> 
         severity: reports::severity_to_wire(listing.severity()).into(),
         all: listing.all,
     };
-    let asked = request.environments.iter().chain(&request.reference).cloned().collect::<Vec<_>>();
     let client = context.client()?;
-    let report = reports::from_wire(client.wait(client.reports().get_report(request))?)?;
-    context.console.show_report(&report, listing.all, true)?;
-    // Who asks for an environment by name, and it has nobody to speak for it, was not told that all is well.
-    let mute = report.environments.iter().any(|found| found.fresh == 0 && asked.contains(&found.name));
-    Ok(match listing.exit_code(&report) {
-        exit::DONE if listing.exit_code && mute => exit::CANNOT_TELL,
-        code => code,
-    })
+    Ok(reports::from_wire(client.wait(client.reports().get_report(request))?)?)
 }
 
 impl Listing {
