@@ -69,6 +69,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         due: false,
         spread: false,
         backoff: Backoff::up_to(Duration::MAX),
+        renewals: Backoff::up_to(Duration::MAX),
         missed: 0,
     };
     tokio::select! {
@@ -101,6 +102,8 @@ struct Daemon {
     /// Whether it waits only so that agents do not come back all at once: news do not wait for that.
     spread: bool,
     backoff: Backoff,
+    /// The same for the certificate.
+    renewals: Backoff,
     /// How often a sweep found what an event should have told.
     missed: u64,
 }
@@ -120,11 +123,14 @@ impl Daemon {
             }
         }
         let mut next_try = Instant::now();
+        let mut next_renewal = Instant::now();
         loop {
             let now = Instant::now();
+            if now >= next_renewal {
+                next_renewal = now + self.renew().await;
+            }
             if now >= self.next_sweep {
                 self.sweep().await;
-                self.renew().await;
                 self.due = true;
             } else if self.settling.due().is_some_and(|due| due <= now) {
                 self.look_again().await;
@@ -135,8 +141,17 @@ impl Daemon {
                 let wait = self.report().await;
                 self.due = wait.is_some();
                 next_try = Instant::now() + wait.unwrap_or_default();
+                if wait.is_none() {
+                    // The collector may have asked for it.
+                    next_renewal = next_renewal.min(Instant::now() + self.uplink.renewal_in());
+                }
             }
-            let wakes = [Some(self.next_sweep), self.settling.due(), self.due.then_some(next_try)];
+            let wakes = [
+                Some(self.next_sweep),
+                Some(next_renewal),
+                self.settling.due(),
+                self.due.then_some(next_try),
+            ];
             tokio::select! {
                 news = hear(self.watch.as_ref()) => self.heard(news),
                 () = sleep_until(wakes.into_iter().flatten().min().unwrap_or(self.next_sweep)) => {}
@@ -236,15 +251,21 @@ impl Daemon {
         Some(changed)
     }
 
-    /// Renews the certificate when it is due, whether or not reports are taken: it must not end meanwhile.
-    async fn renew(&mut self) {
+    /// Renews the certificate when it is due, whether or not reports are taken: it must not end meanwhile. Returns when
+    /// to look again.
+    async fn renew(&mut self) -> Duration {
         match self.uplink.renew_if_due().await {
-            Ok(true) => info!("Certificate renewed."),
+            Ok(true) => {
+                info!("Certificate renewed.");
+                self.renewals.reset();
+            }
             Ok(false) => {}
             Err(error) => {
                 warn!(error = exit::chain(&error), "The certificate was not renewed; trying again later.");
+                return self.renewals.next_wait();
             }
         }
+        self.uplink.renewal_in()
     }
 
     fn has_news(&self) -> bool {

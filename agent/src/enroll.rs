@@ -47,6 +47,7 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
         host: label::from_host_name(&name),
         role: args.role.clone(),
         labels: args.label.iter().cloned().collect::<HashMap<_, _>>(),
+        service_account_token: String::new(),
     };
     let response = call(&address, pin, request)?;
     let host = if response.fleet_host.is_empty() { address.host() } else { &response.fleet_host };

@@ -54,14 +54,23 @@ impl Link {
 
     /// The collector has answered: what it asks for is done.
     pub fn heed(&self, answer: &CheckInResponse) {
-        let CheckInResponse { answer, hang_up, reconnect_within } = answer;
+        let CheckInResponse { answer, hang_up, reconnect_within, renew: _ } = answer;
         let mut state = self.lock();
         state.reconnect_within = Some(Duration::from_millis(*reconnect_within));
         // Not before everything is said.
         if *hang_up && matches!(answer, Some(Answer::UpToDate(_))) {
-            // Without its last handle the old one closes. The new one was never open, so it is not lost.
-            (state.channel, state.line) = open(&self.collector, &self.config);
+            self.hang_up_now(&mut state);
         }
+    }
+
+    /// Closes the connection; the next call opens another, with the configuration as it is then.
+    pub fn hang_up(&self) {
+        self.hang_up_now(&mut self.lock());
+    }
+
+    /// Without its last handle the old one closes. The new one was never open, so it is not lost.
+    fn hang_up_now(&self, state: &mut State) {
+        (state.channel, state.line) = open(&self.collector, &self.config);
     }
 
     /// Within which time agents come back after the connection was lost; `None` before the collector's first answer.
@@ -92,7 +101,7 @@ mod tests {
     }
 
     fn answer(answer: Answer, hang_up: bool) -> CheckInResponse {
-        CheckInResponse { answer: Some(answer), hang_up, reconnect_within: 60_000 }
+        CheckInResponse { answer: Some(answer), hang_up, reconnect_within: 60_000, renew: false }
     }
 
     /// Promise: after a connection was lost an agent that has nothing new waits for its moment within the time that

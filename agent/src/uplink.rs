@@ -16,7 +16,8 @@ use evenkeel_runtime::backoff::fraction;
 use evenkeel_runtime::channel::{Address, pushback};
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::keys::validity;
-use evenkeel_runtime::tls::{self, TlsError};
+use evenkeel_runtime::tls::{self, Chain, TlsError};
+use evenkeel_runtime::trust::Mark;
 use rustls::ClientConfig;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -34,8 +35,17 @@ pub struct Uplink {
     home: Home,
     config: Arc<ArcSwap<ClientConfig>>,
     link: Link,
+    certificate: Certificate,
+    /// Made anew at each start, so that a second machine with the same key is noticed.
+    instance: [u8; 8],
+}
+
+/// What there is to know of the node's certificate.
+#[derive(Debug, Clone, Copy)]
+struct Certificate {
     renew_at: SystemTime,
     ends: SystemTime,
+    trust: Mark,
 }
 
 /// Where in the node's history a snapshot stands.
@@ -63,7 +73,7 @@ pub enum UplinkError {
     #[error("the collector did not take the report ({:?}): {}", .0.code(), .0.message())]
     Call(Box<Status>),
     /// The call failed, and the certificate has ended: that is probably why.
-    #[error("the collector did not take the report ({:?}): {}; the node's certificate has ended: enrol it again", .0.code(), .0.message())]
+    #[error("the collector did not take the report ({:?}): {}; the node's certificate has ended", .0.code(), .0.message())]
     Ended(Box<Status>),
     /// The collector keeps asking.
     #[error("the collector asked {MAX_ROUNDS} times for contents that it was sent")]
@@ -95,15 +105,17 @@ impl Uplink {
     pub fn new(home: Home, collector: &Address) -> Result<Self, UplinkError> {
         let config = Arc::new(ArcSwap::from_pointee(tls::client(&home.roots()?, home.chain()?)?));
         let link = Link::new(collector.clone(), Arc::clone(&config));
-        let (renew_at, ends) = certificate_times(&home)?;
-        Ok(Self { home, config, link, renew_at, ends })
+        let mut instance = [0; 8];
+        getrandom::fill(&mut instance).expect("the system has randomness");
+        let certificate = Certificate::of(&home)?;
+        Ok(Self { home, config, link, certificate, instance })
     }
 
     /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
     /// the sections are, or what of them changed since the `base` that it acknowledged; without, only that nothing
-    /// changed, until it asks.
+    /// changed, until it asks. A collector that has a newer authority is heeded: the certificate is then due.
     pub async fn report(
-        &self,
+        &mut self,
         snapshot: &Snapshot,
         place: Place,
         news: bool,
@@ -130,6 +142,8 @@ impl Uplink {
             boot_epoch: place.boot_epoch,
             sequence: place.sequence,
             commit: news.then(|| news_of(base)),
+            instance: self.instance.to_vec(),
+            trust: self.certificate.trust.as_bytes().to_vec(),
         };
         for _ in 0..MAX_ROUNDS {
             let answer = self.fleet().check_in(timed(request.clone())).await;
@@ -142,6 +156,9 @@ impl Uplink {
                 answer => answer.map_err(|status| self.failed(status))?.into_inner(),
             };
             self.link.heed(&answer);
+            if answer.renew {
+                self.certificate.renew_at = SystemTime::now();
+            }
             match answer.answer {
                 Some(Answer::UpToDate(_)) => return Ok(()),
                 Some(Answer::SendCommit(_)) => request.commit = Some(whole()),
@@ -162,18 +179,35 @@ impl Uplink {
         Err(UplinkError::NoProgress)
     }
 
-    /// Renews the certificate when half to 70 % of its life is over. The connection that is open stays.
+    /// For how long the certificate need not be renewed; zero when it is due.
+    pub fn renewal_in(&self) -> Duration {
+        self.certificate.renew_at.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+
+    /// Renews the certificate when half to 70 % of its life is over, or the collector asked for it. The connection that
+    /// is open stays. A certificate that has ended is shown all the same: it proves possession of the enrolled key, and
+    /// the collector decides for how long that is enough.
     pub async fn renew_if_due(&mut self) -> Result<bool, UplinkError> {
-        if SystemTime::now() < self.renew_at {
+        if !self.renewal_in().is_zero() {
             return Ok(false);
         }
+        let was_ended = self.has_ended();
         let request = RenewRequest { csr: self.home.key()?.signing_request() };
         let mut client = EnrollmentServiceClient::new(self.link.channel());
         let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
         self.home.keep_certificates(&renewed.certificates, &renewed.roots)?;
         self.config.store(Arc::new(tls::client(&self.home.roots()?, self.home.chain()?)?));
-        (self.renew_at, self.ends) = certificate_times(&self.home)?;
+        self.certificate = Certificate::of(&self.home)?;
+        if was_ended {
+            // To the collector, that connection is one whose certificate has ended.
+            self.link.hang_up();
+        }
         Ok(true)
+    }
+
+    /// Whether the certificate has ended, by this machine's clock.
+    pub fn has_ended(&self) -> bool {
+        SystemTime::now() > self.certificate.ends
     }
 
     async fn put(&self, snapshot: &Snapshot, wanted: &[Vec<u8>]) -> Result<(), UplinkError> {
@@ -192,7 +226,7 @@ impl Uplink {
 
     /// The clock may be wrong, so an ended certificate is tried all the same, and only named when the call failed.
     fn failed(&self, status: Status) -> UplinkError {
-        if SystemTime::now() > self.ends { UplinkError::Ended(Box::new(status)) } else { called(status) }
+        if self.has_ended() { UplinkError::Ended(Box::new(status)) } else { called(status) }
     }
 
     /// The longest wait between two tries: the time within which the collector, when it is back, wants to hear of its
@@ -223,12 +257,15 @@ fn called(status: Status) -> UplinkError {
     }
 }
 
-/// When to renew the certificate, and when it ends. Renewal is due at a random moment between 50 % and 70 % of its
-/// life, so that a fleet does not renew as a herd.
-fn certificate_times(home: &Home) -> Result<(SystemTime, SystemTime), UplinkError> {
-    let chain = home.chain()?;
-    let (begin, end) =
-        validity(&chain.certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
-    let life = end.duration_since(begin).unwrap_or_default();
-    Ok((begin + life.mul_f64(0.5 + 0.2 * fraction()), end))
+impl Certificate {
+    /// Renewal is due at a random moment between 50 % and 70 % of its life, so that a fleet does not renew as a herd.
+    fn of(home: &Home) -> Result<Self, UplinkError> {
+        let Chain { certificates, key: _ } = home.chain()?;
+        let (begin, ends) =
+            validity(&certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
+        let life = ends.duration_since(begin).unwrap_or_default();
+        let issuer = certificates.last().expect("a file of certificates has one at least");
+        let trust = Mark::of(&home.roots()?, issuer);
+        Ok(Self { renew_at: begin + life.mul_f64(0.5 + 0.2 * fraction()), ends, trust })
+    }
 }

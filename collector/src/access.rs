@@ -1,8 +1,10 @@
 //! Who may call what: one table. Nothing else decides.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use evenkeel_runtime::identity::{Identity, Role};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::scope::Scope;
@@ -19,6 +21,13 @@ pub enum Peer {
         /// The node.
         id: Uuid,
     },
+    /// Whose certificate has ended: it may only renew it.
+    Lapsed {
+        /// Who the certificate says its holder is.
+        identity: Identity,
+        /// When it ended.
+        ended: Timestamp,
+    },
     /// A person or a tool, by certificate or by the Unix socket's peer credentials.
     User {
         /// As audit entries show it.
@@ -29,6 +38,10 @@ pub enum Peer {
         scope: Scope,
     },
 }
+
+/// Where a call comes from; `None` for the Unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin(pub Option<IpAddr>);
 
 impl From<Identity> for Peer {
     fn from(identity: Identity) -> Self {
@@ -46,6 +59,12 @@ impl fmt::Display for Peer {
         match self {
             Self::Anonymous => f.write_str("nobody"),
             Self::Node { environment, id } => write!(f, "node {id} of {environment}"),
+            Self::Lapsed { identity: Identity::Node { environment, id }, .. } => {
+                write!(f, "node {id} of {environment}, whose certificate has ended,")
+            }
+            Self::Lapsed { identity: Identity::User { name, role, .. }, .. } => {
+                write!(f, "{role} {name}, whose certificate has ended,")
+            }
             Self::User { name, role, scope: _ } => write!(f, "{role} {name}"),
         }
     }
@@ -58,6 +77,8 @@ enum Callers {
     Anybody,
     /// A node, for itself.
     Nodes,
+    /// A node, for itself, also when its certificate has ended.
+    NodesAndLapsed,
     /// A user of at least this role, and what a user that is limited to some environments gets.
     Users(Role, Reach),
     /// Nodes and users.
@@ -80,7 +101,7 @@ enum Reach {
 /// RPC x callers. A method that is not here may be called by nobody.
 const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.enroll.v1.EnrollmentService/Enroll", Callers::Anybody),
-    ("/evenkeel.enroll.v1.EnrollmentService/Renew", Callers::Nodes),
+    ("/evenkeel.enroll.v1.EnrollmentService/Renew", Callers::NodesAndLapsed),
     ("/evenkeel.fleet.v1.FleetService/CheckIn", Callers::Nodes),
     ("/evenkeel.fleet.v1.FleetService/PutSections", Callers::Nodes),
     ("/evenkeel.report.v1.ReportService/GetReport", Callers::Users(Role::Viewer, Reach::Filtered)),
@@ -92,6 +113,13 @@ const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.report.v1.ReportService/GetFacts", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.admin.v1.AdminService/CreateToken", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/ListTokens", Callers::Users(Role::Operator, Reach::Filtered)),
+    ("/evenkeel.admin.v1.AdminService/RevokeToken", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/EvictNode", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/BanNode", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/UnbanNode", Callers::Users(Role::Operator, Reach::Checked)),
+    ("/evenkeel.admin.v1.AdminService/GetAuthority", Callers::Users(Role::Operator, Reach::Unscoped)),
+    ("/evenkeel.admin.v1.AdminService/RotateAuthority", Callers::Users(Role::Admin, Reach::Unscoped)),
     ("/evenkeel.admin.v1.AdminService/CreateUserCertificate", Callers::Users(Role::Admin, Reach::Unscoped)),
     ("/grpc.health.v1.Health/Check", Callers::Known),
     ("/grpc.health.v1.Health/Watch", Callers::Known),
@@ -112,7 +140,8 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
     };
     match (callers, peer) {
         (Callers::Anybody, _)
-        | (Callers::Nodes | Callers::Known, Peer::Node { .. })
+        | (Callers::Nodes | Callers::NodesAndLapsed | Callers::Known, Peer::Node { .. })
+        | (Callers::NodesAndLapsed, Peer::Lapsed { identity: Identity::Node { .. }, .. })
         | (Callers::Known, Peer::User { .. }) => Ok(()),
         (Callers::Users(least, Reach::Unscoped), Peer::User { role, scope: Scope::Only(only), .. })
             if role >= least =>
@@ -123,10 +152,19 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
             ))
         }
         (Callers::Users(least, _), Peer::User { role, .. }) if role >= least => Ok(()),
+        // A sentence of its own: what is wrong is the certificate, not the method.
+        (_, Peer::Lapsed { identity: Identity::Node { .. }, ended }) => {
+            Err(format!("the node's certificate ended at {ended:.0}: renew it"))
+        }
+        (_, Peer::Lapsed { identity: Identity::User { .. }, ended }) => {
+            Err(format!("your certificate ended at {ended:.0}: get a new one with evenkeel login"))
+        }
         (Callers::Users(least, _), _) => {
             Err(format!("{peer} may not call {method}: it takes a user of role {least} or above"))
         }
-        (Callers::Nodes, _) => Err(format!("{peer} may not call {method}: it takes a node's certificate")),
+        (Callers::Nodes | Callers::NodesAndLapsed, _) => {
+            Err(format!("{peer} may not call {method}: it takes a node's certificate"))
+        }
         (Callers::Known, _) => Err(format!("{peer} may not call {method}: it takes a certificate")),
     }
 }
@@ -169,12 +207,37 @@ mod tests {
                 (check(&node, method).is_ok(), check(&user(Role::Admin), method).is_ok());
             let expected = match callers {
                 Callers::Anybody | Callers::Known => (true, true),
-                Callers::Nodes => (true, false),
+                Callers::Nodes | Callers::NodesAndLapsed => (true, false),
                 Callers::Users(..) => (false, true),
             };
             assert_eq!((by_node, by_admin), expected, "{method}");
             assert_eq!(check(&Peer::Anonymous, method).is_ok(), *callers == Callers::Anybody, "{method}");
         }
+    }
+
+    /// Promise: whose certificate has ended may renew it, and nothing else that takes a certificate.
+    #[test]
+    fn the_lapsed_renew() {
+        let ended = "2026-11-22T10:00:00Z".parse().unwrap();
+        let identity = Identity::Node { environment: "dev".into(), id: Uuid::nil() };
+        let node = Peer::Lapsed { identity, ended };
+        let identity = Identity::User { name: "ada".into(), role: Role::Admin, environments: Vec::new() };
+        let user = Peer::Lapsed { identity, ended };
+        for (method, callers) in TABLE {
+            let renews = matches!(callers, Callers::Anybody | Callers::NodesAndLapsed);
+            assert_eq!(check(&node, method).is_ok(), renews, "{method}");
+            assert_eq!(check(&user, method).is_ok(), *callers == Callers::Anybody, "{method}");
+        }
+        let report = "/evenkeel.report.v1.ReportService/GetReport";
+        assert_eq!(
+            check(&user, report).unwrap_err(),
+            "your certificate ended at 2026-11-22T10:00:00Z: get a new one with evenkeel login"
+        );
+        let check_in = "/evenkeel.fleet.v1.FleetService/CheckIn";
+        assert_eq!(
+            check(&node, check_in).unwrap_err(),
+            "the node's certificate ended at 2026-11-22T10:00:00Z: renew it"
+        );
     }
 
     #[test]

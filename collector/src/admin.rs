@@ -1,41 +1,67 @@
 //! AdminService: what operators do. Every write lands in the journal with who and when.
+//!
+//! # Layout
+//!
+//! - [`tokens`]: made, listed, ended
+//! - [`nodes`]: sent away, let back
+//! - [`users`]: certificates for people and tools
+//! - [`authority`]: the certificate authority's next step
+
+mod authority;
+mod nodes;
+mod tokens;
+mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_proto::admin as wire;
 use evenkeel_proto::admin::admin_service_server::AdminService;
-use evenkeel_proto::admin::{
-    CreateTokenRequest, CreateTokenResponse, CreateUserCertificateRequest, CreateUserCertificateResponse,
-};
-use evenkeel_runtime::identity::{Identity, Role};
-use evenkeel_runtime::{exit, label};
 use evenkeel_store::Entry;
-use evenkeel_store::entry::{TokenCreated, UserCertified};
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::access::Peer;
-use crate::ca::{Ca, SigningRequest};
+use crate::ca::Ca;
 use crate::ledger::{Decision, Key, Ledger};
 use crate::scope::Scope;
-use crate::token::Token;
+use crate::serve::OpenConnections;
+use crate::tending::Tending;
 
-const TOKEN_LIFE: u64 = 15 * 60;
-const MAX_TOKEN_LIFE: u64 = 365 * 24 * 60 * 60;
-const USER_LIFE: u64 = 8 * 60 * 60;
-const MAX_USER_LIFE: u64 = 90 * 24 * 60 * 60;
+/// Who does something, and where they may.
+struct Actor {
+    /// As the journal keeps it.
+    by: String,
+    scope: Scope,
+}
+
+impl Actor {
+    fn of<T>(request: &Request<T>) -> Self {
+        let by = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
+        Self { by, scope: Scope::of(request) }
+    }
+}
 
 /// Serves operators.
 pub struct Admin {
     ca: Arc<Ca>,
     ledger: Ledger,
+    tending: Arc<Tending>,
+    open: OpenConnections,
     enroll_address: String,
 }
 
 impl Admin {
-    /// `enroll_address` is shown to operators: `https://HOST:PORT`.
-    pub fn new(ca: Arc<Ca>, ledger: Ledger, enroll_address: String) -> Self {
-        Self { ca, ledger, enroll_address }
+    /// `enroll_address` is shown to operators: `https://HOST:PORT`. Of `open`, those of a node that is sent away are
+    /// closed.
+    pub fn new(
+        ca: Arc<Ca>,
+        ledger: Ledger,
+        tending: Arc<Tending>,
+        open: OpenConnections,
+        enroll_address: String,
+    ) -> Self {
+        Self { ca, ledger, tending, open, enroll_address }
     }
 
     async fn record(&self, entry: Entry) -> Result<(), Status> {
@@ -48,64 +74,78 @@ impl Admin {
 impl AdminService for Admin {
     async fn create_token(
         &self,
-        request: Request<CreateTokenRequest>,
-    ) -> Result<Response<CreateTokenResponse>, Status> {
-        let (by, scope) = (who(&request), Scope::of(&request));
-        let CreateTokenRequest { environment, uses, ttl_seconds } = request.into_inner();
-        scope.check(&environment)?;
-        let known: Vec<String> = self.ledger.state().environments().iter().map(ToString::to_string).collect();
-        if !known.contains(&environment) {
-            let sentence =
-                format!("there is no environment {environment:?}; there are: {}", known.join(", "));
-            return Err(Status::invalid_argument(sentence));
-        }
-        let expires = end(ttl_seconds, TOKEN_LIFE, MAX_TOKEN_LIFE)?;
-        let token = Token::generate();
-        self.record(Entry::TokenCreated(TokenCreated {
-            id: token.id.clone(),
-            hash: token.hash(),
-            environment,
-            uses: uses.max(1),
-            expires,
-            by,
-        }))
-        .await?;
-        Ok(Response::new(CreateTokenResponse {
-            token: token.reveal(self.ca.pin()),
-            id: token.id,
-            enroll_address: self.enroll_address.clone(),
-        }))
+        request: Request<wire::CreateTokenRequest>,
+    ) -> Result<Response<wire::CreateTokenResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.make_token(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<wire::ListTokensRequest>,
+    ) -> Result<Response<wire::ListTokensResponse>, Status> {
+        Ok(Response::new(self.tokens(&Actor::of(&request).scope)))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<wire::RevokeTokenRequest>,
+    ) -> Result<Response<wire::RevokeTokenResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.end_token(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn evict_node(
+        &self,
+        request: Request<wire::EvictNodeRequest>,
+    ) -> Result<Response<wire::EvictNodeResponse>, Status> {
+        let actor = Actor::of(&request);
+        let wire::EvictNodeRequest { node, reason } = request.into_inner();
+        let node = Some(self.send_away(&node, false, reason, actor).await?);
+        Ok(Response::new(wire::EvictNodeResponse { node }))
+    }
+
+    async fn ban_node(
+        &self,
+        request: Request<wire::BanNodeRequest>,
+    ) -> Result<Response<wire::BanNodeResponse>, Status> {
+        let actor = Actor::of(&request);
+        let wire::BanNodeRequest { node, reason } = request.into_inner();
+        let node = Some(self.send_away(&node, true, reason, actor).await?);
+        Ok(Response::new(wire::BanNodeResponse { node }))
+    }
+
+    async fn unban_node(
+        &self,
+        request: Request<wire::UnbanNodeRequest>,
+    ) -> Result<Response<wire::UnbanNodeResponse>, Status> {
+        let actor = Actor::of(&request);
+        let node = Some(self.lift_ban(&request.into_inner().node, actor).await?);
+        Ok(Response::new(wire::UnbanNodeResponse { node }))
+    }
+
+    async fn get_authority(
+        &self,
+        _: Request<wire::GetAuthorityRequest>,
+    ) -> Result<Response<wire::Authority>, Status> {
+        Ok(Response::new(self.authority()))
+    }
+
+    async fn rotate_authority(
+        &self,
+        request: Request<wire::RotateAuthorityRequest>,
+    ) -> Result<Response<wire::Authority>, Status> {
+        let actor = Actor::of(&request);
+        self.rotate(request.into_inner().force, actor).await.map(Response::new)
     }
 
     async fn create_user_certificate(
         &self,
-        request: Request<CreateUserCertificateRequest>,
-    ) -> Result<Response<CreateUserCertificateResponse>, Status> {
-        let by = who(&request);
-        let CreateUserCertificateRequest { name, role, csr, ttl_seconds } = request.into_inner();
-        if !label::is_label(&name) {
-            return Err(Status::invalid_argument(format!(
-                "{name:?} is not a name of a-z, 0-9, '.', '_' and '-'"
-            )));
-        }
-        let role: Role = role.parse().map_err(Status::invalid_argument)?;
-        let expires = end(ttl_seconds, USER_LIFE, MAX_USER_LIFE)?;
-        let life = Duration::try_from(expires.duration_since(Timestamp::now())).unwrap_or_default();
-        let identity = Identity::User { name: name.clone(), role, environments: Vec::new() };
-        let certificates = SigningRequest::parse(&csr)
-            .and_then(|request| self.ca.certify(&identity, &request, life))
-            .map_err(|error| Status::invalid_argument(exit::chain(&error)))?;
-        self.record(Entry::UserCertified(UserCertified { name, role: role.to_string(), expires, by }))
-            .await?;
-        Ok(Response::new(CreateUserCertificateResponse {
-            certificates: certificates.iter().map(|certificate| certificate.to_vec()).collect(),
-            roots: self.ca.roots().iter().map(|root| root.to_vec()).collect(),
-        }))
+        request: Request<wire::CreateUserCertificateRequest>,
+    ) -> Result<Response<wire::CreateUserCertificateResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.certify_user(request.into_inner(), actor).await.map(Response::new)
     }
-}
-
-fn who<T>(request: &Request<T>) -> String {
-    request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default()
 }
 
 fn end(seconds: u64, default: u64, most: u64) -> Result<Timestamp, Status> {

@@ -8,6 +8,8 @@ use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::{config, duration, label};
 use serde::Deserialize;
 
+use crate::ca::Lives;
+
 /// Where the collector keeps its state when nobody says otherwise and it runs as root.
 pub const SYSTEM_DATA_DIR: &str = "/var/lib/evenkeel-collector";
 
@@ -31,6 +33,55 @@ pub struct Config {
     /// A node that was not heard for so long is stale.
     #[serde(deserialize_with = "duration::deserialize")]
     pub stale_after: Duration,
+    /// How long certificates live.
+    pub certificates: Certificates,
+}
+
+/// How long certificates live.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Certificates {
+    /// A node's. Its agent renews it when half to 70 % of its life is over.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub node_life: Duration,
+    /// For so long after its certificate has ended a node that was off may still renew it by itself.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub recovery: Duration,
+    /// The collector's own; made anew each day.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub collector_life: Duration,
+    /// The root's and its intermediates'. At half of it a new generation is prepared.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub authority_life: Duration,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        Self { node_life: days(1), recovery: days(30), collector_life: days(90), authority_life: days(3650) }
+    }
+}
+
+impl Certificates {
+    /// For the authority.
+    pub fn lives(&self) -> Lives {
+        let Self { node_life, recovery: _, collector_life, authority_life } = self;
+        Lives { authority: *authority_life, collector: *collector_life, node: *node_life }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { node_life, recovery: _, collector_life, authority_life } = self;
+        let least = Duration::from_secs(5);
+        for (name, life) in [("node_life", node_life), ("collector_life", collector_life)] {
+            if *life < least {
+                return Err(format!("certificates.{name}: at least 5 seconds are needed"));
+            }
+            if life >= authority_life {
+                return Err(format!("certificates.{name}: it must be shorter than authority_life"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Config {
@@ -44,6 +95,7 @@ impl Default for Config {
             environments: ["dev", "test", "staging", "prod"].map(str::to_owned).to_vec(),
             names: Vec::new(),
             stale_after: Duration::from_secs(180),
+            certificates: Certificates::default(),
         }
     }
 }
@@ -76,7 +128,7 @@ impl Config {
         if self.stale_after < Duration::from_secs(1) {
             return Err("stale_after: at least one second is needed".to_owned());
         }
-        Ok(())
+        self.certificates.check()
     }
 }
 

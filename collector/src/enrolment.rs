@@ -2,27 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use evenkeel_facts::Glob;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentService;
 use evenkeel_proto::enroll::{EnrollRequest, EnrollResponse, RenewRequest, RenewResponse};
 use evenkeel_runtime::identity::Identity;
-use evenkeel_runtime::{exit, label};
+use evenkeel_runtime::{duration, exit, label};
 use evenkeel_store::Entry;
-use evenkeel_store::entry::Enrolled;
+use evenkeel_store::entry::{Enrolled, TokenCreated};
+use ipnet::IpNet;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::ca::{Ca, CaError, NODE_LIFE, SigningRequest};
-use crate::ingest::caller;
+use crate::access::{Origin, Peer};
+use crate::ca::{Ca, CaError, SigningRequest};
+use crate::ingest::{caller, member};
 use crate::ledger::{Decision, Key, Ledger};
 use crate::metrics::{Metrics, count};
-use crate::state::State;
+use crate::state::{State, TokenState};
 use crate::token::Token;
 
 /// The most labels of one node.
 const MAX_LABELS: usize = 32;
+/// Of a token that was never made here; also of one with another secret, which says nothing of the one that was.
+const NOT_OURS: &str = "this is not a token of this collector";
 
 /// Lets machines in.
 pub struct Enrolment {
@@ -30,16 +36,24 @@ pub struct Enrolment {
     ledger: Ledger,
     metrics: Arc<Metrics>,
     fleet_port: u16,
+    recovery: Duration,
 }
 
 impl Enrolment {
-    /// Lets machines in with this authority; they will report on this port.
-    pub fn new(ca: Arc<Ca>, ledger: Ledger, metrics: Arc<Metrics>, fleet_port: u16) -> Self {
-        Self { ca, ledger, metrics, fleet_port }
+    /// Lets machines in with this authority; they will report on this port. For as long as `recovery` after its
+    /// certificate has ended a node may still renew it.
+    pub fn new(
+        ca: Arc<Ca>,
+        ledger: Ledger,
+        metrics: Arc<Metrics>,
+        fleet_port: u16,
+        recovery: Duration,
+    ) -> Self {
+        Self { ca, ledger, metrics, fleet_port, recovery }
     }
 
-    async fn enrol(&self, request: EnrollRequest) -> Result<EnrollResponse, Status> {
-        let EnrollRequest { token, csr, host, role, labels } = request;
+    async fn enrol(&self, request: EnrollRequest, origin: Origin) -> Result<EnrollResponse, Status> {
+        let EnrollRequest { token, csr, host, role, labels, service_account_token: _ } = request;
         let labels = BTreeMap::from_iter(labels);
         if !label::is_label(&host) || !(role.is_empty() || label::is_label(&role)) {
             return Err(Status::invalid_argument("host and role are names of a-z, 0-9, '.', '_' and '-'"));
@@ -49,23 +63,25 @@ impl Enrolment {
             let sentence = format!("labels are at most {MAX_LABELS} names of a-z, 0-9, '.', '_' and '-'");
             return Err(Status::invalid_argument(sentence));
         }
-        let Some(token) = Token::parse(&token, self.ca.pin()) else {
-            return Err(Status::unauthenticated("this is not a token of this collector"));
+        let Some(token) = Token::parse(&token, |pin| self.ca.is_pinned_by(pin)) else {
+            return Err(Status::unauthenticated(NOT_OURS));
         };
         // Before the token is used up: a malformed request costs nothing.
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
-        let (hash, id) = (token.hash(), token.id);
-        let environment =
-            admit(&self.ledger.state(), &id, &hash, Timestamp::now()).map_err(Status::unauthenticated)?;
+        let (hash, id, key) = (token.hash(), token.id, csr.key_digest());
+        let comer = Comer { host: host.clone(), key: key.clone(), origin };
+        let environment = admit(&self.ledger.state(), &id, &hash, &comer, Timestamp::now())
+            .map_err(Status::unauthenticated)?;
         let identity = Identity::Node { environment: environment.clone(), id: node };
-        let certificates = self.ca.certify(&identity, &csr, NODE_LIFE).map_err(|error| refused(&error))?;
+        let certificates =
+            self.ca.certify(&identity, &csr, self.ca.node_life()).map_err(|error| refused(&error))?;
         // Decided again on the state as it is then: of two that come with the last use, one is let in.
         let decide = {
             let (id, host, role) = (id.clone(), host.clone(), role.clone());
-            move |state: &State| match admit(state, &id, &hash, Timestamp::now()) {
+            move |state: &State| match admit(state, &id, &hash, &comer, Timestamp::now()) {
                 Ok(environment) => {
-                    let enrolled = Enrolled { node, environment, host, role, token: id, labels };
+                    let enrolled = Enrolled { node, environment, host, role, token: id, labels, key };
                     Decision { entries: vec![Entry::Enrolled(enrolled)], sections: vec![], answer: Ok(()) }
                 }
                 Err(why) => Decision::only(Err(why)),
@@ -84,30 +100,91 @@ impl Enrolment {
         })
     }
 
+    /// Who asks for a new certificate, and whether the old one has ended. Who shows it has proved, by the handshake,
+    /// that it holds the enrolled key.
+    fn renewing<T>(&self, request: &Request<T>) -> Result<(Identity, bool), Status> {
+        let Some(Peer::Lapsed { identity: Identity::Node { environment, id }, ended }) =
+            request.extensions().get::<Peer>()
+        else {
+            let id = caller(request, &self.ledger)?;
+            let environment =
+                self.ledger.state().node(id).map(|node| node.environment.to_string()).unwrap_or_default();
+            return Ok((Identity::Node { environment, id }, false));
+        };
+        member(&self.ledger.state(), *id, environment)?;
+        let off = Duration::try_from(Timestamp::now().duration_since(*ended)).unwrap_or_default();
+        if off > self.recovery {
+            return Err(Status::unauthenticated(format!(
+                "the node's certificate ended {} ago, and a node recovers by itself for {}: enrol it again \
+                 (evenkeel-agent enroll --again)",
+                duration::in_words(off),
+                duration::in_words(self.recovery)
+            )));
+        }
+        info!(node = %id, environment, off_s = off.as_secs(), "Node recovers with its enrolled key.");
+        Ok((Identity::Node { environment: environment.clone(), id: *id }, true))
+    }
+
     fn roots(&self) -> Vec<Vec<u8>> {
         self.ca.roots().iter().map(|root| root.to_vec()).collect()
     }
 }
 
-/// The environment that a token lets into now, or why it does not. The sentence goes to whoever holds the token.
-fn admit(state: &State, id: &str, hash: &[u8], now: Timestamp) -> Result<String, String> {
-    match state.token(id) {
-        Some(token) if token.created.hash != hash => Err("this is not a token of this collector".to_owned()),
-        None => Err("this is not a token of this collector".to_owned()),
-        Some(token) if token.created.expires <= now => {
-            Err(format!("token {id} expired at {:.0}", token.created.expires))
-        }
-        Some(token) if token.used >= token.created.uses => {
-            Err(format!("token {id} is used up ({} of {})", token.used, token.created.uses))
-        }
-        Some(token) => Ok(token.created.environment.clone()),
+/// A machine that wants to enrol.
+struct Comer {
+    host: String,
+    /// SHA-256 of its public key.
+    key: Vec<u8>,
+    origin: Origin,
+}
+
+/// The environment that a token lets this machine into now, or why it does not. The sentence goes to whoever holds the
+/// token.
+fn admit(
+    state: &State,
+    id: &str,
+    hash: &[u8],
+    Comer { host, key, origin: Origin(address) }: &Comer,
+    now: Timestamp,
+) -> Result<String, String> {
+    let Some(TokenState { created, at: _, used, revoked_by }) = state.token(id) else {
+        return Err(NOT_OURS.to_owned());
+    };
+    let TokenCreated { id: _, hash: ours, environment, uses, expires, by: _, names, network } = created;
+    if ours != hash {
+        return Err(NOT_OURS.to_owned());
+    }
+    if let Some(by) = revoked_by {
+        return Err(format!("token {id} was revoked by {by}"));
+    }
+    if *expires <= now {
+        return Err(format!("token {id} expired at {expires:.0}"));
+    }
+    if used >= uses {
+        return Err(format!("token {id} is used up ({used} of {uses})"));
+    }
+    if !names.is_empty() && !Glob::new(names).matches(host) {
+        return Err(format!("token {id} lets in nodes named {names}, and this one is named {host}"));
+    }
+    let is_within = |network: &str| {
+        let network: Option<IpNet> = network.parse().ok();
+        network.zip(*address).is_some_and(|(network, address)| network.contains(&address))
+    };
+    if !network.is_empty() && !is_within(network) {
+        let from = address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+        return Err(format!("token {id} lets in nodes from {network}, and this one comes from {from}"));
+    }
+    match state.ban_of(key, environment, host) {
+        Some(ban) => Err(format!("{}: lift the ban first (evenkeel node unban {})", ban.sentence(), ban.id)),
+        None => Ok(environment.clone()),
     }
 }
 
 #[tonic::async_trait]
 impl EnrollmentService for Enrolment {
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
-        let result = self.enrol(request.into_inner()).await;
+        let origin = request.extensions().get().copied().unwrap_or(Origin(None));
+        let result = self.enrol(request.into_inner(), origin).await;
         match &result {
             Ok(_) => count(&self.metrics.enrolments, "enrolled"),
             Err(status) => {
@@ -119,14 +196,11 @@ impl EnrollmentService for Enrolment {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
-        let node = caller(&request, &self.ledger)?;
-        let environment =
-            self.ledger.state().node(node).map(|node| node.environment.to_string()).unwrap_or_default();
-        let identity = Identity::Node { environment, id: node };
+        let (identity, was_lapsed) = self.renewing(&request)?;
         let issued = SigningRequest::parse(&request.into_inner().csr)
-            .and_then(|request| self.ca.certify(&identity, &request, NODE_LIFE));
+            .and_then(|request| self.ca.certify(&identity, &request, self.ca.node_life()));
         let certificates = issued.map_err(|error| refused(&error))?;
-        count(&self.metrics.enrolments, "renewed");
+        count(&self.metrics.enrolments, if was_lapsed { "recovered" } else { "renewed" });
         let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
         Ok(Response::new(RenewResponse { certificates, roots: self.roots() }))
     }

@@ -13,14 +13,18 @@ use evenkeel_proto::fleet::{
 };
 use evenkeel_proto::{Malformed, contents, times};
 use evenkeel_runtime::label;
-use evenkeel_store::entry::{Committed, Entry, Labels, Presence};
+use evenkeel_runtime::trust::Mark;
+use evenkeel_store::entry::{Committed, Entry, Labels, NodeCloned, Presence};
 use evenkeel_store::{Reader, StoreError};
 use jiff::Timestamp;
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::warn;
 use uuid::Uuid;
 
-use crate::access::Peer;
+use crate::access::{Origin, Peer};
+use crate::ca::Ca;
+use crate::holders::{Holders, Sender};
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
 use crate::metrics::{Metrics, count};
 use crate::named::{Named, Said, make};
@@ -35,6 +39,8 @@ pub struct Ingest {
     ledger: Ledger,
     waiting: Waiting,
     reader: Arc<Mutex<Reader>>,
+    ca: Arc<Ca>,
+    holders: Arc<Holders>,
     metrics: Arc<Metrics>,
 }
 
@@ -49,13 +55,51 @@ struct Arrived {
 }
 
 impl Ingest {
-    /// Takes in over this ledger; `reader` finds contents that only the journal's past names.
-    pub fn new(ledger: Ledger, reader: Reader, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, waiting: Waiting::default(), reader: Arc::new(Mutex::new(reader)), metrics }
+    /// Takes in over this ledger; `reader` finds contents that only the journal's past names. Nodes that hold less than
+    /// the newest of `ca` are told so; those whose key is held twice are noted in `holders`.
+    pub fn new(
+        ledger: Ledger,
+        reader: Reader,
+        ca: Arc<Ca>,
+        holders: Arc<Holders>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let reader = Arc::new(Mutex::new(reader));
+        Self { ledger, waiting: Waiting::default(), reader, ca, holders, metrics }
+    }
+
+    /// Whether the node holds other roots, or another issuer's certificate, than it should.
+    fn must_renew(&self, node: Uuid, trust: Option<Mark>) -> bool {
+        let state = self.ledger.state();
+        let (Some(node), Some(trust)) = (state.node(node), trust) else { return false };
+        node.holds(trust);
+        self.ca.mark(&node.environment).is_some_and(|newest| newest != trust)
+    }
+
+    /// Names machines that hold one node's key. Nothing waits for it: a report is taken all the same.
+    async fn notice_holders(&self, node: Uuid, request: &CheckInRequest, Origin(address): Origin) {
+        let Ok(instance) = request.instance.as_slice().try_into().map(u64::from_be_bytes) else { return };
+        let host = request.commit.as_ref().map(|commit| commit.host.clone());
+        let last = self.ledger.state().node(node).and_then(|node| node.spoken_by(instance));
+        let sender = Sender { instance, address, host };
+        let Some(holders) = last.and_then(|last| self.holders.heard(node, last, sender, Instant::now()))
+        else {
+            return;
+        };
+        let decide = move |state: &State| {
+            let mut decision = Decision::only(());
+            if state.node(node).is_some_and(|known| known.holders != holders) {
+                decision.entries.push(Entry::NodeCloned(NodeCloned { node, holders }));
+            }
+            decision
+        };
+        if let Err(error) = self.ledger.change(Key::Node(node), decide).await {
+            warn!(%node, %error, "Several machines hold one node's key, and it cannot be kept.");
+        }
     }
 
     async fn answer(&self, node: Uuid, request: CheckInRequest) -> Result<Answer, Status> {
-        let CheckInRequest { root, boot_epoch, sequence, commit } = request;
+        let CheckInRequest { root, boot_epoch, sequence, commit, instance: _, trust: _ } = request;
         let root = contents::digest_from_wire("root", &root).map_err(malformed)?;
         let now = Timestamp::now();
         let known = {
@@ -285,9 +329,14 @@ fn labels(host: String, role: String, agent: String) -> Result<Labels, Malformed
 impl FleetService for Ingest {
     async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Status> {
         let node = caller(&request, &self.ledger)?;
-        let answer = self.answer(node, request.into_inner()).await;
+        let origin = request.extensions().get().copied().unwrap_or(Origin(None));
+        let request = request.into_inner();
+        self.notice_holders(node, &request, origin).await;
+        let trust = Mark::try_from(request.trust.as_slice()).ok();
+        let renew = self.must_renew(node, trust);
+        let answer = self.answer(node, request).await;
         count(&self.metrics.check_ins, answer.as_ref().map_or("refused", word));
-        Ok(Response::new(CheckInResponse { answer: Some(answer?), ..CheckInResponse::default() }))
+        Ok(Response::new(CheckInResponse { answer: Some(answer?), renew, ..CheckInResponse::default() }))
     }
 
     async fn put_sections(
@@ -316,18 +365,25 @@ pub fn caller<T>(request: &Request<T>, ledger: &Ledger) -> Result<Uuid, Status> 
     let Some(Peer::Node { environment, id }) = request.extensions().get::<Peer>() else {
         return Err(Status::permission_denied("only a node reports"));
     };
-    match ledger.state().node(*id) {
-        Some(node) if *node.environment == **environment => Ok(*id),
+    member(&ledger.state(), *id, environment).map(|_| *id)
+}
+
+/// The node of this identity, if it is a member of the fleet.
+pub fn member<'a>(state: &'a State, id: Uuid, environment: &str) -> Result<&'a NodeState, Status> {
+    match state.node(id) {
+        Some(node) if *node.environment == *environment => Ok(node),
         Some(_) => {
             Err(Status::permission_denied("this node was enrolled into another environment: enrol it again"))
         }
-        None => Err(not_enrolled()),
+        None => Err(state
+            .left_node(id)
+            .map_or_else(not_enrolled, |left| Status::permission_denied(left.sentence()))),
     }
 }
 
 fn word(answer: &Answer) -> &'static str {
     match answer {
-        Answer::UpToDate(UpToDate {}) => "up_to_date",
+        Answer::UpToDate(_) => "up_to_date",
         Answer::Send(_) => "send",
         Answer::RetryAfter(RetryAfter { .. }) => "retry_after",
         Answer::SendCommit(SendCommit {}) => "send_commit",

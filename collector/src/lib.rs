@@ -3,10 +3,10 @@
 //! # Layout
 //!
 //! - [`config`], [`args`]: what can be set
-//! - [`ca`], [`token`], [`enrolment`]: how machines become nodes
+//! - [`ca`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
-//! - [`ingest`], [`named`], [`waiting`]: what nodes report
+//! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
 //! - [`presence`]: nodes that fall silent
@@ -23,6 +23,7 @@ pub mod changes;
 pub mod config;
 pub mod enrolment;
 pub mod history;
+pub mod holders;
 pub mod http;
 pub mod ingest;
 pub mod ledger;
@@ -34,6 +35,7 @@ pub mod query;
 pub mod scope;
 pub mod serve;
 pub mod state;
+pub mod tending;
 pub mod token;
 pub mod waiting;
 

@@ -1,5 +1,7 @@
 //! ReportService: what people and tools ask. Nothing here writes.
 
+mod nodes;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_drift::fleet::{Fleet, Side};
@@ -22,8 +24,6 @@ use crate::state::{NodeState, State};
 
 /// The most changes that one call returns.
 const MAX_CHANGES: u32 = 10_000;
-/// Nodes a page.
-const PAGE: usize = 10_000;
 
 /// Answers from the state and the journal.
 pub struct Reports {
@@ -143,27 +143,7 @@ impl ReportService for Reports {
         request: Request<wire::ListNodesRequest>,
     ) -> Result<Response<wire::ListNodesResponse>, Status> {
         let scope = Scope::of(&request);
-        let wire::ListNodesRequest { name, page_token } = request.into_inner();
-        let state = self.ledger.state();
-        let order = |node: &NodeState| {
-            let place = state.environments().iter().position(|known| *known == node.environment);
-            (place.unwrap_or(usize::MAX), Arc::clone(&node.view.name), node.id)
-        };
-        let mut nodes: Vec<_> = named(&state, &scope, &name).collect();
-        if !name.is_empty() && nodes.is_empty() {
-            return Err(no_such_node(&name));
-        }
-        nodes.sort_by_cached_key(|node| order(node));
-        let begin = match page_token.as_str() {
-            "" => 0,
-            token => token
-                .parse()
-                .map_err(|_| Status::invalid_argument("page_token is not one that this service gave"))?,
-        };
-        let page: Vec<_> = nodes.iter().skip(begin).take(PAGE).map(|node| node_to_wire(node)).collect();
-        let end = begin + page.len();
-        let next_page_token = if end < nodes.len() { end.to_string() } else { String::new() };
-        Ok(Response::new(wire::ListNodesResponse { nodes: page, next_page_token }))
+        Ok(Response::new(nodes::list(&self.ledger.state(), &scope, request.into_inner())?))
     }
 
     async fn get_facts(
@@ -272,7 +252,8 @@ fn named<'a>(state: &'a State, scope: &Scope, name: &str) -> impl Iterator<Item 
     within.filter(move |node| name.is_empty() || *node.view.name == *name || Some(node.id) == id)
 }
 
-fn one_node<'a>(state: &'a State, scope: &Scope, name: &str) -> Result<&'a NodeState, Status> {
+/// The one node of this name or UUID.
+pub(crate) fn one_node<'a>(state: &'a State, scope: &Scope, name: &str) -> Result<&'a NodeState, Status> {
     let found: Vec<_> = if name.is_empty() { Vec::new() } else { named(state, scope, name).collect() };
     match found.as_slice() {
         [] => Err(no_such_node(name)),
@@ -289,26 +270,6 @@ fn one_node<'a>(state: &'a State, scope: &Scope, name: &str) -> Result<&'a NodeS
 
 fn no_such_node(name: &str) -> Status {
     Status::not_found(format!("there is no node {name:?}: see evenkeel nodes"))
-}
-
-fn node_to_wire(node: &NodeState) -> wire::Node {
-    let facts = || node.view.sections.iter().flat_map(|section| section.facts());
-    let unreadable =
-        facts().filter(|(_, observation)| matches!(observation, Observation::Unreadable(_))).count();
-    wire::Node {
-        id: node.id.to_string(),
-        name: node.view.name.to_string(),
-        environment: node.environment.to_string(),
-        role: node.view.role.to_string(),
-        fresh: node.view.fresh,
-        last_seen: node.last_seen().map(times::to_wire),
-        last_changed: node.head.as_ref().map(|head| times::to_wire(head.changed_at)),
-        enrolled: Some(times::to_wire(node.enrolled)),
-        agent: node.agent.clone(),
-        facts: facts().count() as u64,
-        unreadable: unreadable as u64,
-        labels: node.shown.clone().into_iter().collect(),
-    }
 }
 
 fn observation_to_wire(observation: Option<&Observation>) -> (wire::State, String) {

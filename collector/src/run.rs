@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use evenkeel_drift::Policy;
 use evenkeel_proto::admin::admin_service_server::AdminServiceServer;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentServiceServer;
@@ -16,9 +15,7 @@ use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
 use evenkeel_proto::report::report_service_server::ReportServiceServer;
 use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::shutdown::Shutdown;
-use evenkeel_runtime::tls::{self, TlsError};
-use evenkeel_store::StoreError;
-use rustls::ServerConfig;
+use evenkeel_store::{Reader, StoreError};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -28,12 +25,14 @@ use crate::admin::Admin;
 use crate::ca::{Ca, CaError};
 use crate::config::Config;
 use crate::enrolment::Enrolment;
+use crate::holders::Holders;
 use crate::ingest::Ingest;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::query::Reports;
 use crate::serve::{Admission, ByCertificate, DRAIN_DEADLINE, OpenConnections, Service};
 use crate::state::State;
+use crate::tending::{Tending, TendingError};
 use crate::{http, presence};
 
 /// The Unix socket in the data directory.
@@ -44,7 +43,7 @@ const ENROLMENT_CONNECTIONS: usize = 64;
 const LOCAL_CONNECTIONS: usize = 64;
 /// Descriptors that are not for the fleet: the two ports above, HTTP, the store, logs.
 const SPARE_DESCRIPTORS: u64 = 256;
-/// The collector's certificate lives 90 days and is made anew each day.
+/// The collector's certificate is made anew so often, or four times in its life.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest message of an agent: one content.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -68,7 +67,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The certificates.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tending(#[from] TendingError),
     /// Another collector runs on this data directory.
     #[error("another collector uses {}: stop it, or use another data directory", .0.display())]
     Busy(PathBuf),
@@ -141,53 +140,44 @@ impl Listeners {
 pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), RunError> {
     let addresses = listeners.addresses();
     let names = names(&config);
-    let is_new = !config.data_dir.join("ca").join("root.crt").exists();
-    let ca = Arc::new(Ca::open(&config.data_dir.join("ca"), &config.environments)?);
     let metrics = Arc::new(Metrics::default());
-    let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
-    let state = State::new(&config.environments, Instant::now());
-    let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics))?;
-    if is_new && ledger.state().nodes().next().is_some() {
-        let ca = config.data_dir.join("ca");
-        // What was just made anew would only hide the loss from the next start.
-        let _ = std::fs::remove_dir_all(&ca);
-        let why =
-            "the certificate authority is gone, and nodes trust it: restore it from a backup".to_owned();
-        return Err(FileError::content(&ca, why).into());
-    }
-    let known = ledger.state().environments().to_vec();
-    for node in ledger.state().nodes().filter(|node| !known.contains(&node.environment)) {
-        warn!(node = %node.id, environment = &*node.environment, "Node is in an environment that is not configured.");
-    }
-    if ledger.state().nodes().next().is_none() {
-        info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
-    }
-    info!(position = ledger.state().journal, nodes = ledger.state().nodes().count(), "State loaded.");
-
-    let fleet_tls =
-        Arc::new(ArcSwap::from_pointee(tls::mutual_server(&ca.roots(), ca.certify_collector(&names)?)?));
-    let enroll_tls = Arc::new(ArcSwap::from_pointee(tls::enrolment_server(ca.certify_collector(&names)?)?));
+    let (ca, ledger, reader) = load(&config, &metrics)?;
+    let enroll_address = format!("https://{}:{}", names[0], addresses.enroll.port());
+    let period = CERTIFICATE_PERIOD.min(config.certificates.collector_life / 4);
+    let recovery = config.certificates.recovery;
+    let tending = Arc::new(Tending::new(Arc::clone(&ca), ledger.clone(), names, period, recovery)?);
+    let (open, holders) = (OpenConnections::default(), Arc::new(Holders::default()));
     let enrolment = EnrollmentServiceServer::new(Enrolment::new(
         Arc::clone(&ca),
         ledger.clone(),
         Arc::clone(&metrics),
         addresses.fleet.port(),
+        recovery,
     ))
     .max_decoding_message_size(64 * 1024);
-    let ingest =
-        FleetServiceServer::new(Ingest::new(ledger.clone(), reader.another()?, Arc::clone(&metrics)))
-            .max_decoding_message_size(MAX_MESSAGE);
+    let ingest = FleetServiceServer::new(Ingest::new(
+        ledger.clone(),
+        reader.another()?,
+        Arc::clone(&ca),
+        Arc::clone(&holders),
+        Arc::clone(&metrics),
+    ))
+    .max_decoding_message_size(MAX_MESSAGE);
     let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
-    let enroll_address = format!("https://{}:{}", names[0], addresses.enroll.port());
-    let admin = AdminServiceServer::new(Admin::new(Arc::clone(&ca), ledger.clone(), enroll_address.clone()));
+    let admin = AdminServiceServer::new(Admin::new(
+        Arc::clone(&ca),
+        ledger.clone(),
+        Arc::clone(&tending),
+        open.clone(),
+        enroll_address,
+    ));
     let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
         .add_service(admin)
         .add_service(health().await)
         .add_service(reflection().build_v1().expect(COMPLETE))
         // Of the clients in other languages, many speak the older version only.
         .add_service(reflection().build_v1alpha().expect(COMPLETE));
-    let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(Arc::clone(&ca)));
-    let open = OpenConnections::default();
+    let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, ledger.clone()));
     let service = |routes: Routes, connections: usize| {
         Arc::new(Service {
             routes: routes.prepare().into_axum_router(),
@@ -210,11 +200,9 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let (end, http_end) = (shutdown.clone(), shutdown.clone());
     let http =
         axum::serve(listeners.http, routes).with_graceful_shutdown(async move { http_end.wait().await });
-    let renewal =
-        renew(Arc::clone(&ca), names, Arc::clone(&fleet_tls), Arc::clone(&enroll_tls), shutdown.clone());
     tokio::join!(
-        fleet.over_tls(listeners.fleet, fleet_tls),
-        enroll.over_tls(listeners.enroll, enroll_tls),
+        fleet.over_tls(listeners.fleet, tending.fleet()),
+        enroll.over_tls(listeners.enroll, tending.enroll()),
         local.over_unix(listeners.unix),
         async {
             // A half request must not hold the end.
@@ -231,12 +219,35 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
                 () = late => {}
             }
         },
-        presence::watch(ledger, config.stale_after, shutdown.clone()),
-        renewal,
+        presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
+        tending.watch(shutdown.clone()),
     );
     let _ = files::remove(&config.data_dir.join(SOCKET));
     info!("Collector ended.");
     Ok(())
+}
+
+/// What the data directory holds: the authority, the state, and the journal behind it.
+fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Ca>, Ledger, Reader), RunError> {
+    let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
+    let state = State::new(&config.environments, Instant::now());
+    let ledger = Ledger::start(state, writer, &reader, Arc::clone(metrics))?;
+    let place = config.data_dir.join("ca");
+    if ledger.state().nodes().next().is_some() && !place.exists() {
+        let why =
+            "the certificate authority is gone, and nodes trust it: restore it from a backup".to_owned();
+        return Err(FileError::content(&place, why).into());
+    }
+    let ca = Ca::open(&place, &config.environments, config.certificates.lives())?;
+    let known = ledger.state().environments().to_vec();
+    for node in ledger.state().nodes().filter(|node| !known.contains(&node.environment)) {
+        warn!(node = %node.id, environment = &*node.environment, "Node is in an environment that is not configured.");
+    }
+    if ledger.state().nodes().next().is_none() {
+        info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
+    }
+    info!(position = ledger.state().journal, nodes = ledger.state().nodes().count(), "State loaded.");
+    Ok((Arc::new(ca), ledger, reader))
 }
 
 /// What others may call this collector: configured names, its host name, the loopback addresses.
@@ -245,32 +256,6 @@ fn names(config: &Config) -> Vec<String> {
     names.extend(nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()));
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
     names
-}
-
-async fn renew(
-    ca: Arc<Ca>,
-    names: Vec<String>,
-    fleet: Arc<ArcSwap<ServerConfig>>,
-    enroll: Arc<ArcSwap<ServerConfig>>,
-    shutdown: Shutdown,
-) {
-    loop {
-        tokio::select! {
-            () = shutdown.wait() => return,
-            () = tokio::time::sleep(CERTIFICATE_PERIOD) => {}
-        }
-        let renewed = || -> Result<(), RunError> {
-            fleet.store(Arc::new(tls::mutual_server(&ca.roots(), ca.certify_collector(&names)?)?));
-            enroll.store(Arc::new(tls::enrolment_server(ca.certify_collector(&names)?)?));
-            Ok(())
-        };
-        if let Err(error) = renewed() {
-            error!(
-                error = evenkeel_runtime::exit::chain(&error),
-                "The collector's certificate was not renewed."
-            );
-        }
-    }
 }
 
 fn lock(directory: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, RunError> {

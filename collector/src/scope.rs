@@ -26,7 +26,7 @@ impl Scope {
     pub fn of<T>(request: &Request<T>) -> Self {
         match request.extensions().get() {
             Some(Peer::User { scope, .. }) => scope.clone(),
-            Some(Peer::Node { .. } | Peer::Anonymous) | None => Self::Only(Vec::new()),
+            Some(Peer::Node { .. } | Peer::Lapsed { .. } | Peer::Anonymous) | None => Self::Only(Vec::new()),
         }
     }
 

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 
 use evenkeel_drift::fleet::{Fleet, Node};
 use evenkeel_facts::{Digest, FactPath, Section};
-use evenkeel_store::entry::{Committed, Enrolled, Entry, Labels, Presence, TokenCreated};
+use evenkeel_runtime::trust::Mark;
+use evenkeel_store::entry::{
+    Committed, Enrolled, Entry, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
+    TokenCreated, TokenRevoked,
+};
 use evenkeel_store::{Record, StoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -22,6 +26,7 @@ pub struct State {
     pub journal: u64,
     environments: Vec<Arc<str>>,
     nodes: HashMap<Uuid, NodeState>,
+    left: HashMap<Uuid, Left>,
     tokens: HashMap<String, TokenState>,
     contents: HashMap<Digest, Weak<Section>>,
     started: Instant,
@@ -40,6 +45,10 @@ pub struct NodeState {
     pub shown: BTreeMap<String, String>,
     /// When it was enrolled.
     pub enrolled: Timestamp,
+    /// SHA-256 of its public key; empty where it is not known.
+    key: Vec<u8>,
+    /// Two or more: who speaks with its key at once.
+    pub holders: Vec<Holder>,
     /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
     /// never before its first commit.
     pub view: Arc<Node>,
@@ -53,6 +62,10 @@ pub struct NodeState {
     heard_at: AtomicU64,
     /// The latest boot epoch heard of, also in unchanged check-ins.
     epoch_heard: AtomicU64,
+    /// The instance of the agent that was heard last; 0: not since the collector started.
+    instance: AtomicU64,
+    /// Which roots and issuer it has said it holds; 0: not since the collector started.
+    mark: AtomicU64,
 }
 
 /// A node's newest commit.
@@ -68,13 +81,52 @@ pub struct Head {
     pub changed_at: Timestamp,
 }
 
+/// A node that was sent away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Left {
+    /// Its identity, which is never given again.
+    pub id: Uuid,
+    /// As it was called last.
+    pub name: String,
+    /// Its environment.
+    pub environment: Arc<str>,
+    /// SHA-256 of its public key; empty where it is not known.
+    key: Vec<u8>,
+    /// When it was enrolled.
+    pub enrolled: Timestamp,
+    /// When it was sent away.
+    pub at: Timestamp,
+    /// Whether it may not come back.
+    pub banned: bool,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Who sent it away.
+    pub by: String,
+}
+
+impl Left {
+    /// The sentence for whoever still speaks with its certificate.
+    pub fn sentence(&self) -> String {
+        let Self { name, environment, at, banned, by, .. } = self;
+        if *banned {
+            format!("node {name} of {environment} was banned at {at:.0} by {by}")
+        } else {
+            format!("node {name} of {environment} was evicted at {at:.0} by {by}: enrol it again")
+        }
+    }
+}
+
 /// A token as the journal tells it.
 #[derive(Debug)]
 pub struct TokenState {
     /// As it was made.
     pub created: TokenCreated,
+    /// When it was made.
+    pub at: Timestamp,
     /// How many nodes have enrolled with it.
     pub used: u32,
+    /// Who ended it.
+    pub revoked_by: Option<String>,
 }
 
 impl State {
@@ -84,6 +136,7 @@ impl State {
             journal: 0,
             environments: environments.iter().map(|name| Arc::from(name.as_str())).collect(),
             nodes: HashMap::new(),
+            left: HashMap::new(),
             tokens: HashMap::new(),
             contents: HashMap::new(),
             started,
@@ -103,6 +156,28 @@ impl State {
     /// One node.
     pub fn node(&self, id: Uuid) -> Option<&NodeState> {
         self.nodes.get(&id)
+    }
+
+    /// Every node that was sent away.
+    pub fn left(&self) -> impl Iterator<Item = &Left> {
+        self.left.values()
+    }
+
+    /// One node that was sent away.
+    pub fn left_node(&self, id: Uuid) -> Option<&Left> {
+        self.left.get(&id)
+    }
+
+    /// The ban that keeps a machine with this key, or of this name in this environment, from enrolling.
+    pub fn ban_of(&self, key: &[u8], environment: &str, name: &str) -> Option<&Left> {
+        self.left.values().filter(|left| left.banned).find(|left| {
+            !key.is_empty() && left.key == key || *left.environment == *environment && left.name == name
+        })
+    }
+
+    /// Every token.
+    pub fn tokens(&self) -> impl Iterator<Item = &TokenState> {
+        self.tokens.values()
     }
 
     /// One token.
@@ -137,9 +212,23 @@ impl State {
                 }
             }
             Entry::TokenCreated(created) => {
-                self.tokens.insert(created.id.clone(), TokenState { created: created.clone(), used: 0 });
+                let token = TokenState { created: created.clone(), at: *at, used: 0, revoked_by: None };
+                self.tokens.insert(created.id.clone(), token);
             }
-            Entry::UserCertified(_) => {}
+            Entry::TokenRevoked(TokenRevoked { id, by }) => {
+                if let Some(token) = self.tokens.get_mut(id) {
+                    token.revoked_by = Some(by.clone());
+                }
+            }
+            Entry::NodeLeft(left) => self.leave(left, *at),
+            Entry::NodeUnbanned(NodeUnbanned { node, by: _ }) => {
+                if let Some(left) = self.left.get_mut(node) {
+                    left.banned = false;
+                }
+            }
+            Entry::NodeCloned(NodeCloned { node, holders }) => self.held_by(*node, holders),
+            Entry::NodeSingle(NodeSingle { node }) => self.held_by(*node, &[]),
+            Entry::UserCertified(_) | Entry::AuthorityMoved(_) => {}
         }
         self.journal = *position;
         Ok(())
@@ -158,7 +247,7 @@ impl State {
     }
 
     fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {
-        let Enrolled { node: id, environment, host, role, token, labels } = enrolled;
+        let Enrolled { node: id, environment, host, role, token, labels, key } = enrolled;
         if let Some(token) = self.tokens.get_mut(token) {
             token.used += 1;
         }
@@ -180,14 +269,39 @@ impl State {
             agent: String::new(),
             shown: labels.clone(),
             enrolled: at,
+            key: key.clone(),
+            holders: Vec::new(),
             view: Arc::new(view),
             lost: Lost::default(),
             head: None,
             last_seen: AtomicI64::new(0),
             heard_at: AtomicU64::new(0),
             epoch_heard: AtomicU64::new(0),
+            instance: AtomicU64::new(0),
+            mark: AtomicU64::new(0),
         };
         self.nodes.insert(*id, node);
+    }
+
+    /// A node that was evicted may be banned later, too.
+    fn leave(&mut self, NodeLeft { node, banned, reason, by }: &NodeLeft, at: Timestamp) {
+        let (banned, reason, by) = (*banned, reason.clone(), by.clone());
+        let left = match (self.nodes.remove(node), self.left.remove(node)) {
+            (Some(node), _) => {
+                let NodeState { id, environment, enrolled, key, view, .. } = node;
+                let name = view.name.to_string();
+                Left { id, name, environment, key, enrolled, at, banned, reason, by }
+            }
+            (None, Some(left)) => Left { at, banned, reason, by, ..left },
+            (None, None) => return,
+        };
+        self.left.insert(*node, left);
+    }
+
+    fn held_by(&mut self, node: Uuid, holders: &[Holder]) {
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.holders = holders.to_vec();
+        }
     }
 
     fn committed(
@@ -257,6 +371,11 @@ impl State {
         now.duration_since(self.started).saturating_sub(heard)
     }
 
+    /// Whether the collector runs for so long: what was before its start it cannot tell from silence.
+    pub fn is_running_for(&self, time: Duration, now: Instant) -> bool {
+        now.duration_since(self.started) > time
+    }
+
     /// The node was heard now, in this boot epoch.
     pub fn heard(&self, node: &NodeState, boot_epoch: u64) {
         let since_start = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -286,6 +405,25 @@ impl NodeState {
         match self.last_seen.load(Ordering::Relaxed) {
             0 => None,
             milliseconds => Timestamp::from_millisecond(milliseconds).ok(),
+        }
+    }
+
+    /// An instance of its agent speaks. Returns the one that spoke before, if it was another.
+    pub fn spoken_by(&self, instance: u64) -> Option<u64> {
+        let before = self.instance.swap(instance, Ordering::Relaxed);
+        (before != 0 && before != instance).then_some(before)
+    }
+
+    /// It says which roots and issuer it holds.
+    pub fn holds(&self, mark: Mark) {
+        self.mark.store(mark.number(), Ordering::Relaxed);
+    }
+
+    /// Which roots and issuer it has said it holds; `None` if not since the collector started.
+    pub fn mark(&self) -> Option<Mark> {
+        match self.mark.load(Ordering::Relaxed) {
+            0 => None,
+            number => Mark::try_from(number.to_be_bytes().as_slice()).ok(),
         }
     }
 

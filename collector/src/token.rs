@@ -1,10 +1,12 @@
 //! Enrolment tokens: `ek1.<pin of the root>.<id>.<secret>`. The collector keeps only a hash of the secret.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use evenkeel_facts::Digest;
 use evenkeel_runtime::pin::Pin;
+use ipnet::IpNet;
 
 /// A token in full. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,10 +30,10 @@ impl Token {
     }
 
     /// Reads a token; `None` if it is not one, or is another collector's.
-    pub fn parse(text: &str, pin: Pin) -> Option<Self> {
+    pub fn parse(text: &str, is_ours: impl Fn(Pin) -> bool) -> Option<Self> {
         match text.trim().split('.').collect::<Vec<_>>().as_slice() {
             ["ek1", pinned, id, secret]
-                if pinned.parse() == Ok(pin) && !id.is_empty() && secret.len() >= 32 =>
+                if pinned.parse().is_ok_and(is_ours) && !id.is_empty() && secret.len() >= 32 =>
             {
                 Some(Self { id: (*id).to_owned(), secret: (*secret).to_owned() })
             }
@@ -51,6 +53,16 @@ impl Token {
     }
 }
 
+/// A network (`10.0.0.0/8`, `2001:db8::/32`) or one address. The error is a sentence.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse().ok().map(|address: IpAddr| IpNet::from(address));
+    text.parse::<IpNet>()
+        .map(|network| network.trunc())
+        .ok()
+        .or_else(one)
+        .ok_or_else(|| format!("{text:?} is not a network: write 10.0.0.0/8, 2001:db8::/32 or one address"))
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({}, redacted)", self.id)
@@ -66,10 +78,20 @@ mod tests {
         let pin: Pin = "ab".repeat(32).parse().unwrap();
         let token = Token::generate();
         let text = token.reveal(pin);
-        assert_eq!(Token::parse(&format!("{text}\n"), pin).as_ref(), Some(&token));
+        assert_eq!(Token::parse(&format!("{text}\n"), |other| other == pin).as_ref(), Some(&token));
         assert!(!format!("{token:?}").contains(&token.secret));
         let other: Pin = "cd".repeat(32).parse().unwrap();
-        assert_eq!(Token::parse(&text, other), None);
-        assert_eq!(Token::parse("ek1.x", pin), None);
+        assert_eq!(Token::parse(&text, |ours| ours == other), None);
+        assert_eq!(Token::parse("ek1.x", |_| true), None);
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("::1").unwrap().to_string(), "::1/128");
+        assert_eq!(
+            network("10.0.0.0/33").unwrap_err(),
+            "\"10.0.0.0/33\" is not a network: write 10.0.0.0/8, 2001:db8::/32 or one address"
+        );
     }
 }

@@ -6,13 +6,14 @@ use crate::{admin, enroll};
 
 impl fmt::Debug for enroll::EnrollRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token: _, csr, host, role, labels } = self;
+        let Self { token: _, csr, host, role, labels, service_account_token: _ } = self;
         f.debug_struct("EnrollRequest")
             .field("token", &"redacted")
             .field("csr", csr)
             .field("host", host)
             .field("role", role)
             .field("labels", labels)
+            .field("service_account_token", &"redacted")
             .finish()
     }
 }
@@ -34,7 +35,11 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_shown() {
-        let request = enroll::EnrollRequest { token: "canary".into(), ..enroll::EnrollRequest::default() };
+        let request = enroll::EnrollRequest {
+            token: "canary".into(),
+            service_account_token: "canary".into(),
+            ..enroll::EnrollRequest::default()
+        };
         let response =
             admin::CreateTokenResponse { token: "canary".into(), ..admin::CreateTokenResponse::default() };
         assert!(!format!("{request:?}{response:?}").contains("canary"));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Cell, Columns};
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
-use crate::text::count;
+use crate::text::{count, escape, wrap};
 use crate::view::View;
 use crate::when::{ago, stamp};
 
@@ -55,15 +55,37 @@ pub struct Node {
     /// As given when it was enrolled.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// `member`, `evicted` or `banned`.
+    #[serde(default)]
+    pub standing: String,
+    /// Two or more: the machines that hold its key at once.
+    #[serde(default)]
+    pub holders: Vec<String>,
 }
 
 impl Node {
-    /// `fresh`, `stale`, or `new`: enrolled, and nothing was ever heard of it.
-    fn state(&self) -> &'static str {
+    fn is_member(&self) -> bool {
+        !matches!(self.standing.as_str(), "evicted" | "banned")
+    }
+
+    /// What is to be known of it first: `new` is enrolled, and nothing was ever heard of it.
+    fn state(&self) -> &str {
         match (self.fresh, self.last_changed) {
+            _ if !self.is_member() => &self.standing,
+            _ if self.holders.len() > 1 => "cloned",
             (true, _) => "fresh",
             (false, None) => "new",
             (false, Some(_)) => "stale",
+        }
+    }
+
+    fn ink(&self) -> Ink {
+        match self.state() {
+            "cloned" => Ink::Of(Severity::Critical),
+            "stale" => Ink::Of(Severity::Warning),
+            "fresh" => Ink::Good,
+            "new" => Ink::Plain,
+            _ => Ink::Faint,
         }
     }
 
@@ -138,11 +160,7 @@ impl Nodes {
                 Cell::new(&node.name).ink(Ink::Strong),
                 Cell::new(&node.environment),
                 Cell::new(if node.role.is_empty() { "-" } else { &node.role }),
-                Cell::new(node.state()).ink(match (node.fresh, node.last_changed) {
-                    (true, _) => Ink::Good,
-                    (false, None) => Ink::Plain,
-                    (false, Some(_)) => Ink::Of(Severity::Warning),
-                }),
+                Cell::new(node.state()).ink(node.ink()),
                 Cell::new(&node.last_seen.map_or_else(|| "-".into(), |time| ago(time, self.as_of))),
                 Cell::number(node.facts),
                 Cell::number(node.unreadable),
@@ -160,8 +178,28 @@ impl Nodes {
             }
             table.row(row);
         }
-        let stale = self.nodes.iter().filter(|node| !node.fresh).count();
-        let total = count(self.nodes.len() as u64, "node");
-        format!("{}\n{total}, {stale} stale\n", table.render(screen, 0))
+        let members = || self.nodes.iter().filter(|node| node.is_member());
+        let stale = members().filter(|node| !node.fresh).count();
+        let total = count(members().count() as u64, "node");
+        format!("{}{}\n{total}, {stale} stale\n", table.render(screen, 0), self.clones(screen))
+    }
+
+    /// What is wrong with a node whose key several machines hold, and what to do.
+    fn clones(&self, screen: &Screen) -> String {
+        let mut text = String::new();
+        for node in self.nodes.iter().filter(|node| node.holders.len() > 1) {
+            let holders = node.holders.join(", ");
+            let sentence = format!(
+                "{}: {} machines hold its key: {holders}. Enrol all but one anew: evenkeel-agent enroll --again",
+                node.name,
+                node.holders.len(),
+            );
+            text.push('\n');
+            for line in wrap(&escape(&sentence), screen.width) {
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+        text
     }
 }

@@ -15,6 +15,9 @@ pub struct Nodes {
     /// Only nodes of this name
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Also those that were evicted or banned
+    #[arg(long)]
+    left: bool,
 }
 
 pub(super) fn run(context: &Context, arguments: Nodes) -> Result<u8, CliError> {
@@ -23,7 +26,7 @@ pub(super) fn run(context: &Context, arguments: Nodes) -> Result<u8, CliError> {
     let mut shown = Shown { schema: SCHEMA.to_owned(), as_of: Timestamp::now(), nodes: Vec::new() };
     let mut page_token = String::new();
     loop {
-        let request = ListNodesRequest { name: name.clone(), page_token };
+        let request = ListNodesRequest { name: name.clone(), page_token, left: arguments.left };
         let page = client.wait(client.reports().list_nodes(request))?;
         for node in page.nodes {
             shown.nodes.push(from_wire(node)?);
@@ -51,6 +54,8 @@ fn from_wire(node: wire::Node) -> Result<Node, Malformed> {
         facts,
         unreadable,
         labels,
+        standing,
+        holders,
     } = node;
     let time = |field, time: Option<_>| time.map(|time| times::from_wire(field, Some(time))).transpose();
     Ok(Node {
@@ -66,5 +71,7 @@ fn from_wire(node: wire::Node) -> Result<Node, Malformed> {
         facts,
         unreadable,
         labels: labels.into_iter().collect(),
+        standing,
+        holders,
     })
 }

@@ -34,14 +34,26 @@ struct Create {
     /// How long it is good for: 15m, 24h, 30d
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
     ttl: Duration,
+    /// Only for nodes whose name matches: web-*
+    #[arg(long, value_name = "GLOB", default_value = "", hide_default_value = true)]
+    names: String,
+    /// Only for nodes that come from this network: 10.0.0.0/8
+    #[arg(long, value_name = "NET", default_value = "", hide_default_value = true)]
+    network: String,
     /// Write it to this file (mode 0600) and not to standard output
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context, arguments: Token) -> Result<u8, CliError> {
-    let TokenCommand::Create(Create { env, uses, ttl, token_file }) = arguments.command;
-    let request = CreateTokenRequest { environment: env.clone(), uses, ttl_seconds: ttl.as_secs().max(1) };
+    let TokenCommand::Create(Create { env, uses, ttl, names, network, token_file }) = arguments.command;
+    let request = CreateTokenRequest {
+        environment: env.clone(),
+        uses,
+        ttl_seconds: ttl.as_secs().max(1),
+        names,
+        network,
+    };
     let client = context.client()?;
     let answer = client.wait(client.admin().create_token(request))?;
     let line = format!("{}\n", escape(&answer.token));
@@ -55,33 +67,9 @@ pub(super) fn run(context: &Context, arguments: Token) -> Result<u8, CliError> {
         "Token {} lets {nodes} enrol into {env} within {}. Bring it to the node in a file, and run there:\n  \
          evenkeel-agent enroll --collector {} --token-file {}",
         escape(&answer.id),
-        in_words(ttl),
+        duration::in_words(ttl.max(Duration::from_secs(1))),
         escape(&answer.enroll_address),
         escape(&file),
     ));
     Ok(exit::DONE)
-}
-
-/// `15 minutes`, in the largest unit that needs no fraction.
-fn in_words(time: Duration) -> String {
-    let seconds = time.as_secs().max(1);
-    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
-    let whole = |(length, _): &&(u64, &str)| seconds.is_multiple_of(*length);
-    let (length, unit) = units.iter().find(whole).unwrap_or(&units[3]);
-    let number = seconds / length;
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_in_words() {
-        for (seconds, words) in
-            [(900, "15 minutes"), (86_400, "1 day"), (90, "90 seconds"), (7_200, "2 hours")]
-        {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
-        }
-    }
 }

@@ -28,6 +28,7 @@ impl Fixture {
             role: String::new(),
             token: String::new(),
             labels: std::collections::BTreeMap::new(),
+            key: Vec::new(),
         };
         let decide =
             |_: &State| Decision { entries: vec![Entry::Enrolled(enrolled)], sections: vec![], answer: () };
@@ -79,7 +80,8 @@ fn open(directory: &TempDir) -> Ingest {
     let state = State::new(&["dev".to_owned()], Instant::now());
     let metrics = Arc::new(Metrics::default());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
-    Ingest::new(ledger, reader, metrics)
+    let ca = crate::ca::tests::open(&directory.path().join("ca"), &["dev"]).unwrap();
+    Ingest::new(ledger, reader, Arc::new(ca), Arc::default(), metrics)
 }
 
 fn snapshot(value: u32) -> Snapshot {
@@ -107,7 +109,13 @@ fn request(snapshot: &Snapshot, (boot_epoch, sequence): (u64, u64), with_commit:
         agent: snapshot.agent.clone(),
         ..Commit::default()
     });
-    CheckInRequest { root: root_digest(&sections).as_bytes().to_vec(), boot_epoch, sequence, commit }
+    CheckInRequest {
+        root: root_digest(&sections).as_bytes().to_vec(),
+        boot_epoch,
+        sequence,
+        commit,
+        ..CheckInRequest::default()
+    }
 }
 
 /// Promise: unchanged is one tiny message; only contents that nobody has sent are asked for.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::{DRAIN_DEADLINE, Service};
-use crate::access::Peer;
+use crate::access::{Origin, Peer};
 use crate::metrics::count;
 use crate::scope::Scope;
 
@@ -40,6 +40,7 @@ impl Service {
 
     async fn handshake(self: Arc<Self>, stream: TcpStream, config: Arc<ServerConfig>) {
         let _ = stream.set_nodelay(true);
+        let origin = Origin(stream.peer_addr().ok().map(|address| address.ip().to_canonical()));
         let accepted = timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(config).accept(stream)).await;
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
@@ -51,7 +52,7 @@ impl Service {
         };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         match self.admission.authenticate(chain) {
-            Ok((peer, end)) => self.connection(stream, peer, end).await,
+            Ok((peer, end)) => self.connection(stream, peer, origin, end).await,
             Err(why) => {
                 warn!(why, "Certificate refused.");
                 count(&self.metrics.connections, "certificate_refused");
@@ -87,7 +88,7 @@ impl Service {
             let service = Arc::clone(&self);
             tasks.spawn(async move {
                 let _permit = permit;
-                service.connection(stream, peer, None).await;
+                service.connection(stream, peer, Origin(None), None).await;
             });
         }
         drain(&tasks).await;

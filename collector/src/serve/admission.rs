@@ -6,11 +6,14 @@ use std::time::SystemTime;
 
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::keys;
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use tonic::Status;
 
+use super::call::REQUEST_DEADLINE;
 use crate::access::{self, Peer};
 use crate::ca::Ca;
+use crate::ledger::Ledger;
 
 /// Lets peers in, and calls through.
 pub trait Admission: Send + Sync {
@@ -22,15 +25,16 @@ pub trait Admission: Send + Sync {
     fn admit(&self, peer: &Peer, method: &str) -> Result<(), Status>;
 }
 
-/// By the certificates of this authority and the table of access.
+/// By the certificates of this authority, the table of access, and who was sent away.
 pub struct ByCertificate {
     ca: Arc<Ca>,
+    ledger: Ledger,
 }
 
 impl ByCertificate {
-    /// With this authority.
-    pub fn new(ca: Arc<Ca>) -> Self {
-        Self { ca }
+    /// With this authority; the ledger knows who was sent away.
+    pub fn new(ca: Arc<Ca>, ledger: Ledger) -> Self {
+        Self { ca, ledger }
     }
 }
 
@@ -54,16 +58,29 @@ impl Admission for ByCertificate {
             return Err(format!("{identity} was not issued by the intermediate that speaks for it"));
         }
         // A resumed session was verified when it began, not now.
-        if end <= SystemTime::now() {
-            return Err(format!("the certificate of {identity} has ended"));
+        let now = SystemTime::now();
+        if end <= now {
+            let ended = Timestamp::try_from(end).map_err(|error| error.to_string())?;
+            // Long enough to renew; what comes next is another connection.
+            return Ok((Peer::Lapsed { identity, ended }, Some(now + REQUEST_DEADLINE)));
         }
         Ok((identity.into(), Some(end)))
     }
 
+    /// The table of access, and who was sent away: also on connections that were open before.
     fn admit(&self, peer: &Peer, method: &str) -> Result<(), Status> {
         access::check(peer, method).map_err(|why| match peer {
-            Peer::Anonymous => Status::unauthenticated(why),
+            Peer::Anonymous | Peer::Lapsed { .. } => Status::unauthenticated(why),
             Peer::Node { .. } | Peer::User { .. } => Status::permission_denied(why),
-        })
+        })?;
+        match peer {
+            Peer::Node { id, .. } | Peer::Lapsed { identity: Identity::Node { id, .. }, .. } => {
+                match self.ledger.state().left_node(*id) {
+                    Some(left) => Err(Status::permission_denied(left.sentence())),
+                    None => Ok(()),
+                }
+            }
+            Peer::Anonymous | Peer::User { .. } | Peer::Lapsed { .. } => Ok(()),
+        }
     }
 }

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::Service;
 use super::call::REQUEST_DEADLINE;
-use crate::access::Peer;
+use crate::access::{Origin, Peer};
 use crate::metrics::count;
 
 /// A connection that asks nothing within this time is closed.
@@ -29,6 +29,7 @@ impl Service {
         self: Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
+        origin: Origin,
         end: Option<SystemTime>,
     ) {
         count(&self.metrics.connections, "accepted");
@@ -40,7 +41,7 @@ impl Service {
             hyper::service::service_fn(move |request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
                 let (service, peer) = (Arc::clone(&service), peer.clone());
-                async move { Ok::<_, Infallible>(service.answer(peer, request).await) }
+                async move { Ok::<_, Infallible>(service.answer(peer, origin, request).await) }
             })
         };
         let connection = http2::Builder::new(TokioExecutor::new())

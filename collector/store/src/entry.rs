@@ -1,11 +1,26 @@
 //! What the journal says, and its bytes (protobuf, so that fields can be added).
+//!
+//! # Layout
+//!
+//! - [`nodes`]: machines become nodes, change, fall silent, leave
+//! - [`access`]: tokens and certificates that let somebody in
+//! - [`authority`]: the certificate authority moves
+//!
+//! Each file holds the entries of its topic beside their bytes. Numbers of fields are never used for something else.
 
-use std::collections::BTreeMap;
+pub mod access;
+pub mod authority;
+pub mod nodes;
 
-use evenkeel_facts::{Digest, SectionDigest};
 use jiff::Timestamp;
 use prost::Message as _;
 use uuid::Uuid;
+
+pub use access::{TokenCreated, TokenRevoked, UserCertified};
+pub use authority::{AuthorityMoved, Step};
+pub use nodes::{
+    Committed, Enrolled, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
+};
 
 /// An entry at its place in the journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,96 +46,18 @@ pub enum Entry {
     TokenCreated(TokenCreated),
     /// Somebody was given a user certificate.
     UserCertified(UserCertified),
-}
-
-/// A machine became a node.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Enrolled {
-    /// The node's identity.
-    pub node: Uuid,
-    /// Its environment.
-    pub environment: String,
-    /// Its host name.
-    pub host: String,
-    /// Its role.
-    pub role: String,
-    /// The token that it came with.
-    pub token: String,
-    /// What people want to see beside its name.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// A node is something else than before.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Committed {
-    /// The node.
-    pub node: Uuid,
-    /// Counts the starts of its agent.
-    pub boot_epoch: u64,
-    /// Counts its commits within the boot epoch.
-    pub sequence: u64,
-    /// When the sweep began, by the node's clock, to the millisecond.
-    pub taken_at: Timestamp,
-    /// The digest of all its sections after this commit.
-    pub root: Digest,
-    /// The sections that are new or different.
-    pub changed: Vec<SectionDigest>,
-    /// The names of the sections that are gone.
-    pub removed: Vec<String>,
-    /// Its host name, role and agent version, if they are new or different.
-    pub labels: Option<Labels>,
-}
-
-/// What a node calls itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Labels {
-    /// Host name.
-    pub host: String,
-    /// Role.
-    pub role: String,
-    /// Agent version.
-    pub agent: String,
-}
-
-/// A node fell silent past its deadline, or was heard again.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Presence {
-    /// The node.
-    pub node: Uuid,
-    /// Whether it is heard.
-    pub fresh: bool,
-    /// When it was last heard, to the millisecond.
-    pub last_seen: Timestamp,
-}
-
-/// Somebody made a token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TokenCreated {
-    /// The token's id.
-    pub id: String,
-    /// The digest of its secret.
-    pub hash: Vec<u8>,
-    /// The environment that it lets into.
-    pub environment: String,
-    /// How many nodes may enrol with it.
-    pub uses: u32,
-    /// When it ends.
-    pub expires: Timestamp,
-    /// Who made it.
-    pub by: String,
-}
-
-/// Somebody was given a user certificate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UserCertified {
-    /// The name in the certificate.
-    pub name: String,
-    /// The role in the certificate.
-    pub role: String,
-    /// When it ends.
-    pub expires: Timestamp,
-    /// Who gave it.
-    pub by: String,
+    /// Somebody ended a token.
+    TokenRevoked(TokenRevoked),
+    /// Somebody sent a node away.
+    NodeLeft(NodeLeft),
+    /// Somebody lifted a ban.
+    NodeUnbanned(NodeUnbanned),
+    /// The certificate authority moved on.
+    AuthorityMoved(AuthorityMoved),
+    /// Two machines speak with the key of one node.
+    NodeCloned(NodeCloned),
+    /// Only one machine speaks with the node's key again.
+    NodeSingle(NodeSingle),
 }
 
 impl Entry {
@@ -129,101 +66,49 @@ impl Entry {
         match self {
             Self::Enrolled(Enrolled { node, .. })
             | Self::Committed(Committed { node, .. })
-            | Self::Presence(Presence { node, .. }) => Some(*node),
-            Self::TokenCreated(_) | Self::UserCertified(_) => None,
+            | Self::Presence(Presence { node, .. })
+            | Self::NodeLeft(NodeLeft { node, .. })
+            | Self::NodeUnbanned(NodeUnbanned { node, .. })
+            | Self::NodeCloned(NodeCloned { node, .. })
+            | Self::NodeSingle(NodeSingle { node }) => Some(*node),
+            Self::TokenCreated(_)
+            | Self::UserCertified(_)
+            | Self::TokenRevoked(_)
+            | Self::AuthorityMoved(_) => None,
         }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let kind = match self.clone() {
-            Self::Enrolled(Enrolled { node, environment, host, role, token, labels }) => {
-                bytes::Kind::Enrolled(bytes::Enrolled {
-                    node: node.into(),
-                    environment,
-                    host,
-                    role,
-                    token,
-                    labels,
-                })
-            }
-            Self::Committed(committed) => bytes::Kind::Committed(committed.into()),
-            Self::Presence(Presence { node, fresh, last_seen }) => {
-                let last_seen = last_seen.as_millisecond();
-                bytes::Kind::Presence(bytes::Presence { node: node.into(), fresh, last_seen })
-            }
-            Self::TokenCreated(TokenCreated { id, hash, environment, uses, expires, by }) => {
-                let expires = expires.as_millisecond();
-                bytes::Kind::TokenCreated(bytes::TokenCreated { id, hash, environment, uses, expires, by })
-            }
-            Self::UserCertified(UserCertified { name, role, expires, by }) => {
-                bytes::Kind::UserCertified(bytes::UserCertified {
-                    name,
-                    role,
-                    expires: expires.as_millisecond(),
-                    by,
-                })
-            }
+            Self::Enrolled(entry) => Kind::Enrolled(entry.into()),
+            Self::Committed(entry) => Kind::Committed(entry.into()),
+            Self::Presence(entry) => Kind::Presence(entry.into()),
+            Self::TokenCreated(entry) => Kind::TokenCreated(entry.into()),
+            Self::UserCertified(entry) => Kind::UserCertified(entry.into()),
+            Self::TokenRevoked(entry) => Kind::TokenRevoked(entry.into()),
+            Self::NodeLeft(entry) => Kind::NodeLeft(entry.into()),
+            Self::NodeUnbanned(entry) => Kind::NodeUnbanned(entry.into()),
+            Self::AuthorityMoved(entry) => Kind::AuthorityMoved(entry.into()),
+            Self::NodeCloned(entry) => Kind::NodeCloned(entry.into()),
+            Self::NodeSingle(entry) => Kind::NodeSingle(entry.into()),
         };
-        bytes::Entry { kind: Some(kind) }.encode_to_vec()
+        Bytes { kind: Some(kind) }.encode_to_vec()
     }
 
     pub(crate) fn decode(entry: &[u8]) -> Result<Self, String> {
-        let entry = bytes::Entry::decode(entry).map_err(|error| error.to_string())?;
+        let entry = Bytes::decode(entry).map_err(|error| error.to_string())?;
         Ok(match entry.kind.ok_or("an entry of a kind that this version does not know")? {
-            bytes::Kind::Enrolled(bytes::Enrolled { node, environment, host, role, token, labels }) => {
-                Self::Enrolled(Enrolled { node: uuid(&node)?, environment, host, role, token, labels })
-            }
-            bytes::Kind::Committed(committed) => Self::Committed(committed.try_into()?),
-            bytes::Kind::Presence(bytes::Presence { node, fresh, last_seen }) => {
-                Self::Presence(Presence { node: uuid(&node)?, fresh, last_seen: time(last_seen)? })
-            }
-            bytes::Kind::TokenCreated(bytes::TokenCreated { id, hash, environment, uses, expires, by }) => {
-                Self::TokenCreated(TokenCreated { id, hash, environment, uses, expires: time(expires)?, by })
-            }
-            bytes::Kind::UserCertified(bytes::UserCertified { name, role, expires, by }) => {
-                Self::UserCertified(UserCertified { name, role, expires: time(expires)?, by })
-            }
-        })
-    }
-}
-
-impl From<Committed> for bytes::Committed {
-    fn from(committed: Committed) -> Self {
-        let Committed { node, boot_epoch, sequence, taken_at, root, changed, removed, labels } = committed;
-        let section =
-            |SectionDigest { name, digest }| bytes::Section { name, digest: digest.as_bytes().to_vec() };
-        let labels = labels.map(|Labels { host, role, agent }| bytes::Labels { host, role, agent });
-        Self {
-            node: node.into(),
-            boot_epoch,
-            sequence,
-            taken_at: taken_at.as_millisecond(),
-            root: root.as_bytes().to_vec(),
-            changed: changed.into_iter().map(section).collect(),
-            removed,
-            labels,
-        }
-    }
-}
-
-impl TryFrom<bytes::Committed> for Committed {
-    type Error = String;
-
-    fn try_from(committed: bytes::Committed) -> Result<Self, String> {
-        let bytes::Committed { node, boot_epoch, sequence, taken_at, root, changed, removed, labels } =
-            committed;
-        let digest = |bytes: &[u8]| Digest::try_from(bytes).map_err(|error| error.to_string());
-        let section =
-            |bytes::Section { name, digest: bytes }| Ok(SectionDigest { name, digest: digest(&bytes)? });
-        Ok(Self {
-            node: uuid(&node)?,
-            boot_epoch,
-            sequence,
-            taken_at: time(taken_at)?,
-            root: digest(&root)?,
-            changed: changed.into_iter().map(section).collect::<Result<_, String>>()?,
-            removed,
-            labels: labels.map(|bytes::Labels { host, role, agent }| Labels { host, role, agent }),
+            Kind::Enrolled(bytes) => Self::Enrolled(bytes.try_into()?),
+            Kind::Committed(bytes) => Self::Committed(bytes.try_into()?),
+            Kind::Presence(bytes) => Self::Presence(bytes.try_into()?),
+            Kind::TokenCreated(bytes) => Self::TokenCreated(bytes.try_into()?),
+            Kind::UserCertified(bytes) => Self::UserCertified(bytes.try_into()?),
+            Kind::TokenRevoked(bytes) => Self::TokenRevoked(bytes.into()),
+            Kind::NodeLeft(bytes) => Self::NodeLeft(bytes.try_into()?),
+            Kind::NodeUnbanned(bytes) => Self::NodeUnbanned(bytes.try_into()?),
+            Kind::AuthorityMoved(bytes) => Self::AuthorityMoved(bytes.try_into()?),
+            Kind::NodeCloned(bytes) => Self::NodeCloned(bytes.try_into()?),
+            Kind::NodeSingle(bytes) => Self::NodeSingle(bytes.try_into()?),
         })
     }
 }
@@ -236,125 +121,44 @@ fn time(milliseconds: i64) -> Result<Timestamp, String> {
     Timestamp::from_millisecond(milliseconds).map_err(|error| error.to_string())
 }
 
-/// The journal's bytes. Numbers of fields are never used for something else.
-mod bytes {
-    use std::collections::BTreeMap;
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bytes {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14")]
+    kind: Option<Kind>,
+}
 
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Entry {
-        #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5")]
-        pub(super) kind: Option<Kind>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Oneof)]
-    pub(super) enum Kind {
-        #[prost(message, tag = "1")]
-        Enrolled(Enrolled),
-        #[prost(message, tag = "2")]
-        Committed(Committed),
-        #[prost(message, tag = "3")]
-        Presence(Presence),
-        #[prost(message, tag = "4")]
-        TokenCreated(TokenCreated),
-        #[prost(message, tag = "5")]
-        UserCertified(UserCertified),
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Enrolled {
-        #[prost(bytes = "vec", tag = "1")]
-        pub(super) node: Vec<u8>,
-        #[prost(string, tag = "2")]
-        pub(super) environment: String,
-        #[prost(string, tag = "3")]
-        pub(super) host: String,
-        #[prost(string, tag = "4")]
-        pub(super) role: String,
-        #[prost(string, tag = "5")]
-        pub(super) token: String,
-        #[prost(btree_map = "string, string", tag = "6")]
-        pub(super) labels: BTreeMap<String, String>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Committed {
-        #[prost(bytes = "vec", tag = "1")]
-        pub(super) node: Vec<u8>,
-        #[prost(uint64, tag = "2")]
-        pub(super) boot_epoch: u64,
-        #[prost(uint64, tag = "3")]
-        pub(super) sequence: u64,
-        #[prost(int64, tag = "4")]
-        pub(super) taken_at: i64,
-        #[prost(bytes = "vec", tag = "5")]
-        pub(super) root: Vec<u8>,
-        #[prost(message, repeated, tag = "6")]
-        pub(super) changed: Vec<Section>,
-        #[prost(string, repeated, tag = "7")]
-        pub(super) removed: Vec<String>,
-        #[prost(message, optional, tag = "8")]
-        pub(super) labels: Option<Labels>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Section {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(bytes = "vec", tag = "2")]
-        pub(super) digest: Vec<u8>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Labels {
-        #[prost(string, tag = "1")]
-        pub(super) host: String,
-        #[prost(string, tag = "2")]
-        pub(super) role: String,
-        #[prost(string, tag = "3")]
-        pub(super) agent: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Presence {
-        #[prost(bytes = "vec", tag = "1")]
-        pub(super) node: Vec<u8>,
-        #[prost(bool, tag = "2")]
-        pub(super) fresh: bool,
-        #[prost(int64, tag = "3")]
-        pub(super) last_seen: i64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct TokenCreated {
-        #[prost(string, tag = "1")]
-        pub(super) id: String,
-        #[prost(bytes = "vec", tag = "2")]
-        pub(super) hash: Vec<u8>,
-        #[prost(string, tag = "3")]
-        pub(super) environment: String,
-        #[prost(uint32, tag = "4")]
-        pub(super) uses: u32,
-        #[prost(int64, tag = "5")]
-        pub(super) expires: i64,
-        #[prost(string, tag = "6")]
-        pub(super) by: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct UserCertified {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(string, tag = "2")]
-        pub(super) role: String,
-        #[prost(int64, tag = "3")]
-        pub(super) expires: i64,
-        #[prost(string, tag = "4")]
-        pub(super) by: String,
-    }
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum Kind {
+    #[prost(message, tag = "1")]
+    Enrolled(nodes::EnrolledBytes),
+    #[prost(message, tag = "2")]
+    Committed(nodes::CommittedBytes),
+    #[prost(message, tag = "3")]
+    Presence(nodes::PresenceBytes),
+    #[prost(message, tag = "4")]
+    TokenCreated(access::TokenCreatedBytes),
+    #[prost(message, tag = "5")]
+    UserCertified(access::UserCertifiedBytes),
+    #[prost(message, tag = "6")]
+    TokenRevoked(access::TokenRevokedBytes),
+    #[prost(message, tag = "7")]
+    NodeLeft(nodes::NodeLeftBytes),
+    #[prost(message, tag = "8")]
+    NodeUnbanned(nodes::NodeUnbannedBytes),
+    #[prost(message, tag = "12")]
+    AuthorityMoved(authority::AuthorityMovedBytes),
+    #[prost(message, tag = "13")]
+    NodeCloned(nodes::NodeClonedBytes),
+    #[prost(message, tag = "14")]
+    NodeSingle(nodes::NodeSingleBytes),
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use evenkeel_facts::{Digest, SectionDigest};
+
     use super::*;
 
     pub(crate) fn commit(node: Uuid, sequence: u64) -> Entry {
@@ -386,6 +190,7 @@ pub(crate) mod tests {
                 role: text("web"),
                 token: text("t"),
                 labels: BTreeMap::from([(text("rack"), text("7"))]),
+                key: vec![1, 2, 3],
             }),
             commit(node, 1),
             Entry::Presence(Presence { node, fresh: false, last_seen: at }),
@@ -396,6 +201,8 @@ pub(crate) mod tests {
                 uses: 3,
                 expires: at,
                 by: text("root"),
+                names: text("web-*"),
+                network: text("10.0.0.0/8"),
             }),
             Entry::UserCertified(UserCertified {
                 name: text("ada"),
@@ -403,6 +210,20 @@ pub(crate) mod tests {
                 expires: at,
                 by: text("root"),
             }),
+            Entry::TokenRevoked(TokenRevoked { id: text("t"), by: text("root") }),
+            Entry::NodeLeft(NodeLeft { node, banned: true, reason: text("stolen"), by: text("root") }),
+            Entry::NodeUnbanned(NodeUnbanned { node, by: text("root") }),
+            Entry::AuthorityMoved(AuthorityMoved {
+                step: Step::Activated,
+                generation: 2,
+                pin: text("ab"),
+                by: text("root"),
+            }),
+            Entry::NodeCloned(NodeCloned {
+                node,
+                holders: vec![Holder { host: text("a"), address: text("10.0.0.1") }],
+            }),
+            Entry::NodeSingle(NodeSingle { node }),
         ] {
             assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
         }

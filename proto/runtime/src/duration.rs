@@ -13,6 +13,16 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| refuse())
 }
 
+/// `15 minutes`, in the largest unit of which there are at least two, or exactly one; what is left over is dropped.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let fits = |(length, _): &&(u64, &str)| seconds >= 2 * length || seconds == *length;
+    let (length, unit) = units.iter().find(fits).unwrap_or(&units[3]);
+    let number = seconds / length;
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
 /// For a field of a configuration file: `#[serde(deserialize_with = "duration::deserialize")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -30,6 +40,20 @@ mod tests {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn times_in_words() {
+        for (seconds, words) in [
+            (900, "15 minutes"),
+            (86_400, "1 day"),
+            (90, "90 seconds"),
+            (7_200, "2 hours"),
+            (2_678_403, "31 days"),
+            (0, "0 seconds"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
     }
 
     #[test]

@@ -1,11 +1,19 @@
 //! Client and server configurations: TLS 1.3, ring, session tickets; client certificates where they are asked for.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use crate::keys;
 
 /// The name that every collector certificate carries, and that every client of ours asks for: what is trusted is the
 /// root, so it does not matter by which address the collector was reached.
@@ -45,12 +53,14 @@ pub fn client(roots: &[CertificateDer<'static>], chain: Chain) -> Result<ClientC
     Ok(config)
 }
 
-/// For the fleet port: only holders of a certificate below these roots get past the handshake.
+/// For the fleet port: only holders of a certificate below these roots get past the handshake. A certificate that has
+/// ended gets past it, too, so that its holder can prove who it is and renew: what it may still do is decided for each
+/// call.
 pub fn mutual_server(roots: &[CertificateDer<'static>], chain: Chain) -> Result<ServerConfig, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider())
         .build()
         .map_err(TlsError::new)?;
-    let builder = server_builder()?.with_client_cert_verifier(verifier);
+    let builder = server_builder()?.with_client_cert_verifier(Arc::new(Lapsed(verifier)));
     finish(builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?)
 }
 
@@ -70,6 +80,49 @@ pub fn pinned_client(pin: crate::pin::Pin) -> Result<ClientConfig, TlsError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
+}
+
+/// Verifies a certificate that has ended as of its last second.
+#[derive(Debug)]
+struct Lapsed(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for Lapsed {
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let end = keys::validity(end_entity).and_then(|(_, end)| end.duration_since(UNIX_EPOCH).ok());
+        let as_of = end.map(UnixTime::since_unix_epoch).filter(|end| *end < now).unwrap_or(now);
+        self.0.verify_client_cert(end_entity, intermediates, as_of)
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 fn server_builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, TlsError> {

@@ -20,6 +20,9 @@ pub struct EnrollRequest {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Instead of a token: a Kubernetes service account's, projected for this collector's audience.
+    #[prost(string, tag = "10")]
+    pub service_account_token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrollResponse {
@@ -161,8 +164,9 @@ pub mod enrollment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// A new certificate for the caller's own identity. Served on the fleet port.
-        /// Who may call it: a node, for itself.
+        /// A new certificate for the caller's own identity. Served on the fleet port. A certificate that has ended is shown
+        /// here all the same: it proves possession of the enrolled key, so a node that was off recovers by itself.
+        /// Who may call it: a node, for itself, also for some time after its certificate has ended.
         pub async fn renew(
             &mut self,
             request: impl tonic::IntoRequest<super::RenewRequest>,
@@ -207,8 +211,9 @@ pub mod enrollment_service_server {
             &self,
             request: tonic::Request<super::EnrollRequest>,
         ) -> std::result::Result<tonic::Response<super::EnrollResponse>, tonic::Status>;
-        /// A new certificate for the caller's own identity. Served on the fleet port.
-        /// Who may call it: a node, for itself.
+        /// A new certificate for the caller's own identity. Served on the fleet port. A certificate that has ended is shown
+        /// here all the same: it proves possession of the enrolled key, so a node that was off recovers by itself.
+        /// Who may call it: a node, for itself, also for some time after its certificate has ended.
         async fn renew(
             &self,
             request: tonic::Request<super::RenewRequest>,

@@ -13,6 +13,12 @@ pub struct CheckInRequest {
     /// Set when the collector may not know this root.
     #[prost(message, optional, tag = "4")]
     pub commit: ::core::option::Option<Commit>,
+    /// 8 random bytes, made anew at each start of the agent: with them two machines that hold one key are told apart.
+    #[prost(bytes = "vec", tag = "10")]
+    pub instance: ::prost::alloc::vec::Vec<u8>,
+    /// The first 8 bytes of the digest of the roots that the node trusts and of its own issuer.
+    #[prost(bytes = "vec", tag = "11")]
+    pub trust: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Commit {
@@ -72,6 +78,9 @@ pub struct CheckInResponse {
     /// If this connection is lost, come back at a random moment within this time; at once with news. In milliseconds.
     #[prost(uint64, tag = "7")]
     pub reconnect_within: u64,
+    /// The node's certificate or its roots are no longer the newest: renew now.
+    #[prost(bool, tag = "10")]
+    pub renew: bool,
     #[prost(oneof = "check_in_response::Answer", tags = "1, 2, 3, 4, 5")]
     pub answer: ::core::option::Option<check_in_response::Answer>,
 }

@@ -316,6 +316,9 @@ pub struct ListNodesRequest {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
+    /// Also those that were evicted or banned.
+    #[prost(bool, tag = "10")]
+    pub left: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListNodesResponse {
@@ -356,6 +359,12 @@ pub struct Node {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// "member", "evicted" or "banned".
+    #[prost(string, tag = "13")]
+    pub standing: ::prost::alloc::string::String,
+    /// Two or more: the node's key is held by so many machines at once, told apart by host name and address.
+    #[prost(string, repeated, tag = "14")]
+    pub holders: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetFactsRequest {

@@ -98,6 +98,7 @@ async fn token(collector: &Target, environment: &str, uses: usize) -> Result<Str
         environment: environment.to_owned(),
         uses: u32::try_from(uses).unwrap_or(u32::MAX),
         ttl_seconds: TOKEN_LIFE,
+        ..CreateTokenRequest::default()
     };
     let created = AdminServiceClient::new(collector.local()).create_token(request).await;
     Ok(created.map_err(LoadError::call("no token was made"))?.into_inner().token)

@@ -41,6 +41,7 @@ fn enrolled(node: Uuid, of: &Node) -> Entry {
         role: String::new(),
         token: "load".to_owned(),
         labels: BTreeMap::new(),
+        key: Vec::new(),
     })
 }
 

@@ -102,7 +102,13 @@ pub fn check_in(node: &Node, news: bool) -> CheckInRequest {
         agent: AGENT.to_owned(),
         ..Commit::default()
     });
-    CheckInRequest { root: node.root().as_bytes().to_vec(), boot_epoch: 1, sequence: node.sequence, commit }
+    CheckInRequest {
+        root: node.root().as_bytes().to_vec(),
+        boot_epoch: 1,
+        sequence: node.sequence,
+        commit,
+        ..CheckInRequest::default()
+    }
 }
 
 /// What the collector holds of the node, with the contents that the node has others for now.

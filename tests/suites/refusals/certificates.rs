@@ -35,7 +35,7 @@ struct Minted {
 
 /// Issued by this authority of the collector (`env-dev`, `users`), for this name.
 fn mint(collector: &Collector, issuer: &str, uri: &str) -> Minted {
-    let ca = |kind: &str| collector.data_dir().join("ca").join(format!("{issuer}.{kind}"));
+    let ca = |kind: &str| collector.data_dir().join("ca/1").join(format!("{issuer}.{kind}"));
     let certificate = keys::read_certificates(&ca("crt")).unwrap().remove(0);
     let issuer =
         Issuer::from_ca_cert_der(&certificate, keys::read_key(&ca("key")).unwrap().into_pair()).unwrap();
@@ -77,7 +77,7 @@ fn of_agent(agent: &Agent) -> Minted {
 }
 
 fn channel(collector: &Collector, minted: &Minted) -> Channel {
-    let roots = keys::read_certificates(&collector.data_dir().join("ca/root.crt")).unwrap();
+    let roots = keys::read_certificates(&collector.data_dir().join("ca/1/root.crt")).unwrap();
     let chain = Chain { certificates: minted.certificates.clone(), key: minted.key.to_der() };
     let config = tls::client(&roots, chain).unwrap();
     let address = Address::parse(&collector.url(), 0).unwrap();
@@ -87,7 +87,7 @@ fn channel(collector: &Collector, minted: &Minted) -> Channel {
 /// A check-in that only says that nothing changed.
 async fn check_in(channel: Channel) -> Result<(), Status> {
     let root = root_digest(&[]).as_bytes().to_vec();
-    let request = CheckInRequest { root, boot_epoch: 1, sequence: 1, commit: None };
+    let request = CheckInRequest { root, boot_epoch: 1, sequence: 1, ..CheckInRequest::default() };
     FleetServiceClient::new(channel).check_in(request).await.map(|_| ())
 }
 
@@ -142,7 +142,7 @@ async fn a_certificate_that_shows_the_issuer_of_another_environment() {
     let collector = Collector::default();
     let prod = Agent::enrol(&collector, Machine::new("prod-1").node("prod"));
     let of = |name: &str| {
-        let file = collector.data_dir().join("ca").join(format!("{name}.crt"));
+        let file = collector.data_dir().join("ca/1").join(format!("{name}.crt"));
         keys::read_certificates(&file).unwrap().remove(0)
     };
     for (uri, borrowed) in [
@@ -243,7 +243,7 @@ fn no_certificate_and_an_old_protocol() {
         return skipped("refusals (openssl)", "openssl is not installed");
     }
     let collector = Collector::default();
-    let (ports, root) = (collector.ports(), collector.data_dir().join("ca/root.crt"));
+    let (ports, root) = (collector.ports(), collector.data_dir().join("ca/1/root.crt"));
     for (port, version, alert) in [
         (ports.fleet, "-tls1_3", "alert certificate required"),
         (ports.fleet, "-tls1_2", "alert protocol version"),
@@ -290,8 +290,8 @@ fn keys_are_private() {
     let agent = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
     collector.user("ada", "viewer");
     let files = [
-        collector.data_dir().join("ca/root.key"),
-        collector.data_dir().join("ca/env-prod.key"),
+        collector.data_dir().join("ca/1/root.key"),
+        collector.data_dir().join("ca/1/env-prod.key"),
         collector.data_dir().join("evenkeel.db"),
         collector.directory().join("ada.key.pem"),
         agent.state_dir().join("node.key"),

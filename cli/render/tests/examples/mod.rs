@@ -194,11 +194,19 @@ pub(crate) fn nodes() -> nodes::Nodes {
         facts: 1336,
         unreadable: 24,
         labels: [("rack".to_owned(), "r7".to_owned())].into(),
+        standing: "member".into(),
+        holders: Vec::new(),
     };
+    let holders = vec!["stg-web-2 at 10.0.0.7".to_owned(), "stg-web-9 at 10.0.0.8".to_owned()];
     nodes::Nodes {
         schema: nodes::SCHEMA.into(),
         as_of: at("2026-11-22T10:00:00Z"),
-        nodes: vec![node("stg-web-1", "web", true), node("stg-\u{1b}[31mdb", "", false)],
+        nodes: vec![
+            node("stg-web-1", "web", true),
+            nodes::Node { holders, ..node("stg-web-2", "web", true) },
+            nodes::Node { standing: "banned".into(), ..node("stg-web-3", "web", false) },
+            node("stg-\u{1b}[31mdb", "", false),
+        ],
     }
 }
 
