@@ -11,6 +11,7 @@
 //! - `durability`: nothing that was acknowledged is lost
 //! - `formats`: SARIF and JUnit, read by others
 //! - `hosts`: real hosts, real programs, held against what their own tools say
+//! - `persisted`: what sysctl.d says is what systemd sets
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
@@ -27,6 +28,7 @@ mod formats;
 mod hosts;
 mod load;
 mod main_job;
+mod persisted;
 mod refusals;
 mod silence;
 mod structure;

@@ -15,6 +15,7 @@
 //! - [`kernel`]: which kernel runs and how it was started
 //! - [`libc`]: the C library
 //! - [`sysctl`]: every key under /proc/sys, by a table of exceptions
+//! - [`sysctl_persisted`]: what the next boot will set of them, by sysctl.d
 //! - [`packages`]: what the package manager has installed
 //! - [`time`]: time zone and time zone database
 //! - [`hardware`]: processors and memory
@@ -26,6 +27,7 @@ pub mod budget;
 pub mod config;
 mod credentials;
 mod directories;
+mod drop_ins;
 mod elf;
 pub mod go_buildinfo;
 pub mod go_programs;
@@ -40,6 +42,7 @@ pub mod packages;
 pub mod recording;
 pub mod source;
 pub mod sysctl;
+pub mod sysctl_persisted;
 pub mod time;
 
 pub use budget::Budget;
@@ -53,6 +56,7 @@ pub static SOURCES: &[&dyn Source] = &[
     &kernel::Kernel,
     &libc::Libc,
     &sysctl::Sysctl,
+    &sysctl_persisted::SysctlPersisted,
     &packages::Packages,
     &time::Time,
     &hardware::Hardware,

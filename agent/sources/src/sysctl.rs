@@ -5,7 +5,7 @@
 //! names, and `/` where a name itself has a dot (`net.ipv4.conf.eth0/1.forwarding`).
 
 pub mod rules;
-mod value;
+pub(crate) mod value;
 
 use std::io;
 use std::path::Path;

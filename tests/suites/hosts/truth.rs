@@ -35,6 +35,11 @@ struct Said {
 /// Families of facts of which the tools say everything: a fact that they do not know is wrong.
 const WHOLE: &[&str] = &["sysctl.", "go.program[", "package[", "glibc.version", "tzdata.", "go.version"];
 
+/// What sysctl.d says is held against systemd itself, in suite `persisted`.
+pub(crate) fn is_held_elsewhere(path: &str) -> bool {
+    path.starts_with("sysctl.persisted[")
+}
+
 impl Truth {
     pub(crate) fn new(node: &str, environment: &str, said: &str, go_env: &str) -> Self {
         let said: Said = serde_json::from_str(said).unwrap_or_else(|error| panic!("{error}: {said}"));
@@ -77,7 +82,7 @@ impl Truth {
         let mut wrong = Vec::new();
         let mut checked = 0;
         for (path, fact) in facts {
-            let told = WHOLE.iter().any(|family| path.starts_with(family));
+            let told = WHOLE.iter().any(|family| path.starts_with(family)) && !is_held_elsewhere(path);
             match (fact.state, self.facts.get(path)) {
                 (State::Present, Some(value)) if *value == fact.value => checked += 1,
                 (State::Present, Some(value)) => {

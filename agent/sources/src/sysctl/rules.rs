@@ -40,15 +40,19 @@ pub enum Treatment {
 
 /// What to do with the key, or with the directory of keys, of this name.
 pub fn of(key: &str) -> Treatment {
-    let class = INDEX.literal.get(key).copied().or_else(|| {
-        let fits = |(glob, _): &&(Glob, Class)| glob.matches(key);
-        INDEX.globs.iter().find(fits).map(|(_, class)| *class)
-    });
-    match class {
+    match class_of(key) {
         None | Some(Keep) => Treatment::Send,
         Some(Secret) => Treatment::SetOrUnset,
         Some(NeverRead | Volatile | Identity | SameAs(_) | Interface) => Treatment::Leave,
     }
+}
+
+/// Why the key, or the directory of keys, of this name is treated apart, if it is.
+pub fn class_of(key: &str) -> Option<Class> {
+    INDEX.literal.get(key).copied().or_else(|| {
+        let fits = |(glob, _): &&(Glob, Class)| glob.matches(key);
+        INDEX.globs.iter().find(fits).map(|(_, class)| *class)
+    })
 }
 
 /// Pattern, class and reason. `*` stands for any run of characters, dots included.
