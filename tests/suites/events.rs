@@ -1,8 +1,13 @@
 //! Changes are seen when they are made, and not at the next sweep: every agent here would sweep again after an hour.
 
-use std::fs;
+mod namespaces;
+mod packages;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 
 use evenkeel_tests::harness::{Agent, Collector, Machine, Node, wait};
+use nix::sys::signal::Signal;
 
 /// The sweep that would find what events miss is far away.
 const HOUR: &str = "1h";
@@ -58,4 +63,29 @@ fn whatever_is_read_is_watched() {
         agent.process().logged("The sweep found what no event had told."),
         Vec::<serde_json::Value>::new()
     );
+}
+
+/// Promise: when the kernel could not keep all events, everything is looked at: nothing is lost but the moment.
+#[test]
+fn lost_events_mean_a_sweep() {
+    let collector = Collector::default();
+    let machine = Machine::new("stg-1");
+    let mut agent = start(&collector, machine.node("staging"));
+    let most: usize =
+        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    agent.process().signal(Signal::SIGSTOP);
+    // Equal events in a row are one: two files take turns. Nobody looked at them, but their directory is watched.
+    let mut files = ["a", "b"].map(|name| {
+        let path = machine.root().join("etc").join(name);
+        OpenOptions::new().create(true).append(true).open(path).unwrap()
+    });
+    for _ in 0..=most / 2 {
+        for file in &mut files {
+            file.write_all(b"x").unwrap();
+        }
+    }
+    machine.sysctl("net.core.somaxconn", "65535");
+    agent.process().signal(Signal::SIGCONT);
+    wait_known(&collector, "stg-1", "sysctl.net.core.somaxconn", "65535");
+    agent.process().wait_for("Events were lost; looking at everything.", |_| true);
 }

@@ -1,0 +1,98 @@
+//! Descriptors of kernel parameters that stay open: reading one again is one call instead of three, and gives what the
+//! parameter is now.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::Host;
+
+/// As many descriptors a process should be able to have: the kernel has a thousand parameters that are read.
+const WANTED: u64 = 4096;
+/// What is opened for reading once is at most so large; what is larger is read by other ways. The kernel allocates what
+/// a reader of /proc/sys offers: a buffer of 1 MB makes each read ten times slower.
+pub(super) const STEP: usize = 4096;
+
+/// Kept descriptors, up to a budget.
+#[derive(Debug)]
+pub(super) struct Kept {
+    files: Mutex<HashMap<PathBuf, File>>,
+    budget: usize,
+}
+
+impl Kept {
+    /// Reads a parameter that fits one step. `None`: it is not kept, or not to be read this way any more.
+    pub(super) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut step = [0; STEP];
+        match files.get(path)?.read_at(&mut step, 0) {
+            Ok(length) if length < STEP => Some(step[..length].to_vec()),
+            // Gone with its module, and perhaps there again: opened anew it says so.
+            _ => {
+                files.remove(path);
+                None
+            }
+        }
+    }
+
+    /// Keeps a parameter's file, if there is room.
+    pub(super) fn keep(&self, path: &Path, file: File) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() < self.budget {
+            files.insert(path.to_owned(), file);
+        }
+    }
+}
+
+impl Host {
+    /// The same host, but it keeps kernel parameters open, as far as this process may have descriptors; half of them are
+    /// left for everything else. For processes that look again and again.
+    #[must_use]
+    pub fn keeping(mut self) -> Self {
+        let budget = usize::try_from(descriptors().unwrap_or(0) / 2).unwrap_or(usize::MAX);
+        self.kept = Some(Kept { files: Mutex::default(), budget });
+        self
+    }
+}
+
+/// How many descriptors this process may have. The limit that it starts with is meant for programs that cannot count
+/// further than 1,024.
+fn descriptors() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(WANTED);
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map_or(soft, |()| wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "/proc/sys/kernel/pid_max";
+
+    #[test]
+    fn what_is_kept_says_the_same() {
+        let host = Host::live().keeping();
+        let fresh = Host::live().read(PATH, 100).unwrap();
+        assert_eq!(host.read(PATH, 100).unwrap(), fresh);
+        let kept = host.kept.as_ref().unwrap();
+        assert_eq!(kept.read(Path::new(PATH)), Some(fresh.clone()));
+        assert_eq!(host.read(PATH, 100).unwrap(), fresh);
+        assert_eq!(host.read(PATH, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn without_room_nothing_is_kept_and_all_is_read() {
+        let mut host = Host::live().keeping();
+        host.kept.as_mut().unwrap().budget = 0;
+        assert!(host.read(PATH, 100).is_ok());
+        assert_eq!(host.kept.as_ref().unwrap().read(Path::new(PATH)), None);
+    }
+}
