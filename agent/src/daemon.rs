@@ -35,7 +35,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     let _lock = home.lock().map_err(AgentError::State)?;
     let enrolment = home.enrolment().map_err(AgentError::State)?;
     let enrolment = enrolment.ok_or_else(|| AgentError::NotEnrolled(config.state_dir.clone()))?;
-    let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking();
+    let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking().keeping();
     let collector = Address::parse(&enrolment.collector, 0).map_err(AgentError::Usage)?;
     let uplink = Uplink::new(home.clone(), &collector).map_err(AgentError::Uplink)?;
     let boot_epoch = home.next_boot_epoch(0).map_err(AgentError::State)?;

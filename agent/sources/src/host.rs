@@ -5,6 +5,7 @@
 //! `openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)`: links, however hostile, never lead out of it. The live machine
 //! needs plain `open` only, so that it works on kernels before 5.6.
 
+mod kept;
 mod listing;
 mod mounts;
 mod namespace;
@@ -28,6 +29,7 @@ pub use places::{Names, Places};
 pub use process::Pid;
 pub use touched::{Access, Touched};
 
+use kept::{Kept, PARAMETERS};
 use places::Tracker;
 use touched::Log;
 
@@ -46,6 +48,7 @@ pub struct Host {
     refusals: BTreeMap<PathBuf, Errno>,
     log: Option<Log>,
     tracker: Option<Tracker>,
+    kept: Option<Kept>,
 }
 
 #[derive(Debug)]
@@ -116,7 +119,7 @@ pub struct Stat {
 impl Host {
     /// The machine that this program runs on.
     pub fn live() -> Self {
-        Self { root: Root::Live, refusals: BTreeMap::new(), log: None, tracker: None }
+        Self { root: Root::Live, refusals: BTreeMap::new(), log: None, tracker: None, kept: None }
     }
 
     /// The machine whose root is this directory; `/` is the live machine.
@@ -127,8 +130,13 @@ impl Host {
         let error = |source| HostError::Open { path: root.to_owned(), source };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(root, flags, Mode::empty()).map_err(|errno| error(errno.into()))?;
-        let mut host =
-            Self { root: Root::Below(directory), refusals: BTreeMap::new(), log: None, tracker: None };
+        let mut host = Self {
+            root: Root::Below(directory),
+            refusals: BTreeMap::new(),
+            log: None,
+            tracker: None,
+            kept: None,
+        };
         match host.open(Path::new("/"), OFlag::O_PATH) {
             Ok(_) => {}
             Err(source) if source.raw_os_error() == Some(Errno::ENOSYS as i32) => {
@@ -171,6 +179,9 @@ impl Host {
     pub fn read(&self, path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
         let path = path.as_ref();
         self.noting(path, Access::Content, || {
+            if path.starts_with(PARAMETERS) && self.is_live() {
+                return self.read_parameter(path, limit);
+            }
             // The kernel's own files are no devices and stat as empty; opening them at once saves two calls each.
             let kernel = self.is_live() && (path.starts_with("/proc") || path.starts_with("/sys"));
             let file = if kernel { self.open(path, READ)?.into() } else { self.reopen_regular(path)? };

@@ -10,13 +10,15 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::Host;
+use super::{Host, READ, read_to_end};
 
+/// Where the kernel's parameters are.
+pub(super) const PARAMETERS: &str = "/proc/sys";
 /// As many descriptors a process should be able to have: the kernel has a thousand parameters that are read.
 const WANTED: u64 = 4096;
-/// What is opened for reading once is at most so large; what is larger is read by other ways. The kernel allocates what
-/// a reader of /proc/sys offers: a buffer of 1 MB makes each read ten times slower.
-pub(super) const STEP: usize = 4096;
+/// The kernel allocates what a reader of /proc/sys offers: a buffer of 1 MB makes each read ten times slower. Few
+/// parameters say more than this.
+const STEP: usize = 4096;
 
 /// Kept descriptors, up to a budget.
 #[derive(Debug)]
@@ -26,22 +28,18 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Reads a parameter that fits one step. `None`: it is not kept, or not to be read this way any more.
-    pub(super) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+    /// What the parameter says, if it is kept and fits one step.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut step = [0; STEP];
-        match files.get(path)?.read_at(&mut step, 0) {
-            Ok(length) if length < STEP => Some(step[..length].to_vec()),
+        let step = in_one_step(files.get(path)?);
+        if step.is_none() {
             // Gone with its module, and perhaps there again: opened anew it says so.
-            _ => {
-                files.remove(path);
-                None
-            }
+            files.remove(path);
         }
+        step
     }
 
-    /// Keeps a parameter's file, if there is room.
-    pub(super) fn keep(&self, path: &Path, file: File) {
+    fn keep(&self, path: &Path, file: File) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if files.len() < self.budget {
             files.insert(path.to_owned(), file);
@@ -58,6 +56,29 @@ impl Host {
         self.kept = Some(Kept { files: Mutex::default(), budget });
         self
     }
+
+    /// What a kernel parameter says. One that says less than a buffer holds has said all.
+    pub(super) fn read_parameter(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        let within = |content: Vec<u8>| {
+            if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+        };
+        if let Some(content) = self.kept.as_ref().and_then(|kept| kept.read(path)) {
+            return within(content);
+        }
+        let file = File::from(self.open(path, READ)?);
+        let Some(content) = in_one_step(&file) else { return read_to_end(file, limit) };
+        if let Some(kept) = &self.kept {
+            kept.keep(path, file);
+        }
+        within(content)
+    }
+}
+
+/// Nothing when it fails or does not fit: then it is read by other means, which say why.
+fn in_one_step(file: &File) -> Option<Vec<u8>> {
+    let mut step = [0; STEP];
+    let length = file.read_at(&mut step, 0).ok().filter(|length| *length < STEP)?;
+    Some(step[..length].to_vec())
 }
 
 /// How many descriptors this process may have. The limit that it starts with is meant for programs that cannot count
