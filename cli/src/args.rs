@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use evenkeel_drift::report::Severity;
+use evenkeel_runtime::label::is_label;
 
-use crate::command::{completions, diff, explain, facts, gate, history, nodes, report, token, user, values};
+use crate::command::{
+    audit, completions, context, diff, explain, facts, gate, history, login, nodes, report, token, user,
+    values,
+};
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
 #[derive(Debug, Parser)]
@@ -45,8 +49,14 @@ pub enum Command {
     Gate(gate::Gate),
     /// Make tokens, with which nodes enrol
     Token(token::Token),
-    /// Make certificates, with which people and tools ask from elsewhere
+    /// Let people in from elsewhere, and send them away
     User(user::User),
+    /// Get a certificate from a collector elsewhere, for eight hours; the first time with an invitation
+    Login(login::Login),
+    /// Choose among the collectors that you have logged in to
+    Context(context::ContextCommand),
+    /// Show what was done to the collector, by whom, when
+    Audit(audit::Audit),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -74,7 +84,8 @@ pub struct Looks {
     pub color: Color,
 }
 
-/// Where the collector is. Without any of these: the socket of the collector on this host.
+/// Where the collector is. Without any of these: the current context; without one: the socket of the collector on this
+/// host.
 #[derive(Debug, Default, clap::Args)]
 pub struct Connection {
     /// The collector's data directory, if it runs on this host [env: EVENKEEL_DATA_DIR]
@@ -83,6 +94,9 @@ pub struct Connection {
     /// The collector on another host: https://HOST:7443 [env: EVENKEEL_COLLECTOR]
     #[arg(long, global = true, value_name = "URL")]
     pub collector: Option<String>,
+    /// The context, if not the current one [env: EVENKEEL_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME", value_parser = label)]
+    pub context: Option<String>,
     /// With --collector: your certificate (PEM) [env: EVENKEEL_CERT]
     #[arg(long, global = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
@@ -92,6 +106,15 @@ pub struct Connection {
     /// With --collector: the roots to trust (PEM) [env: EVENKEEL_CA]
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+}
+
+/// Reads the name of a user, an environment, a context.
+pub fn label(text: &str) -> Result<String, String> {
+    if is_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is 1 to 253 of a-z, 0-9, '.', '_' and '-'".to_owned())
+    }
 }
 
 /// When to colour.

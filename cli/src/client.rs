@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use evenkeel_proto::admin::admin_service_client::AdminServiceClient;
+use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
 use evenkeel_proto::report::report_service_client::ReportServiceClient;
+use evenkeel_runtime::channel::{self, Address};
+use evenkeel_runtime::keys;
+use evenkeel_runtime::pin::Pin;
 use evenkeel_runtime::tls::{self, Chain};
-use evenkeel_runtime::{channel, keys};
+use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -33,12 +37,29 @@ impl Client {
     /// Finds the collector. It is reached when it is first asked.
     pub fn new(connection: &Connection) -> Result<Self, CliError> {
         let place = Place::find(connection)?;
+        Self::open(place.to_string(), || open(&place, false))
+    }
+
+    /// To log in again, also with a certificate that has ended.
+    pub fn renewing(place: &Place) -> Result<Self, CliError> {
+        Self::open(place.to_string(), || open(place, true))
+    }
+
+    /// To log in for the first time: whoever has this pin is trusted, and told nothing before it has shown that.
+    pub fn pinned(address: &Address, pin: Pin) -> Result<Self, CliError> {
+        let config = tls::pinned_client(pin).map_err(CliError::Tls)?;
+        Self::open(address.to_string(), || {
+            Ok(channel::over_tls(address, Arc::new(ArcSwap::from_pointee(config))))
+        })
+    }
+
+    fn open(place: String, channel: impl FnOnce() -> Result<Channel, CliError>) -> Result<Self, CliError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Start)?;
         // A channel begins its work in the runtime that it is made in.
         let inside = runtime.enter();
-        let channel = open(&place)?;
+        let channel = channel()?;
         drop(inside);
-        Ok(Self { runtime, channel, place: place.to_string() })
+        Ok(Self { runtime, channel, place })
     }
 
     /// To ask what is.
@@ -51,6 +72,11 @@ impl Client {
         AdminServiceClient::new(self.channel.clone())
     }
 
+    /// To become somebody, or to stay who one is.
+    pub fn enrolment(&self) -> EnrollmentServiceClient<Channel> {
+        EnrollmentServiceClient::new(self.channel.clone())
+    }
+
     /// Waits for the answer.
     pub fn wait<T>(&self, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
         match self.runtime.block_on(async { tokio::time::timeout(DEADLINE, answer).await }) {
@@ -61,12 +87,16 @@ impl Client {
     }
 }
 
-fn open(place: &Place) -> Result<Channel, CliError> {
-    let (address, cert, key, ca) = match place {
+fn open(place: &Place, lapsed: bool) -> Result<Channel, CliError> {
+    let (address, cert, key, ca, context) = match place {
         Place::Socket(socket) => return Ok(channel::over_unix(socket.clone())),
-        Place::Remote { address, cert, key, ca } => (address, cert, key, ca),
+        Place::Remote { address, cert, key, ca, context } => (address, cert, key, ca, context),
     };
     let chain = Chain { certificates: keys::read_certificates(cert)?, key: keys::read_key(key)?.to_der() };
+    let end = keys::validity(&chain.certificates[0]).and_then(|(_, end)| Timestamp::try_from(end).ok());
+    if let Some(at) = end.filter(|end| !lapsed && *end <= Timestamp::now()) {
+        return Err(CliError::Ended { cert: cert.clone(), at, context: context.clone() });
+    }
     let config = tls::client(&keys::read_certificates(ca)?, chain).map_err(|source| CliError::Identity {
         cert: cert.clone(),
         key: key.clone(),

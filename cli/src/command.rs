@@ -1,11 +1,14 @@
 //! One file per command.
 
+pub mod audit;
 pub mod completions;
+pub mod context;
 pub mod diff;
 pub mod explain;
 pub mod facts;
 pub mod gate;
 pub mod history;
+pub mod login;
 pub mod nodes;
 pub mod report;
 pub mod token;
@@ -21,7 +24,8 @@ use crate::error::CliError;
 pub struct Context {
     /// Where output goes.
     pub console: Console,
-    connection: Connection,
+    /// Where the collector is, as it was said.
+    pub connection: Connection,
 }
 
 impl Context {
@@ -45,6 +49,9 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::Gate(arguments) => gate::run(&context, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
         Command::User(arguments) => user::run(&context, arguments),
+        Command::Login(arguments) => login::run(&context, arguments),
+        Command::Context(arguments) => context::run(&context, arguments),
+        Command::Audit(arguments) => audit::run(&context, arguments),
         Command::Completions(arguments) => completions::run(&context, &arguments),
     }
 }

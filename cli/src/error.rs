@@ -11,6 +11,7 @@ use evenkeel_render::{Format, Unsuited};
 use evenkeel_runtime::exit;
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::tls::TlsError;
+use jiff::Timestamp;
 
 /// Why a command failed. The text says what was tried, where, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,69 @@ pub enum CliError {
         /// The argument that was not given.
         flag: &'static str,
     },
+    /// The file of contexts cannot be read.
+    #[error("the contexts cannot be read")]
+    Contexts(#[source] FileError),
+    /// No context of this name.
+    #[error("there is no context {name:?}; there are: {known}")]
+    NoContext {
+        /// The name.
+        name: String,
+        /// Those that there are, with commas.
+        known: String,
+    },
+    /// No context was chosen.
+    #[error("there is no current context")]
+    NoCurrent,
+    /// A context's collector is no address.
+    #[error("context {name:?}: {why}")]
+    ContextAddress {
+        /// The context.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The name is another collector's.
+    #[error("context {name:?} is of the collector at {other}")]
+    OtherContext {
+        /// The context.
+        name: String,
+        /// The address that it has.
+        other: String,
+    },
+    /// Neither XDG_CONFIG_HOME nor HOME says where contexts are kept.
+    #[error("neither XDG_CONFIG_HOME nor HOME says where to keep a context")]
+    NoHome,
+    /// A first login has nothing to show.
+    #[error("to log in to {collector} for the first time, --token-file is needed too")]
+    NoInvitation {
+        /// The address.
+        collector: String,
+    },
+    /// The file holds no token.
+    #[error("{}: there is no token in it: ek1.… was expected", file.display())]
+    Token {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// The collector did not take the invitation.
+    #[error("the collector at {place} does not let you in: {message}")]
+    NotInvited {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        message: String,
+    },
+    /// The certificate has ended.
+    #[error("the certificate {} has ended at {at:.0}", cert.display())]
+    Ended {
+        /// Its file.
+        cert: PathBuf,
+        /// When.
+        at: Timestamp,
+        /// The context that it is of, if it is of one.
+        context: Option<String>,
+    },
     /// A certificate or key file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -46,6 +110,9 @@ pub enum CliError {
         #[source]
         source: TlsError,
     },
+    /// No TLS configuration.
+    #[error("cannot start")]
+    Tls(#[source] TlsError),
     /// There was no way to the collector.
     #[error("cannot reach the collector at {place}")]
     Unreachable {
@@ -161,25 +228,46 @@ impl CliError {
     pub fn next(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoCollector { .. } => {
-                "Start one with `evenkeel-collector run`, name its data directory with --data-dir, or a collector on \
-                 another host with --collector https://HOST:7443 --cert FILE --key FILE --ca FILE."
+                "Start one with `evenkeel-collector run`, name its data directory with --data-dir, or log in to one on \
+                 another host: `evenkeel login --collector https://HOST:7444 --token-file FILE`."
             }
             Self::Address(_) => "Correct --collector, or EVENKEEL_COLLECTOR in the environment.",
             Self::Credentials { .. } => {
-                "`evenkeel user create NAME`, run on the collector's host, makes certificate, key and roots."
+                "`evenkeel user create NAME`, run by an admin, makes certificate, key and roots; with an invitation, \
+                 `evenkeel login` does without them."
+            }
+            Self::Contexts(_) | Self::ContextAddress { .. } => {
+                "Correct the file: ~/.config/evenkeel/config.toml."
+            }
+            Self::NoContext { .. } => "`evenkeel context list` shows them, `evenkeel login` makes one.",
+            Self::NoCurrent => {
+                "Choose one with `evenkeel context use NAME`, or log in with `evenkeel login`."
+            }
+            Self::OtherContext { .. } => "Give this collector's another name with --context NAME.",
+            Self::NoHome => "Set HOME.",
+            Self::NoInvitation { .. } => {
+                "An admin makes an invitation with `evenkeel user invite NAME > FILE`, on the collector's host or elsewhere."
+            }
+            Self::Token { .. } => "Take the file as `evenkeel user invite NAME` wrote it.",
+            Self::NotInvited { .. } => {
+                "Ask an admin for another invitation: `evenkeel user invite NAME > FILE`."
+            }
+            Self::Ended { context: Some(_), .. } => "Log in again: `evenkeel login`.",
+            Self::Ended { context: None, .. } => {
+                "Ask an admin for another one (`evenkeel user create NAME`), or for an invitation (`evenkeel user invite NAME`)."
             }
             Self::File(FileError::Io { .. }) => "See whether the path is right and this user may use it.",
             Self::File(FileError::Content { .. }) | Self::Identity { .. } => {
                 "Name PEM files as `evenkeel user create NAME` writes them."
             }
             Self::Unreachable { .. } => {
-                "See whether the collector runs and listens there, and whether your certificate is still valid \
-                 (`evenkeel user create NAME` on the collector's host makes a new one)."
+                "See whether the collector runs and listens there, and whether it is the one that let you in: \
+                 `evenkeel login` asks it for a new certificate."
             }
             Self::Silent { .. } => "See the collector's log and its /readyz; then ask again.",
             Self::Forbidden { .. } => {
-                "Ask an admin for a certificate of a role that may (`evenkeel user create NAME --role ROLE`), or run \
-                 this on the collector's host as root or as the collector's user."
+                "Ask an admin to invite you with a role that may (`evenkeel user invite NAME --role ROLE`), or run this \
+                 on the collector's host as root or as the collector's user."
             }
             // The collector says what there is, and where to see it.
             Self::Asked { .. } => return None,
@@ -196,6 +284,7 @@ impl CliError {
             Self::Query(_) => "Correct the name.",
             Self::NoFormat { .. } | Self::Format(_) => "Choose one of these with --output.",
             Self::Output(_) => "See where the output goes: the device may be full.",
+            Self::Tls(_) => "This is a fault of evenkeel: please report it.",
             Self::Start(_) => "See the limits of this user: `ulimit -a`.",
         })
     }

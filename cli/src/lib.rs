@@ -4,7 +4,7 @@
 //!
 //! - [`args`]: the command line; [`operand`]: what can be held against what; [`moment`]: times as people write them
 //! - [`command`]: one file per command
-//! - [`client`]: the way to the collector; [`place`]: where it is
+//! - [`client`]: the way to the collector; [`place`]: where it is; [`contexts`]: collectors by name
 //! - [`snapshots`]: snapshot files, compared by the engine itself
 //! - [`console`]: where output goes
 //! - [`error`]: what went wrong, and what to do about it
@@ -15,6 +15,7 @@ pub mod args;
 pub mod client;
 pub mod command;
 pub mod console;
+pub mod contexts;
 pub mod error;
 pub mod moment;
 pub mod operand;

@@ -120,8 +120,8 @@ fn a_refusal_says_what_and_what_next() {
         errors,
         format!(
             "evenkeel: the collector at {}/collector.sock refuses: \\x1b[31mnobody may call this\n\
-             Ask an admin for a certificate of a role that may (`evenkeel user create NAME --role ROLE`), or run \
-             this on the collector's host as root or as the collector's user.\n",
+             Ask an admin to invite you with a role that may (`evenkeel user invite NAME --role ROLE`), or run this \
+             on the collector's host as root or as the collector's user.\n",
             collector.data.path().display()
         )
     );

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use evenkeel_runtime::identity::{Identity, Role};
 use jiff::Timestamp;
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::scope::Scope;
@@ -25,6 +26,8 @@ pub enum Peer {
     Lapsed {
         /// Who the certificate says its holder is.
         identity: Identity,
+        /// When it was given, to the second.
+        given: Timestamp,
         /// When it ended.
         ended: Timestamp,
     },
@@ -36,6 +39,8 @@ pub enum Peer {
         role: Role,
         /// Where it may do it.
         scope: Scope,
+        /// When its certificate was given, to the second; `None`: it came by the Unix socket.
+        certified: Option<Timestamp>,
     },
 }
 
@@ -43,14 +48,20 @@ pub enum Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin(pub Option<IpAddr>);
 
-impl From<Identity> for Peer {
-    fn from(identity: Identity) -> Self {
+impl Peer {
+    /// Who a certificate that was given at this time names.
+    pub fn certified(identity: Identity, at: Timestamp) -> Self {
         match identity {
             Identity::Node { environment, id } => Self::Node { environment, id },
             Identity::User { name, role, environments } => {
-                Self::User { name, role, scope: Scope::of_user(environments) }
+                Self::User { name, role, scope: Scope::of_user(environments), certified: Some(at) }
             }
         }
+    }
+
+    /// Of the caller of this request.
+    pub fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get().cloned().unwrap_or(Self::Anonymous)
     }
 }
 
@@ -65,7 +76,7 @@ impl fmt::Display for Peer {
             Self::Lapsed { identity: Identity::User { name, role, .. }, .. } => {
                 write!(f, "{role} {name}, whose certificate has ended,")
             }
-            Self::User { name, role, scope: _ } => write!(f, "{role} {name}"),
+            Self::User { name, role, .. } => write!(f, "{role} {name}"),
         }
     }
 }
@@ -81,6 +92,8 @@ enum Callers {
     NodesAndLapsed,
     /// A user of at least this role, and what a user that is limited to some environments gets.
     Users(Role, Reach),
+    /// A user of any role, for itself, also when its certificate has ended.
+    UsersAndLapsed,
     /// Nodes and users.
     Known,
 }
@@ -94,7 +107,7 @@ enum Reach {
     Checked,
     /// It concerns all environments, so it takes a user that is not limited.
     Unscoped,
-    /// It says nothing of any environment.
+    /// It says nothing of any environment, or only what the caller's certificate says already.
     Nothing,
 }
 
@@ -102,6 +115,8 @@ enum Reach {
 const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.enroll.v1.EnrollmentService/Enroll", Callers::Anybody),
     ("/evenkeel.enroll.v1.EnrollmentService/Renew", Callers::NodesAndLapsed),
+    ("/evenkeel.enroll.v1.EnrollmentService/EnrollUser", Callers::Anybody),
+    ("/evenkeel.enroll.v1.EnrollmentService/RenewUser", Callers::UsersAndLapsed),
     ("/evenkeel.fleet.v1.FleetService/CheckIn", Callers::Nodes),
     ("/evenkeel.fleet.v1.FleetService/PutSections", Callers::Nodes),
     ("/evenkeel.report.v1.ReportService/GetReport", Callers::Users(Role::Viewer, Reach::Filtered)),
@@ -121,6 +136,10 @@ const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.admin.v1.AdminService/GetAuthority", Callers::Users(Role::Operator, Reach::Unscoped)),
     ("/evenkeel.admin.v1.AdminService/RotateAuthority", Callers::Users(Role::Admin, Reach::Unscoped)),
     ("/evenkeel.admin.v1.AdminService/CreateUserCertificate", Callers::Users(Role::Admin, Reach::Unscoped)),
+    ("/evenkeel.admin.v1.AdminService/InviteUser", Callers::Users(Role::Admin, Reach::Unscoped)),
+    ("/evenkeel.admin.v1.AdminService/ListUsers", Callers::Users(Role::Admin, Reach::Unscoped)),
+    ("/evenkeel.admin.v1.AdminService/RevokeUser", Callers::Users(Role::Admin, Reach::Unscoped)),
+    ("/evenkeel.admin.v1.AdminService/ListAudit", Callers::Users(Role::Operator, Reach::Filtered)),
     ("/grpc.health.v1.Health/Check", Callers::Known),
     ("/grpc.health.v1.Health/Watch", Callers::Known),
     (
@@ -142,7 +161,8 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
         (Callers::Anybody, _)
         | (Callers::Nodes | Callers::NodesAndLapsed | Callers::Known, Peer::Node { .. })
         | (Callers::NodesAndLapsed, Peer::Lapsed { identity: Identity::Node { .. }, .. })
-        | (Callers::Known, Peer::User { .. }) => Ok(()),
+        | (Callers::UsersAndLapsed, Peer::Lapsed { identity: Identity::User { .. }, .. })
+        | (Callers::UsersAndLapsed | Callers::Known, Peer::User { .. }) => Ok(()),
         (Callers::Users(least, Reach::Unscoped), Peer::User { role, scope: Scope::Only(only), .. })
             if role >= least =>
         {
@@ -153,10 +173,10 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
         }
         (Callers::Users(least, _), Peer::User { role, .. }) if role >= least => Ok(()),
         // A sentence of its own: what is wrong is the certificate, not the method.
-        (_, Peer::Lapsed { identity: Identity::Node { .. }, ended }) => {
+        (_, Peer::Lapsed { identity: Identity::Node { .. }, ended, .. }) => {
             Err(format!("the node's certificate ended at {ended:.0}: renew it"))
         }
-        (_, Peer::Lapsed { identity: Identity::User { .. }, ended }) => {
+        (_, Peer::Lapsed { identity: Identity::User { .. }, ended, .. }) => {
             Err(format!("your certificate ended at {ended:.0}: get a new one with evenkeel login"))
         }
         (Callers::Users(least, _), _) => {
@@ -164,6 +184,9 @@ pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
         }
         (Callers::Nodes | Callers::NodesAndLapsed, _) => {
             Err(format!("{peer} may not call {method}: it takes a node's certificate"))
+        }
+        (Callers::UsersAndLapsed, _) => {
+            Err(format!("{peer} may not call {method}: it takes a user's certificate"))
         }
         (Callers::Known, _) => Err(format!("{peer} may not call {method}: it takes a certificate")),
     }
@@ -175,7 +198,7 @@ mod tests {
     use prost::Message as _;
 
     fn user(role: Role) -> Peer {
-        Peer::User { name: "ada".into(), role, scope: Scope::Everywhere }
+        Peer::User { name: "ada".into(), role, scope: Scope::Everywhere, certified: None }
     }
 
     /// Promise: every RPC of the descriptors is in the table, and the table names no other.
@@ -208,7 +231,7 @@ mod tests {
             let expected = match callers {
                 Callers::Anybody | Callers::Known => (true, true),
                 Callers::Nodes | Callers::NodesAndLapsed => (true, false),
-                Callers::Users(..) => (false, true),
+                Callers::Users(..) | Callers::UsersAndLapsed => (false, true),
             };
             assert_eq!((by_node, by_admin), expected, "{method}");
             assert_eq!(check(&Peer::Anonymous, method).is_ok(), *callers == Callers::Anybody, "{method}");
@@ -220,13 +243,13 @@ mod tests {
     fn the_lapsed_renew() {
         let ended = "2026-11-22T10:00:00Z".parse().unwrap();
         let identity = Identity::Node { environment: "dev".into(), id: Uuid::nil() };
-        let node = Peer::Lapsed { identity, ended };
+        let node = Peer::Lapsed { identity, given: ended, ended };
         let identity = Identity::User { name: "ada".into(), role: Role::Admin, environments: Vec::new() };
-        let user = Peer::Lapsed { identity, ended };
+        let user = Peer::Lapsed { identity, given: ended, ended };
         for (method, callers) in TABLE {
-            let renews = matches!(callers, Callers::Anybody | Callers::NodesAndLapsed);
-            assert_eq!(check(&node, method).is_ok(), renews, "{method}");
-            assert_eq!(check(&user, method).is_ok(), *callers == Callers::Anybody, "{method}");
+            let renews = |by| *callers == Callers::Anybody || *callers == by;
+            assert_eq!(check(&node, method).is_ok(), renews(Callers::NodesAndLapsed), "{method}");
+            assert_eq!(check(&user, method).is_ok(), renews(Callers::UsersAndLapsed), "{method}");
         }
         let report = "/evenkeel.report.v1.ReportService/GetReport";
         assert_eq!(
@@ -255,7 +278,7 @@ mod tests {
     #[test]
     fn a_limited_user_does_not_touch_what_concerns_all() {
         let scope = Scope::of_user(vec!["dev".into(), "test".into()]);
-        let limited = Peer::User { name: "ada".into(), role: Role::Admin, scope };
+        let limited = Peer::User { name: "ada".into(), role: Role::Admin, scope, certified: None };
         for (method, callers) in TABLE {
             if let Callers::Users(_, reach) = callers {
                 assert_eq!(check(&limited, method).is_ok(), *reach != Reach::Unscoped, "{method}");

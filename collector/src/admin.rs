@@ -4,13 +4,13 @@
 //!
 //! - [`tokens`]: made, listed, ended
 //! - [`nodes`]: sent away, let back
-//! - [`users`]: certificates for people and tools
 //! - [`authority`]: the certificate authority's next step
+//!
+//! People are let in and sent away by [`Users`]; what was done is told by [`Audit`].
 
 mod authority;
 mod nodes;
 mod tokens;
-mod users;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,13 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::access::Peer;
+use crate::audit::Audit;
 use crate::ca::Ca;
 use crate::ledger::{Decision, Key, Ledger};
 use crate::scope::Scope;
 use crate::serve::OpenConnections;
 use crate::tending::Tending;
+use crate::users::Users;
 
 /// Who does something, and where they may.
 struct Actor {
@@ -49,6 +51,8 @@ pub struct Admin {
     tending: Arc<Tending>,
     open: OpenConnections,
     enroll_address: String,
+    users: Arc<Users>,
+    audit: Audit,
 }
 
 impl Admin {
@@ -60,8 +64,10 @@ impl Admin {
         tending: Arc<Tending>,
         open: OpenConnections,
         enroll_address: String,
+        users: Arc<Users>,
+        audit: Audit,
     ) -> Self {
-        Self { ca, ledger, tending, open, enroll_address }
+        Self { ca, ledger, tending, open, enroll_address, users, audit }
     }
 
     async fn record(&self, entry: Entry) -> Result<(), Status> {
@@ -143,12 +149,44 @@ impl AdminService for Admin {
         &self,
         request: Request<wire::CreateUserCertificateRequest>,
     ) -> Result<Response<wire::CreateUserCertificateResponse>, Status> {
-        let actor = Actor::of(&request);
-        self.certify_user(request.into_inner(), actor).await.map(Response::new)
+        let by = Peer::of(&request);
+        self.users.create(by, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn invite_user(
+        &self,
+        request: Request<wire::InviteUserRequest>,
+    ) -> Result<Response<wire::InviteUserResponse>, Status> {
+        let by = Peer::of(&request);
+        self.users.invite(by, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_users(
+        &self,
+        _: Request<wire::ListUsersRequest>,
+    ) -> Result<Response<wire::ListUsersResponse>, Status> {
+        Ok(Response::new(self.users.list()))
+    }
+
+    async fn revoke_user(
+        &self,
+        request: Request<wire::RevokeUserRequest>,
+    ) -> Result<Response<wire::RevokeUserResponse>, Status> {
+        let by = Peer::of(&request);
+        self.users.revoke(by, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<wire::ListAuditRequest>,
+    ) -> Result<Response<wire::ListAuditResponse>, Status> {
+        let scope = Scope::of(&request);
+        self.audit.list(&self.ledger, scope, request.into_inner()).await.map(Response::new)
     }
 }
 
-fn end(seconds: u64, default: u64, most: u64) -> Result<Timestamp, Status> {
+/// When something of this life (in seconds; 0: the usual one) ends that begins now.
+pub(crate) fn end(seconds: u64, default: u64, most: u64) -> Result<Timestamp, Status> {
     let seconds = if seconds == 0 { default } else { seconds };
     if seconds > most {
         let days = most / (24 * 60 * 60);

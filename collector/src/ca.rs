@@ -29,7 +29,7 @@ use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-pub use certificate::SigningRequest;
+pub use certificate::{SigningRequest, given_at};
 use generation::{Generation, end_of};
 pub use register::State;
 use register::{Entry, Register, directory_of};

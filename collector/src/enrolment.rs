@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use evenkeel_facts::Glob;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentService;
-use evenkeel_proto::enroll::{EnrollRequest, EnrollResponse, RenewRequest, RenewResponse};
+use evenkeel_proto::enroll::{
+    EnrollRequest, EnrollResponse, EnrollUserRequest, RenewRequest, RenewResponse, RenewUserRequest,
+    UserCertificate,
+};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::{duration, exit, label};
 use evenkeel_store::Entry;
@@ -24,6 +27,7 @@ use crate::ledger::{Decision, Key, Ledger};
 use crate::metrics::{Metrics, count};
 use crate::state::{State, TokenState};
 use crate::token::Token;
+use crate::users::Users;
 
 /// The most labels of one node.
 const MAX_LABELS: usize = 32;
@@ -37,6 +41,7 @@ pub struct Enrolment {
     metrics: Arc<Metrics>,
     fleet_port: u16,
     recovery: Duration,
+    users: Arc<Users>,
 }
 
 impl Enrolment {
@@ -48,8 +53,9 @@ impl Enrolment {
         metrics: Arc<Metrics>,
         fleet_port: u16,
         recovery: Duration,
+        users: Arc<Users>,
     ) -> Self {
-        Self { ca, ledger, metrics, fleet_port, recovery }
+        Self { ca, ledger, metrics, fleet_port, recovery, users }
     }
 
     async fn enrol(&self, request: EnrollRequest, origin: Origin) -> Result<EnrollResponse, Status> {
@@ -66,6 +72,10 @@ impl Enrolment {
         let Some(token) = Token::parse(&token, |pin| self.ca.is_pinned_by(pin)) else {
             return Err(Status::unauthenticated(NOT_OURS));
         };
+        if token.is_invitation() {
+            let sentence = "this token invites a person, it enrols no node: evenkeel login --token-file FILE";
+            return Err(Status::unauthenticated(sentence));
+        }
         // Before the token is used up: a malformed request costs nothing.
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
@@ -103,7 +113,7 @@ impl Enrolment {
     /// Who asks for a new certificate, and whether the old one has ended. Who shows it has proved, by the handshake,
     /// that it holds the enrolled key.
     fn renewing<T>(&self, request: &Request<T>) -> Result<(Identity, bool), Status> {
-        let Some(Peer::Lapsed { identity: Identity::Node { environment, id }, ended }) =
+        let Some(Peer::Lapsed { identity: Identity::Node { environment, id }, ended, .. }) =
             request.extensions().get::<Peer>()
         else {
             let id = caller(request, &self.ledger)?;
@@ -203,6 +213,31 @@ impl EnrollmentService for Enrolment {
         count(&self.metrics.enrolments, if was_lapsed { "recovered" } else { "renewed" });
         let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
         Ok(Response::new(RenewResponse { certificates, roots: self.roots() }))
+    }
+
+    async fn enroll_user(
+        &self,
+        request: Request<EnrollUserRequest>,
+    ) -> Result<Response<UserCertificate>, Status> {
+        let result = self.users.enroll(request.into_inner()).await;
+        match &result {
+            Ok(_) => count(&self.metrics.enrolments, "user_enrolled"),
+            Err(status) => {
+                warn!(error = status.message(), "Login refused.");
+                count(&self.metrics.enrolments, "user_refused");
+            }
+        }
+        result.map(Response::new)
+    }
+
+    async fn renew_user(
+        &self,
+        request: Request<RenewUserRequest>,
+    ) -> Result<Response<UserCertificate>, Status> {
+        let caller = Peer::of(&request);
+        let answer = self.users.renew(caller, request.into_inner()).await?;
+        count(&self.metrics.enrolments, "user_renewed");
+        Ok(Response::new(answer))
     }
 }
 

@@ -10,7 +10,7 @@
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
 //! - [`presence`]: nodes that fall silent
-//! - [`query`], [`operand`], [`history`], [`admin`]: what people ask and do
+//! - [`query`], [`operand`], [`history`], [`admin`], [`users`], [`audit`]: what people ask and do; [`people`]: who they are
 //! - [`metrics`]: what is counted
 //!
 //! Not for: deciding what drift is (`evenkeel-drift`), or knowing how the journal is kept (`evenkeel-store`).
@@ -18,6 +18,7 @@
 pub mod access;
 pub mod admin;
 pub mod args;
+pub mod audit;
 pub mod ca;
 pub mod changes;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod named;
 pub mod operand;
+pub mod people;
 pub mod presence;
 pub mod query;
 pub mod scope;
@@ -37,6 +39,7 @@ pub mod serve;
 pub mod state;
 pub mod tending;
 pub mod token;
+pub mod users;
 pub mod waiting;
 
 mod run;

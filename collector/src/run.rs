@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
+use crate::audit::Audit;
 use crate::ca::{Ca, CaError};
 use crate::config::Config;
 use crate::enrolment::Enrolment;
@@ -33,6 +34,7 @@ use crate::query::Reports;
 use crate::serve::{Admission, ByCertificate, DRAIN_DEADLINE, OpenConnections, Service};
 use crate::state::State;
 use crate::tending::{Tending, TendingError};
+use crate::users::{self, Users};
 use crate::{http, presence};
 
 /// The Unix socket in the data directory.
@@ -142,17 +144,26 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let names = names(&config);
     let metrics = Arc::new(Metrics::default());
     let (ca, ledger, reader) = load(&config, &metrics)?;
-    let enroll_address = format!("https://{}:{}", names[0], addresses.enroll.port());
+    let (enroll_address, fleet_host) =
+        (format!("https://{}:{}", names[0], addresses.enroll.port()), names[0].clone());
     let period = CERTIFICATE_PERIOD.min(config.certificates.collector_life / 4);
     let recovery = config.certificates.recovery;
     let tending = Arc::new(Tending::new(Arc::clone(&ca), ledger.clone(), names, period, recovery)?);
     let (open, holders) = (OpenConnections::default(), Arc::new(Holders::default()));
+    let users = Arc::new(Users::new(
+        Arc::clone(&ca),
+        ledger.clone(),
+        open.clone(),
+        users::Addresses { enroll: enroll_address.clone(), fleet_host, fleet_port: addresses.fleet.port() },
+        recovery,
+    ));
     let enrolment = EnrollmentServiceServer::new(Enrolment::new(
         Arc::clone(&ca),
         ledger.clone(),
         Arc::clone(&metrics),
         addresses.fleet.port(),
         recovery,
+        Arc::clone(&users),
     ))
     .max_decoding_message_size(64 * 1024);
     let ingest = FleetServiceServer::new(Ingest::new(
@@ -163,6 +174,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         Arc::clone(&metrics),
     ))
     .max_decoding_message_size(MAX_MESSAGE);
+    let audit = Audit::new(reader.another()?);
     let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
     let admin = AdminServiceServer::new(Admin::new(
         Arc::clone(&ca),
@@ -170,6 +182,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         Arc::clone(&tending),
         open.clone(),
         enroll_address,
+        users,
+        audit,
     ));
     let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
         .add_service(admin)
@@ -188,8 +202,9 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
             shutdown: shutdown.clone(),
         })
     };
-    let fleet =
-        service(people.clone().add_service(ingest).add_service(enrolment.clone()), connection_limit());
+    // Who came by the socket logs in by it, too.
+    let people = people.add_service(enrolment.clone());
+    let fleet = service(people.clone().add_service(ingest), connection_limit());
     let enroll = service(Routes::new(enrolment), ENROLMENT_CONNECTIONS);
     let local = service(people, LOCAL_CONNECTIONS);
     let routes = http::routes(ledger.clone(), Arc::clone(&metrics));

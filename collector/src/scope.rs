@@ -30,6 +30,14 @@ impl Scope {
         }
     }
 
+    /// As a certificate names them: none means every environment.
+    pub fn environments(self) -> Vec<String> {
+        match self {
+            Self::Everywhere => Vec::new(),
+            Self::Only(environments) => environments,
+        }
+    }
+
     /// Whether this environment is one of them. This decides, everywhere.
     pub fn includes(&self, environment: &str) -> bool {
         match self {

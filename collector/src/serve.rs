@@ -4,6 +4,7 @@
 //! # Layout
 //!
 //! - [`accept`]: listeners, handshakes, the Unix socket
+//! - [`local`]: who came by the Unix socket
 //! - [`admission`]: who calls, and whether a call may go on
 //! - [`connection`], [`call`]: one of each
 //! - [`open`]: the connections that are open, by peer
@@ -22,6 +23,7 @@ pub mod open;
 mod accept;
 mod call;
 mod connection;
+mod local;
 
 pub use admission::{Admission, ByCertificate};
 pub use open::OpenConnections;

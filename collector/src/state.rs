@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_drift::fleet::{Fleet, Node};
 use evenkeel_facts::{Digest, FactPath, Section};
+use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{
     Committed, Enrolled, Entry, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
@@ -17,7 +18,9 @@ use evenkeel_store::{Record, StoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::access::Peer;
 use crate::changes::Lost;
+use crate::people::People;
 
 /// Everything, at one position of the journal.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct State {
     nodes: HashMap<Uuid, NodeState>,
     left: HashMap<Uuid, Left>,
     tokens: HashMap<String, TokenState>,
+    /// Who was let in, and who was sent away.
+    pub people: People,
     contents: HashMap<Digest, Weak<Section>>,
     started: Instant,
 }
@@ -138,6 +143,7 @@ impl State {
             nodes: HashMap::new(),
             left: HashMap::new(),
             tokens: HashMap::new(),
+            people: People::default(),
             contents: HashMap::new(),
             started,
         }
@@ -185,6 +191,21 @@ impl State {
         self.tokens.get(id)
     }
 
+    /// Why this peer is refused whatever it calls, though its certificate was good: it was sent away. Asked on every
+    /// call, as a session that goes on is not verified again.
+    pub fn refusal(&self, peer: &Peer) -> Option<String> {
+        match peer {
+            Peer::Node { id, .. } | Peer::Lapsed { identity: Identity::Node { id, .. }, .. } => {
+                self.left_node(*id).map(Left::sentence)
+            }
+            Peer::User { name, certified: Some(given), .. }
+            | Peer::Lapsed { identity: Identity::User { name, .. }, given, .. } => {
+                self.people.refusal(name, *given)
+            }
+            Peer::User { certified: None, .. } | Peer::Anonymous => None,
+        }
+    }
+
     /// A content that some node's newest commit names.
     pub fn content(&self, digest: Digest) -> Option<Arc<Section>> {
         self.contents.get(&digest).and_then(Weak::upgrade)
@@ -228,7 +249,10 @@ impl State {
             }
             Entry::NodeCloned(NodeCloned { node, holders }) => self.held_by(*node, holders),
             Entry::NodeSingle(NodeSingle { node }) => self.held_by(*node, &[]),
-            Entry::UserCertified(_) | Entry::AuthorityMoved(_) => {}
+            Entry::UserInvited(invited) => self.people.invited(invited, *at),
+            Entry::UserCertified(certified) => self.people.certified(certified, *at),
+            Entry::UserRevoked(revoked) => self.people.revoked(revoked, *at),
+            Entry::AuthorityMoved(_) => {}
         }
         self.journal = *position;
         Ok(())

@@ -1,4 +1,4 @@
-//! Enrolment tokens: `ek1.<pin of the root>.<id>.<secret>`. The collector keeps only a hash of the secret.
+//! Enrolment tokens and invitations: `ek1.<pin of the root>.<id>.<secret>`. The collector keeps only a hash of the secret.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,6 +7,9 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use evenkeel_facts::Digest;
 use evenkeel_runtime::pin::Pin;
 use ipnet::IpNet;
+
+/// Begins an invitation's id: no hexadecimal digit, so no enrolment token's id begins so.
+const INVITATION: char = 'u';
 
 /// A token in full. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,6 +30,17 @@ impl Token {
         getrandom::fill(&mut id).expect("the system has randomness");
         getrandom::fill(&mut secret).expect("the system has randomness");
         Self { id: HEXLOWER.encode(&id), secret: BASE32_NOPAD.encode(&secret).to_lowercase() }
+    }
+
+    /// A new invitation of a person: a token whose id says so.
+    pub fn generate_invitation() -> Self {
+        let token = Self::generate();
+        Self { id: format!("{INVITATION}{}", token.id), ..token }
+    }
+
+    /// Whether it lets a person in, and no node.
+    pub fn is_invitation(&self) -> bool {
+        self.id.starts_with(INVITATION)
     }
 
     /// Reads a token; `None` if it is not one, or is another collector's.

@@ -29,6 +29,24 @@ impl fmt::Debug for admin::CreateTokenResponse {
     }
 }
 
+impl fmt::Debug for enroll::EnrollUserRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, csr } = self;
+        f.debug_struct("EnrollUserRequest").field("token", &"redacted").field("csr", csr).finish()
+    }
+}
+
+impl fmt::Debug for admin::InviteUserResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, id, enroll_address } = self;
+        f.debug_struct("InviteUserResponse")
+            .field("token", &"redacted")
+            .field("id", id)
+            .field("enroll_address", enroll_address)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +60,10 @@ mod tests {
         };
         let response =
             admin::CreateTokenResponse { token: "canary".into(), ..admin::CreateTokenResponse::default() };
+        assert!(!format!("{request:?}{response:?}").contains("canary"));
+        let request = enroll::EnrollUserRequest { token: "canary".into(), csr: Vec::new() };
+        let response =
+            admin::InviteUserResponse { token: "canary".into(), ..admin::InviteUserResponse::default() };
         assert!(!format!("{request:?}{response:?}").contains("canary"));
     }
 }

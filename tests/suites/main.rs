@@ -12,6 +12,7 @@
 //! - `formats`: SARIF and JUnit, read by others
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `persisted`: what sysctl.d says is what systemd sets
+//! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
@@ -28,6 +29,7 @@ mod formats;
 mod hosts;
 mod load;
 mod main_job;
+mod people;
 mod persisted;
 mod refusals;
 mod silence;

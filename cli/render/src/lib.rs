@@ -12,9 +12,12 @@
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
 //! - [`results`]: findings, for `markdown`, `html`, `junit` and `sarif`; [`sheet`]: rows, for CSV and Markdown tables
+//! - [`users`], [`audit`]: who may ask, and what was done; [`contexts`]: where one has logged in
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
+pub mod audit;
 mod columns;
+pub mod contexts;
 pub mod explanation;
 pub mod facts;
 mod frame;
@@ -32,6 +35,7 @@ pub mod screen;
 pub mod sheet;
 pub mod text;
 mod unknowns;
+pub mod users;
 pub mod values;
 pub mod view;
 mod when;

@@ -1,16 +1,21 @@
-//! `evenkeel user`: certificates, with which people and tools ask from elsewhere. The key is made here and never
-//! leaves.
+//! `evenkeel user`: people are invited, listed and sent away; certificates for tools are made here, where their keys
+//! are made, too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use evenkeel_proto::admin::CreateUserCertificateRequest;
+use evenkeel_proto::admin::{
+    self as wire, CreateUserCertificateRequest, InviteUserRequest, ListUsersRequest, RevokeUserRequest,
+};
+use evenkeel_proto::{Malformed, times};
+use evenkeel_render::text::escape;
+use evenkeel_render::users::{SCHEMA, User as Row, Users as Shown};
 use evenkeel_runtime::keys::{self, Key};
-use evenkeel_runtime::label::is_label;
 use evenkeel_runtime::{duration, exit, files};
 
 use super::Context;
+use crate::args::label;
 use crate::error::CliError;
 
 /// Arguments.
@@ -22,18 +27,56 @@ pub struct User {
 
 #[derive(Debug, clap::Subcommand)]
 enum UserCommand {
-    /// Make a key and a certificate; prints the settings with which evenkeel uses them
+    /// Let a person in: prints a token with which they log in, once
+    Invite(Invite),
+    /// List who was let in, and until when
+    List,
+    /// Send a person away: all their certificates and invitations end at once
+    Revoke(Revoke),
+    /// Make a key and a certificate for a tool; prints the settings with which evenkeel uses them
     Create(Create),
 }
 
+/// Who, as what, and where.
 #[derive(Debug, clap::Args)]
-struct Create {
+struct Somebody {
     /// Who it is for
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = label)]
     name: String,
     /// What they may do
     #[arg(long, value_enum, value_name = "viewer|operator|admin", hide_possible_values = true, default_value_t = Role::Viewer)]
     role: Role,
+    /// Only in this environment; repeat it for several [default: in all]
+    #[arg(long = "env", value_name = "ENV", value_parser = label)]
+    environments: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Invite {
+    #[command(flatten)]
+    somebody: Somebody,
+    /// How long the invitation is good for, at most 30 days: 15m, 24h
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration::parse)]
+    ttl: Duration,
+    /// Write it to this file (mode 0600) and not to standard output
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// Who
+    #[arg(value_name = "NAME", value_parser = label)]
+    name: String,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    #[command(flatten)]
+    somebody: Somebody,
     /// How long it is good for, at most 90 days: 8h, 30d
     #[arg(long, value_name = "TIME", default_value = "8h", value_parser = duration::parse)]
     ttl: Duration,
@@ -63,13 +106,90 @@ impl Role {
 }
 
 pub(super) fn run(context: &Context, arguments: User) -> Result<u8, CliError> {
-    let UserCommand::Create(Create { name, role, ttl, directory }) = arguments.command;
+    match arguments.command {
+        UserCommand::Invite(invite) => invited(context, invite),
+        UserCommand::List => listed(context),
+        UserCommand::Revoke(revoke) => revoked(context, revoke),
+        UserCommand::Create(create) => created(context, create),
+    }
+}
+
+fn invited(context: &Context, invite: Invite) -> Result<u8, CliError> {
+    let Invite { somebody: Somebody { name, role, environments }, ttl, token_file } = invite;
+    let of = if environments.is_empty() { String::new() } else { format!(" of {}", environments.join(", ")) };
+    let request = InviteUserRequest {
+        name: name.clone(),
+        role: role.word().to_owned(),
+        environments,
+        ttl_seconds: ttl.as_secs().max(1),
+    };
+    let client = context.client()?;
+    let answer = client.wait(client.admin().invite_user(request))?;
+    let line = format!("{}\n", escape(&answer.token));
+    match &token_file {
+        Some(file) => files::replace(file, line.as_bytes())?,
+        None => context.console.print(&line)?,
+    }
+    let file = token_file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+    context.console.note(&format!(
+        "Invitation {} lets {name} log in as {}{of} within {}. Bring it to {name} in a file, and have them run:\n  \
+         evenkeel login --collector {} --token-file {}",
+        escape(&answer.id),
+        role.word(),
+        duration::in_words(ttl.max(Duration::from_secs(1))),
+        escape(&answer.enroll_address),
+        escape(&file),
+    ));
+    Ok(exit::DONE)
+}
+
+fn listed(context: &Context) -> Result<u8, CliError> {
+    let client = context.client()?;
+    let answer = client.wait(client.admin().list_users(ListUsersRequest {}))?;
+    let users = answer.users.into_iter().map(from_wire).collect::<Result<_, _>>()?;
+    context.console.show(&Shown { schema: SCHEMA.to_owned(), users })?;
+    Ok(exit::DONE)
+}
+
+fn revoked(context: &Context, Revoke { name, reason }: Revoke) -> Result<u8, CliError> {
+    let client = context.client()?;
+    let answer = client.wait(client.admin().revoke_user(RevokeUserRequest { name: name.clone(), reason }))?;
+    let closed = match answer.closed {
+        0 => String::new(),
+        1 => " One open connection was closed.".to_owned(),
+        more => format!(" {more} open connections were closed."),
+    };
+    context.console.note(&format!("{name} is revoked: what was given until now is refused.{closed}"));
+    Ok(exit::DONE)
+}
+
+fn from_wire(user: wire::User) -> Result<Row, Malformed> {
+    let wire::User { name, role, environments, standing, certified, ends, by, revoked, revoked_by, reason } =
+        user;
+    let time = |field, time: Option<_>| time.map(|time| times::from_wire(field, Some(time))).transpose();
+    Ok(Row {
+        name,
+        role,
+        environments,
+        standing,
+        certified: time("certified", certified)?,
+        ends: time("ends", ends)?,
+        by,
+        revoked: time("revoked", revoked)?,
+        revoked_by,
+        reason,
+    })
+}
+
+fn created(context: &Context, create: Create) -> Result<u8, CliError> {
+    let Create { somebody: Somebody { name, role, environments }, ttl, directory } = create;
     let key = Key::generate();
     let request = CreateUserCertificateRequest {
         name: name.clone(),
         role: role.word().to_owned(),
         csr: key.signing_request(),
         ttl_seconds: ttl.as_secs().max(1),
+        environments,
     };
     let client = context.client()?;
     let answer = client.wait(client.admin().create_user_certificate(request))?;
@@ -93,14 +213,6 @@ pub(super) fn run(context: &Context, arguments: User) -> Result<u8, CliError> {
          EVENKEEL_COLLECTOR=https://HOST:7443.",
     );
     Ok(exit::DONE)
-}
-
-fn name(text: &str) -> Result<String, String> {
-    if is_label(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("a name is 1 to 253 of a-z, 0-9, '.', '_' and '-'".to_owned())
-    }
 }
 
 /// For a shell.

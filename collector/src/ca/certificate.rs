@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use evenkeel_runtime::keys;
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData as _, SerialNumber,
 };
-use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
 
 use super::CaError;
@@ -48,6 +50,15 @@ pub(super) fn leaf(purpose: ExtendedKeyUsagePurpose, end: OffsetDateTime) -> Cer
     params.extended_key_usages = vec![purpose];
     params.use_authority_key_identifier_extension = true;
     params
+}
+
+/// When a certificate that was made here was given, to the second, and never later than that; `None` if it is not a
+/// certificate.
+pub fn given_at(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (begin, end) = keys::validity(certificate)?;
+    // It begins a twentieth of its life before: a twenty-first of all.
+    let allowance = CLOCK_ALLOWANCE.min(end.duration_since(begin).ok()? / 21);
+    Timestamp::try_from(begin + Duration::from_secs(allowance.as_secs())).ok()
 }
 
 fn base(end: OffsetDateTime) -> CertificateParams {

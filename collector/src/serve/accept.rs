@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use evenkeel_runtime::identity::Role;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,10 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{DRAIN_DEADLINE, Service};
-use crate::access::{Origin, Peer};
+use super::{DRAIN_DEADLINE, Service, local};
+use crate::access::Origin;
 use crate::metrics::count;
-use crate::scope::Scope;
 
 /// A TLS handshake takes a millisecond; whoever needs longer holds a connection for nothing.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -73,17 +71,9 @@ impl Service {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let own = nix::unistd::geteuid().as_raw();
-            let peer = match stream.peer_cred() {
-                Ok(credentials) if credentials.uid() == 0 || credentials.uid() == own => Peer::User {
-                    name: format!("uid-{}", credentials.uid()),
-                    role: Role::Admin,
-                    scope: Scope::Everywhere,
-                },
-                _ => {
-                    count(&self.metrics.connections, "credentials_refused");
-                    continue;
-                }
+            let Some(peer) = stream.peer_cred().ok().and_then(local::peer) else {
+                count(&self.metrics.connections, "credentials_refused");
+                continue;
             };
             let service = Arc::clone(&self);
             tasks.spawn(async move {

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::call::REQUEST_DEADLINE;
 use crate::access::{self, Peer};
-use crate::ca::Ca;
+use crate::ca::{self, Ca};
 use crate::ledger::Ledger;
 
 /// Lets peers in, and calls through.
@@ -57,14 +57,15 @@ impl Admission for ByCertificate {
         if !self.ca.is_issuer_of(&identity, issuer) {
             return Err(format!("{identity} was not issued by the intermediate that speaks for it"));
         }
+        let given = ca::given_at(leaf).ok_or("the certificate has no beginning")?;
         // A resumed session was verified when it began, not now.
         let now = SystemTime::now();
         if end <= now {
             let ended = Timestamp::try_from(end).map_err(|error| error.to_string())?;
             // Long enough to renew; what comes next is another connection.
-            return Ok((Peer::Lapsed { identity, ended }, Some(now + REQUEST_DEADLINE)));
+            return Ok((Peer::Lapsed { identity, given, ended }, Some(now + REQUEST_DEADLINE)));
         }
-        Ok((identity.into(), Some(end)))
+        Ok((Peer::certified(identity, given), Some(end)))
     }
 
     /// The table of access, and who was sent away: also on connections that were open before.
@@ -73,14 +74,9 @@ impl Admission for ByCertificate {
             Peer::Anonymous | Peer::Lapsed { .. } => Status::unauthenticated(why),
             Peer::Node { .. } | Peer::User { .. } => Status::permission_denied(why),
         })?;
-        match peer {
-            Peer::Node { id, .. } | Peer::Lapsed { identity: Identity::Node { id, .. }, .. } => {
-                match self.ledger.state().left_node(*id) {
-                    Some(left) => Err(Status::permission_denied(left.sentence())),
-                    None => Ok(()),
-                }
-            }
-            Peer::Anonymous | Peer::User { .. } | Peer::Lapsed { .. } => Ok(()),
+        match self.ledger.state().refusal(peer) {
+            Some(why) => Err(Status::permission_denied(why)),
+            None => Ok(()),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! - [`nodes`]: machines become nodes, change, fall silent, leave
-//! - [`access`]: tokens and certificates that let somebody in
+//! - [`access`]: tokens that let machines in
+//! - [`people`]: people are invited, log in, are sent away
 //! - [`authority`]: the certificate authority moves
 //!
 //! Each file holds the entries of its topic beside their bytes. Numbers of fields are never used for something else.
@@ -11,16 +12,18 @@
 pub mod access;
 pub mod authority;
 pub mod nodes;
+pub mod people;
 
 use jiff::Timestamp;
 use prost::Message as _;
 use uuid::Uuid;
 
-pub use access::{TokenCreated, TokenRevoked, UserCertified};
+pub use access::{TokenCreated, TokenRevoked};
 pub use authority::{AuthorityMoved, Step};
 pub use nodes::{
     Committed, Enrolled, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
 };
+pub use people::{UserCertified, UserInvited, UserRevoked};
 
 /// An entry at its place in the journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +61,10 @@ pub enum Entry {
     NodeCloned(NodeCloned),
     /// Only one machine speaks with the node's key again.
     NodeSingle(NodeSingle),
+    /// Somebody was invited.
+    UserInvited(UserInvited),
+    /// Somebody was sent away.
+    UserRevoked(UserRevoked),
 }
 
 impl Entry {
@@ -74,7 +81,25 @@ impl Entry {
             Self::TokenCreated(_)
             | Self::UserCertified(_)
             | Self::TokenRevoked(_)
-            | Self::AuthorityMoved(_) => None,
+            | Self::AuthorityMoved(_)
+            | Self::UserInvited(_)
+            | Self::UserRevoked(_) => None,
+        }
+    }
+
+    /// Whether somebody did it to the collector, so that an audit shows it. What agents report is not.
+    pub fn is_administrative(&self) -> bool {
+        match self {
+            Self::Committed(_) | Self::Presence(_) | Self::NodeCloned(_) | Self::NodeSingle(_) => false,
+            Self::Enrolled(_)
+            | Self::TokenCreated(_)
+            | Self::TokenRevoked(_)
+            | Self::NodeLeft(_)
+            | Self::NodeUnbanned(_)
+            | Self::AuthorityMoved(_)
+            | Self::UserCertified(_)
+            | Self::UserInvited(_)
+            | Self::UserRevoked(_) => true,
         }
     }
 
@@ -91,6 +116,8 @@ impl Entry {
             Self::AuthorityMoved(entry) => Kind::AuthorityMoved(entry.into()),
             Self::NodeCloned(entry) => Kind::NodeCloned(entry.into()),
             Self::NodeSingle(entry) => Kind::NodeSingle(entry.into()),
+            Self::UserInvited(entry) => Kind::UserInvited(entry.into()),
+            Self::UserRevoked(entry) => Kind::UserRevoked(entry.into()),
         };
         Bytes { kind: Some(kind) }.encode_to_vec()
     }
@@ -109,6 +136,8 @@ impl Entry {
             Kind::AuthorityMoved(bytes) => Self::AuthorityMoved(bytes.try_into()?),
             Kind::NodeCloned(bytes) => Self::NodeCloned(bytes.try_into()?),
             Kind::NodeSingle(bytes) => Self::NodeSingle(bytes.try_into()?),
+            Kind::UserInvited(bytes) => Self::UserInvited(bytes.try_into()?),
+            Kind::UserRevoked(bytes) => Self::UserRevoked(bytes.into()),
         })
     }
 }
@@ -123,7 +152,7 @@ fn time(milliseconds: i64) -> Result<Timestamp, String> {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bytes {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14")]
     kind: Option<Kind>,
 }
 
@@ -138,13 +167,17 @@ enum Kind {
     #[prost(message, tag = "4")]
     TokenCreated(access::TokenCreatedBytes),
     #[prost(message, tag = "5")]
-    UserCertified(access::UserCertifiedBytes),
+    UserCertified(people::UserCertifiedBytes),
     #[prost(message, tag = "6")]
     TokenRevoked(access::TokenRevokedBytes),
     #[prost(message, tag = "7")]
     NodeLeft(nodes::NodeLeftBytes),
     #[prost(message, tag = "8")]
     NodeUnbanned(nodes::NodeUnbannedBytes),
+    #[prost(message, tag = "9")]
+    UserInvited(people::UserInvitedBytes),
+    #[prost(message, tag = "10")]
+    UserRevoked(people::UserRevokedBytes),
     #[prost(message, tag = "12")]
     AuthorityMoved(authority::AuthorityMovedBytes),
     #[prost(message, tag = "13")]
@@ -207,9 +240,21 @@ pub(crate) mod tests {
             Entry::UserCertified(UserCertified {
                 name: text("ada"),
                 role: text("viewer"),
+                environments: vec![text("dev"), text("test")],
+                expires: at,
+                by: text("root"),
+                invitation: text("u1"),
+            }),
+            Entry::UserInvited(UserInvited {
+                id: text("u1"),
+                hash: vec![1, 2],
+                name: text("ada"),
+                role: text("viewer"),
+                environments: vec![text("dev")],
                 expires: at,
                 by: text("root"),
             }),
+            Entry::UserRevoked(UserRevoked { name: text("ada"), reason: text("left"), by: text("root") }),
             Entry::TokenRevoked(TokenRevoked { id: text("t"), by: text("root") }),
             Entry::NodeLeft(NodeLeft { node, banned: true, reason: text("stolen"), by: text("root") }),
             Entry::NodeUnbanned(NodeUnbanned { node, by: text("root") }),

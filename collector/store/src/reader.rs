@@ -64,6 +64,21 @@ impl Reader {
         Ok(())
     }
 
+    /// The entries that somebody did to the collector, before this position, the newest first, until `each` says `false`.
+    pub fn audit(&self, before: u64, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
+        let mut query = self.prepare(
+            "SELECT position, at, entry FROM audit JOIN journal USING (position) WHERE position < ?1 ORDER BY position DESC",
+        )?;
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let rows = query.query_map(params![before], parts).map_err(StoreError::database("read the audit"))?;
+        for row in rows {
+            if !each(record(row.map_err(StoreError::database("read the audit"))?)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The content with this digest, verified; `None` if the store does not hold it.
     pub fn section(&self, digest: Digest) -> Result<Option<Section>, StoreError> {
         let mut query = self.prepare("SELECT zstd FROM section WHERE digest = ?1")?;
@@ -154,6 +169,40 @@ mod tests {
         assert_eq!(of_a, [3, 1]);
         assert_eq!(reader.section(debian.digest()).unwrap().as_ref(), Some(&*debian));
         assert_eq!(reader.section(Digest::of(b"")).unwrap(), None);
+    }
+
+    fn audited(reader: &Reader, before: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        reader
+            .audit(before, |record| {
+                found.push(record.position);
+                true
+            })
+            .unwrap();
+        found
+    }
+
+    /// Promise: what somebody did to the collector is found without reading what agents reported, also in a store of
+    /// an older version.
+    #[test]
+    fn the_audit_finds_what_was_done() {
+        let revoked = |name: &str| {
+            let (name, text) = (name.to_owned(), String::new());
+            Entry::UserRevoked(entry::UserRevoked { name, reason: text.clone(), by: text })
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = open(directory.path()).unwrap();
+        let entries = [revoked("a"), entry::tests::commit(Uuid::nil(), 1), revoked("b"), revoked("c")];
+        let entries = entries.map(|entry| (at(), entry)).to_vec();
+        writer.append(Batch { entries, sections: vec![] }).unwrap();
+        assert_eq!((audited(&reader, u64::MAX), audited(&reader, 4)), (vec![4, 3, 1], vec![3, 1]));
+        drop((writer, reader));
+
+        let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
+        raw.execute_batch("DROP TABLE audit; PRAGMA user_version = 1").unwrap();
+        drop(raw);
+        let (_, reader) = open(directory.path()).unwrap();
+        assert_eq!(audited(&reader, u64::MAX), [4, 3, 1]);
     }
 
     /// Promise P6: corruption is detected, never served.

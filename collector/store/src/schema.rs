@@ -7,15 +7,17 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
+use crate::entry::Entry;
 
 /// The newest schema that this version knows.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// In the file's header, so that `file` and we can tell a store from another database: "evkl".
 const APPLICATION_ID: i64 = 0x6576_6b6c;
 
 /// `position` counts from 1 without gaps. `node` is set for entries of one node, so that its history is a walk over an
 /// index. `at` is the collector's clock in milliseconds: a label, the position is the order.
+/// `audit` names the entries that somebody did to the collector, so that they are found among millions of commits.
 /// `probe` has one row, written to see whether a write goes through.
 const TABLES: &str = "
 CREATE TABLE journal (
@@ -28,6 +30,9 @@ CREATE INDEX journal_of_node ON journal (node, position) WHERE node IS NOT NULL;
 CREATE TABLE section (
     digest BLOB PRIMARY KEY,
     zstd   BLOB NOT NULL
+) STRICT;
+CREATE TABLE audit (
+    position INTEGER PRIMARY KEY
 ) STRICT;
 CREATE TABLE probe (
     id     INTEGER PRIMARY KEY,
@@ -46,6 +51,10 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     match found {
         0 => create(&mut connection).map_err(damaged_or("create the tables"))?,
         SCHEMA => {}
+        found @ 1..SCHEMA => {
+            check(&connection)?;
+            migrate(&mut connection, found)?;
+        }
         found => return Err(StoreError::Newer { found, known: SCHEMA }),
     }
     check(&connection)?;
@@ -81,6 +90,39 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()
+}
+
+/// From an older schema to the newest, all of it or nothing.
+fn migrate(connection: &mut Connection, found: i64) -> Result<(), StoreError> {
+    let failed = StoreError::database;
+    let transaction = connection.transaction().map_err(failed("begin a migration"))?;
+    if found < 2 {
+        let table = "CREATE TABLE audit (position INTEGER PRIMARY KEY) STRICT";
+        transaction.execute_batch(table).map_err(failed("create a table"))?;
+        let mut query =
+            transaction.prepare("SELECT position, entry FROM journal").map_err(failed("read the journal"))?;
+        let mut rows = query.query([]).map_err(failed("read the journal"))?;
+        while let Some(row) = rows.next().map_err(damaged_or("read the journal"))? {
+            let position: i64 = row.get(0).map_err(failed("read the journal"))?;
+            let bytes: Vec<u8> = row.get(1).map_err(failed("read the journal"))?;
+            let entry = Entry::decode(&bytes)
+                .map_err(|why| StoreError::Damaged(format!("entry {position} of the journal: {why}")))?;
+            if entry.is_administrative() {
+                note(&transaction, position)?;
+            }
+        }
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed("write the schema version"))?;
+    transaction.commit().map_err(failed("commit a migration"))
+}
+
+/// An entry belongs to the audit.
+pub(crate) fn note(connection: &Connection, position: i64) -> Result<(), StoreError> {
+    let mut note = connection
+        .prepare_cached("INSERT INTO audit (position) VALUES (?1)")
+        .map_err(StoreError::database("prepare"))?;
+    note.execute([position]).map_err(StoreError::database("note an entry for the audit"))?;
+    Ok(())
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {

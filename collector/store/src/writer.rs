@@ -6,8 +6,8 @@ use evenkeel_facts::{Digest, Section};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::StoreError;
 use crate::entry::{Entry, Record};
+use crate::{StoreError, schema};
 
 /// zstd's own default: a quarter of the size.
 const LEVEL: i32 = 3;
@@ -70,6 +70,9 @@ impl Writer {
                 append
                     .execute(params![position.cast_signed(), at.as_millisecond(), node, entry.encode()])
                     .map_err(failed("append to the journal"))?;
+                if entry.is_administrative() {
+                    schema::note(&transaction, position.cast_signed())?;
+                }
                 records.push(Record { position, at, entry });
             }
         }

@@ -174,6 +174,9 @@ pub struct CreateUserCertificateRequest {
     /// In seconds; 0: 8 hours; at most 90 days.
     #[prost(uint64, tag = "4")]
     pub ttl_seconds: u64,
+    /// Only in these environments; empty: in all.
+    #[prost(string, repeated, tag = "10")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateUserCertificateResponse {
@@ -183,6 +186,129 @@ pub struct CreateUserCertificateResponse {
     /// The roots to trust, in DER.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InviteUserRequest {
+    /// \[a-z0-9._-\]{1,253}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "viewer", "operator" or "admin".
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// Only in these environments; empty: in all.
+    #[prost(string, repeated, tag = "3")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// In seconds; 0: 15 minutes; at most 30 days.
+    #[prost(uint64, tag = "4")]
+    pub ttl_seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct InviteUserResponse {
+    /// Shown once; the collector keeps only a hash.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// The invitation's id, as lists and logs show it.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// Where the person logs in for the first time: "<https://HOST:PORT".>
+    #[prost(string, tag = "3")]
+    pub enroll_address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUsersRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUsersResponse {
+    /// By name.
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct User {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As the newest certificate or invitation says.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// "active", "ended", "invited" or "revoked".
+    #[prost(string, tag = "4")]
+    pub standing: ::prost::alloc::string::String,
+    /// When the newest certificate was given; absent: none was.
+    #[prost(message, optional, tag = "5")]
+    pub certified: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the last certificate, or the invitation, ends or has ended.
+    #[prost(message, optional, tag = "6")]
+    pub ends: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who invited the user, or gave the certificate.
+    #[prost(string, tag = "7")]
+    pub by: ::prost::alloc::string::String,
+    /// When the user was revoked, by whom and why; absent: is not.
+    #[prost(message, optional, tag = "8")]
+    pub revoked: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "9")]
+    pub revoked_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeUserRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Why; may be empty.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeUserResponse {
+    /// Connections that were closed by it.
+    #[prost(uint64, tag = "1")]
+    pub closed: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAuditRequest {
+    /// Only what was done at or after this time.
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only what was done by this user, node or token (its name or id); empty: by anybody.
+    #[prost(string, tag = "2")]
+    pub who: ::prost::alloc::string::String,
+    /// At most so many entries a page; 0 and limit: 1,000.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAuditResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<AuditEntry>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditEntry {
+    /// The position of the journal.
+    #[prost(uint64, tag = "1")]
+    pub journal: u64,
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// "admin ada", "token 1a2b3c4d5e", "node 67e5…".
+    #[prost(string, tag = "3")]
+    pub who: ::prost::alloc::string::String,
+    /// One word of a list that grows: "token.created", "user.revoked".
+    #[prost(string, tag = "4")]
+    pub action: ::prost::alloc::string::String,
+    /// What it was done to: a token's id, a node's UUID, a user's name.
+    #[prost(string, tag = "5")]
+    pub subject: ::prost::alloc::string::String,
+    /// The environments that it concerns; empty: all.
+    #[prost(string, repeated, tag = "6")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A sentence for a person.
+    #[prost(string, tag = "7")]
+    pub what: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod admin_service_client {
@@ -505,6 +631,110 @@ pub mod admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// An invitation: a token with which one person logs in for the first time.
+        /// Who may call it: admins.
+        pub async fn invite_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InviteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InviteUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/InviteUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "InviteUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Who has or had a certificate, or an invitation.
+        /// Who may call it: admins.
+        pub async fn list_users(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/ListUsers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "ListUsers"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends every certificate and invitation that a user has. In force on every call at once, on live connections too.
+        /// Who may call it: admins.
+        pub async fn revoke_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/RevokeUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "RevokeUser"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What was done to this collector: by whom, when; the newest first.
+        /// Who may call it: operators, admins. Who is limited to some environments sees what concerns them.
+        pub async fn list_audit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/ListAudit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "ListAudit"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -590,6 +820,42 @@ pub mod admin_service_server {
             request: tonic::Request<super::CreateUserCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CreateUserCertificateResponse>,
+            tonic::Status,
+        >;
+        /// An invitation: a token with which one person logs in for the first time.
+        /// Who may call it: admins.
+        async fn invite_user(
+            &self,
+            request: tonic::Request<super::InviteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InviteUserResponse>,
+            tonic::Status,
+        >;
+        /// Who has or had a certificate, or an invitation.
+        /// Who may call it: admins.
+        async fn list_users(
+            &self,
+            request: tonic::Request<super::ListUsersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListUsersResponse>,
+            tonic::Status,
+        >;
+        /// Ends every certificate and invitation that a user has. In force on every call at once, on live connections too.
+        /// Who may call it: admins.
+        async fn revoke_user(
+            &self,
+            request: tonic::Request<super::RevokeUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeUserResponse>,
+            tonic::Status,
+        >;
+        /// What was done to this collector: by whom, when; the newest first.
+        /// Who may call it: operators, admins. Who is limited to some environments sees what concerns them.
+        async fn list_audit(
+            &self,
+            request: tonic::Request<super::ListAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAuditResponse>,
             tonic::Status,
         >;
     }
@@ -1063,6 +1329,186 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateUserCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/InviteUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct InviteUserSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::InviteUserRequest>
+                    for InviteUserSvc<T> {
+                        type Response = super::InviteUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InviteUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::invite_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InviteUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/ListUsers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListUsersSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ListUsersRequest>
+                    for ListUsersSvc<T> {
+                        type Response = super::ListUsersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListUsersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::list_users(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListUsersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/RevokeUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeUserSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::RevokeUserRequest>
+                    for RevokeUserSvc<T> {
+                        type Response = super::RevokeUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::revoke_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/ListAudit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAuditSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ListAuditRequest>
+                    for ListAuditSvc<T> {
+                        type Response = super::ListAuditResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::list_audit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAuditSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -59,6 +59,45 @@ pub struct RenewResponse {
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct EnrollUserRequest {
+    /// "ek1.<pin>.<id>.<secret>", as `evenkeel user invite` printed it.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// A certificate signing request in DER. Only its public key is used.
+    #[prost(bytes = "vec", tag = "2")]
+    pub csr: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewUserRequest {
+    /// A certificate signing request in DER, for a new or the same key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub csr: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UserCertificate {
+    /// Who the certificate says that its holder is.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// "viewer", "operator" or "admin".
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// Only in these environments; empty: in all.
+    #[prost(string, repeated, tag = "3")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The leaf and the user intermediate, in DER.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The roots to trust, in DER.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Where users ask: the port, and the host if it is another than the one that was called.
+    #[prost(uint32, tag = "6")]
+    pub fleet_port: u32,
+    #[prost(string, tag = "7")]
+    pub fleet_host: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod enrollment_service_client {
     #![allow(
@@ -190,6 +229,62 @@ pub mod enrollment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Turns an invitation and a key into a user. Served on the enrolment port.
+        /// Who may call it: anybody with a valid invitation.
+        pub async fn enroll_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EnrollUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UserCertificate>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.enroll.v1.EnrollmentService/EnrollUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.enroll.v1.EnrollmentService", "EnrollUser"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// A new certificate for the caller's own name, role and environments. Served on the fleet port and the Unix socket.
+        /// Who may call it: a user, for itself, also for some time after its certificate has ended.
+        pub async fn renew_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UserCertificate>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.enroll.v1.EnrollmentService/RenewUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.enroll.v1.EnrollmentService", "RenewUser"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -218,6 +313,18 @@ pub mod enrollment_service_server {
             &self,
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::RenewResponse>, tonic::Status>;
+        /// Turns an invitation and a key into a user. Served on the enrolment port.
+        /// Who may call it: anybody with a valid invitation.
+        async fn enroll_user(
+            &self,
+            request: tonic::Request<super::EnrollUserRequest>,
+        ) -> std::result::Result<tonic::Response<super::UserCertificate>, tonic::Status>;
+        /// A new certificate for the caller's own name, role and environments. Served on the fleet port and the Unix socket.
+        /// Who may call it: a user, for itself, also for some time after its certificate has ended.
+        async fn renew_user(
+            &self,
+            request: tonic::Request<super::RenewUserRequest>,
+        ) -> std::result::Result<tonic::Response<super::UserCertificate>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct EnrollmentServiceServer<T> {
@@ -369,6 +476,96 @@ pub mod enrollment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.enroll.v1.EnrollmentService/EnrollUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct EnrollUserSvc<T: EnrollmentService>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentService,
+                    > tonic::server::UnaryService<super::EnrollUserRequest>
+                    for EnrollUserSvc<T> {
+                        type Response = super::UserCertificate;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EnrollUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentService>::enroll_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EnrollUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.enroll.v1.EnrollmentService/RenewUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewUserSvc<T: EnrollmentService>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentService,
+                    > tonic::server::UnaryService<super::RenewUserRequest>
+                    for RenewUserSvc<T> {
+                        type Response = super::UserCertificate;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentService>::renew_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewUserSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -15,6 +15,8 @@ use super::programs;
 #[derive(Debug, Clone)]
 pub struct Cli {
     place: Vec<String>,
+    /// Where contexts are kept; `None`: nowhere.
+    home: Option<PathBuf>,
 }
 
 /// What a program said, and how it ended.
@@ -31,12 +33,17 @@ pub struct Outcome {
 impl Cli {
     /// Pointed nowhere: for commands that need no collector.
     pub fn alone() -> Self {
-        Self { place: Vec::new() }
+        Self { place: Vec::new(), home: None }
+    }
+
+    /// A person who logs in, and keeps contexts in this directory.
+    pub fn person(home: &Path) -> Self {
+        Self { place: Vec::new(), home: Some(home.to_owned()) }
     }
 
     /// Pointed at the collector with this data directory on this machine.
     pub fn local(data_dir: &Path) -> Self {
-        Self { place: vec!["--data-dir".into(), data_dir.display().to_string()] }
+        Self { place: vec!["--data-dir".into(), data_dir.display().to_string()], home: None }
     }
 
     /// Pointed at a collector elsewhere, as the user whose files `evenkeel user create NAME` wrote there.
@@ -44,14 +51,15 @@ impl Cli {
         let file = |file: &str| directory.join(file).display().to_string();
         let (cert, key) = (file(&format!("{name}.cert.pem")), file(&format!("{name}.key.pem")));
         let place = ["--collector", url, "--cert", &cert, "--key", &key, "--ca", &file("ca.pem")];
-        Self { place: place.map(str::to_owned).to_vec() }
+        Self { place: place.map(str::to_owned).to_vec(), home: None }
     }
 
     /// The command, to be run by the test itself. What the caller's environment says of collectors is left out.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs::path("evenkeel"));
         command.args(arguments).args(&self.place).stdin(Stdio::null()).env("XDG_STATE_HOME", "/nowhere");
-        for variable in ["DATA_DIR", "COLLECTOR", "CERT", "KEY", "CA"] {
+        command.env("XDG_CONFIG_HOME", self.home.as_deref().unwrap_or(Path::new("/nowhere")));
+        for variable in ["DATA_DIR", "COLLECTOR", "CONTEXT", "CERT", "KEY", "CA"] {
             command.env_remove(format!("EVENKEEL_{variable}"));
         }
         command

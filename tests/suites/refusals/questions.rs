@@ -43,8 +43,8 @@ fn what_is_not_there() {
 }
 
 /// Where to look when a collector does not answer.
-const DOES_IT_RUN: &str = "See whether the collector runs and listens there, and whether your certificate is still valid \
-                           (`evenkeel user create NAME` on the collector's host makes a new one).\n";
+const DOES_IT_RUN: &str = "See whether the collector runs and listens there, and whether it is the one that let you in: \
+                           `evenkeel login` asks it for a new certificate.\n";
 
 /// Promise: a collector that cannot be reached is named, with how it was tried.
 #[test]
@@ -63,8 +63,8 @@ fn nobody_there() {
     Cli::local(Path::new("/nowhere")).run(&["gate", "--from", "dev", "--to", "prod"]).refused(
         2,
         "evenkeel: no collector was found on this host (/nowhere/collector.sock: not there)\n\
-         Start one with `evenkeel-collector run`, name its data directory with --data-dir, or a collector on \
-         another host with --collector https://HOST:7443 --cert FILE --key FILE --ca FILE.\n",
+         Start one with `evenkeel-collector run`, name its data directory with --data-dir, or log in to one on \
+         another host: `evenkeel login --collector https://HOST:7444 --token-file FILE`.\n",
     );
 }
 
@@ -75,8 +75,8 @@ fn who_may_not() {
     let refused = |who: &str, method: &str, role: &str| {
         format!(
             "evenkeel: the collector at {} refuses: {who} may not call /evenkeel.admin.v1.AdminService/{method}: it \
-             takes a user of role {role} or above\nAsk an admin for a certificate of a role that may (`evenkeel user \
-             create NAME --role ROLE`), or run this on the collector's host as root or as the collector's user.\n",
+             takes a user of role {role} or above\nAsk an admin to invite you with a role that may (`evenkeel user \
+             invite NAME --role ROLE`), or run this on the collector's host as root or as the collector's user.\n",
             collector.url()
         )
     };

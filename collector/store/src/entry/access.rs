@@ -1,4 +1,4 @@
-//! Tokens and certificates that let somebody in.
+//! Tokens that let machines in.
 
 use jiff::Timestamp;
 
@@ -31,19 +31,6 @@ pub struct TokenRevoked {
     /// The token's id.
     pub id: String,
     /// Who ended it.
-    pub by: String,
-}
-
-/// Somebody was given a user certificate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UserCertified {
-    /// The name in the certificate.
-    pub name: String,
-    /// The role in the certificate.
-    pub role: String,
-    /// When it ends.
-    pub expires: Timestamp,
-    /// Who gave it.
     pub by: String,
 }
 
@@ -100,31 +87,5 @@ impl From<TokenRevoked> for TokenRevokedBytes {
 impl From<TokenRevokedBytes> for TokenRevoked {
     fn from(TokenRevokedBytes { id, by }: TokenRevokedBytes) -> Self {
         Self { id, by }
-    }
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct UserCertifiedBytes {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    role: String,
-    #[prost(int64, tag = "3")]
-    expires: i64,
-    #[prost(string, tag = "4")]
-    by: String,
-}
-
-impl From<UserCertified> for UserCertifiedBytes {
-    fn from(UserCertified { name, role, expires, by }: UserCertified) -> Self {
-        Self { name, role, expires: expires.as_millisecond(), by }
-    }
-}
-
-impl TryFrom<UserCertifiedBytes> for UserCertified {
-    type Error = String;
-
-    fn try_from(UserCertifiedBytes { name, role, expires, by }: UserCertifiedBytes) -> Result<Self, String> {
-        Ok(Self { name, role, expires: time(expires)?, by })
     }
 }

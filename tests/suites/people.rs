@@ -1,0 +1,4 @@
+//! People: who is let in from elsewhere, what they may see and do, and how they are sent away.
+
+mod logins;
+mod scope;
