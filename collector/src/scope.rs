@@ -62,7 +62,7 @@ impl Scope {
         if *self == Self::Everywhere {
             return fleet;
         }
-        let Fleet { journal, environments, nodes, unique } = fleet;
+        let Fleet { journal, environments, nodes, unique, acceptances, quarantined, changes } = fleet;
         let mut kept = Vec::new();
         let places: Vec<Option<usize>> = environments
             .into_iter()
@@ -76,7 +76,8 @@ impl Scope {
             let environment = places.get(node.environment).copied().flatten()?;
             Some(Arc::new(Node { environment, ..Node::clone(&node) }))
         };
-        Fleet { journal, environments: kept, nodes: nodes.into_iter().filter_map(moved).collect(), unique }
+        let nodes = nodes.into_iter().filter_map(moved).collect();
+        Fleet { journal, environments: kept, nodes, unique, acceptances, quarantined, changes }
     }
 }
 

@@ -267,6 +267,7 @@ impl State {
             environments: self.environments.clone(),
             nodes: known.map(|node| Arc::clone(&node.view)).collect(),
             unique: true,
+            ..Fleet::default()
         }
     }
 

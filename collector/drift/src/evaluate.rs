@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use crate::acceptance::sign;
 use crate::contents::contents;
 use crate::coverage::{self, Coverage};
 use crate::duplicate::duplicates;
@@ -14,12 +15,15 @@ use crate::hardware::Hardware;
 use crate::judge::{Bench, Difference};
 use crate::latent;
 use crate::lookup::Lookup;
-use crate::policy::Policy;
+use crate::policy::{Place, Policy};
 use crate::query::Query;
-use crate::report::{Environment, Finding, MAX_UNKNOWNS, Report, SCHEMA, Severity, Status, Summary};
+use crate::report::{
+    Environment, Finding, MAX_UNKNOWNS, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary,
+};
 use crate::rows::{Row, rows};
 use crate::scope::{Role, Scope};
 use crate::unknown::{Draft, Unknowns};
+use crate::violation::violations;
 
 /// Where the environments differ. Pure: the same fleet, policy, query and time give the same report, byte for byte,
 /// whatever the order of the nodes.
@@ -39,8 +43,10 @@ pub(crate) fn evaluate_naming(
 ) -> Report {
     let scope = Scope::new(fleet, query);
     let mut run = Run {
+        fleet,
         policy,
         query,
+        now,
         findings: Vec::new(),
         unknowns: Vec::new(),
         summary: Summary::default(),
@@ -50,7 +56,7 @@ pub(crate) fn evaluate_naming(
         run.role(at, role);
     }
     if fleet.unique {
-        run.duplicates(&scope);
+        duplicates(&scope, policy).into_iter().for_each(|finding| run.take(finding));
     }
     let Run { mut findings, mut unknowns, mut summary, coverage, .. } = run;
     findings.sort_by(|a, b| {
@@ -81,13 +87,22 @@ pub(crate) fn evaluate_naming(
         findings,
         unknowns: unknowns.into_iter().map(|(role, unknown)| unknown.name(&scope.roles[role])).collect(),
         summary,
-        noise: None,
+        noise: noise(fleet),
     }
 }
 
+/// What keeps changing by itself; nothing is said while nothing does.
+fn noise(fleet: &Fleet) -> Option<Noise> {
+    let quarantined: Vec<Quarantined> = fleet.quarantined.values().cloned().collect();
+    let quarantined_changes = quarantined.iter().map(|one| one.changes).sum();
+    (!quarantined.is_empty()).then_some(Noise { changes: fleet.changes, quarantined_changes, quarantined })
+}
+
 struct Run<'a> {
+    fleet: &'a Fleet,
     policy: &'a Policy,
     query: &'a Query,
+    now: Timestamp,
     findings: Vec<Finding>,
     /// With the index of their role.
     unknowns: Vec<(usize, Draft)>,
@@ -103,7 +118,7 @@ impl Run<'_> {
         let fresh: Vec<u64> = role.cohorts.iter().map(|cohort| cohort.fresh.len() as u64).collect();
         let mut coverage = vec![Coverage::default(); role.cohorts.len()];
         let mut unknowns = Unknowns::default();
-        let mut open = HashSet::new();
+        let (mut open, mut seen) = (HashSet::new(), HashSet::new());
         for contents in &sources {
             let mut rows = rows(contents);
             coverage::count(contents, &rows, &fresh, &mut coverage);
@@ -111,16 +126,28 @@ impl Run<'_> {
             let things = entity::roll_up(contents, &mut rows);
             let lookup = Lookup::new(contents, &rows);
             let persisted = latent::persisted(&lookup);
-            let bench = Bench { policy: self.policy, role, contents, hardware: &hardware, persisted };
-            let judged = self.differences(&bench, &rows, rows.len() - things);
-            let open_rows = judged.iter().filter(|one| one.difference.status == Status::Open);
-            open.extend(open_rows.map(|one| one.row.path.to_owned()));
+            let bench = Bench {
+                fleet: self.fleet,
+                policy: self.policy,
+                role,
+                contents,
+                hardware: &hardware,
+                persisted,
+                now: self.now,
+            };
+            let mut violations =
+                if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };
+            seen.extend(literal(self.policy).filter(|path| lookup.row(path).is_some()).map(str::to_owned));
+            open.extend(self.differences(&bench, &rows, rows.len() - things, &mut violations));
+            open.extend(violations.iter().map(|finding| finding.path.clone()));
+            violations.into_iter().for_each(|finding| self.take(finding));
             for latent in latent::latent_in(&bench, &lookup) {
-                self.count(Status::Open, latent.severity);
-                if self.is_wanted(Status::Open, latent.severity) {
-                    self.findings.push(latent.finding(&bench));
-                }
+                self.take(latent.finding(&bench));
             }
+        }
+        for path in literal(self.policy).filter(|path| !seen.contains(*path)) {
+            let verdict = self.policy.verdict_at(path, &Place { role: Some(role.name), ..Place::default() });
+            unknowns.nobody(path, verdict.severity().max(Severity::Warning), role.nodes.len());
         }
         for (cohort, count) in role.cohorts.iter().zip(coverage) {
             self.coverage[cohort.environment].add(count);
@@ -130,22 +157,41 @@ impl Run<'_> {
         self.unknowns.extend(unknowns.finish(&open).into_iter().map(|unknown| (at, unknown)));
     }
 
-    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted.
-    fn differences<'r, 'a>(
+    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. A difference of a fact that is
+    /// not as expected anyway is a part of that finding. Says which paths have an open difference.
+    fn differences(
         &mut self,
         bench: &Bench<'_>,
-        rows: &'r [Row<'a>],
+        rows: &[Row<'_>],
         facts: usize,
-    ) -> Vec<Judged<'r, 'a>> {
-        let judge = |(at, row): (usize, &'r Row<'a>)| {
+        violations: &mut [Finding],
+    ) -> Vec<String> {
+        let judge = |(at, row): (usize, &'_ Row<'_>)| {
             let mut difference = bench.difference(row)?;
             let is_thing = at >= facts;
             if is_thing {
                 bench.name_version(row, &mut difference);
             }
-            Some(Judged { row, difference, is_thing, parts: Vec::new(), is_part: false })
+            Some((at, difference, is_thing))
         };
-        let mut judged: Vec<Judged<'r, 'a>> = rows.iter().enumerate().filter_map(judge).collect();
+        let judged = rows.iter().enumerate().filter_map(judge);
+        let mut judged: Vec<Judged<'_, '_>> = judged
+            .map(|(at, difference, is_thing)| Judged {
+                row: &rows[at],
+                difference,
+                is_thing,
+                parts: Vec::new(),
+                is_part: false,
+            })
+            .collect();
+        for violation in violations {
+            let own = judged.iter().position(|one| one.row.path == violation.path);
+            if let Some(at) = own.filter(|at| judged[*at].difference.status == Status::Open) {
+                let one = &mut judged[at];
+                one.is_part = true;
+                violation.parts.push(bench.part(one.row, &one.difference));
+            }
+        }
         fold(bench, &mut judged);
         for one in judged.iter().filter(|one| !one.is_part) {
             let Difference { status, severity, .. } = &one.difference;
@@ -155,20 +201,21 @@ impl Run<'_> {
                 let part = |at: &usize| bench.part(judged[*at].row, &judged[*at].difference);
                 finding.parts = one.parts.iter().map(part).collect();
                 if !finding.parts.is_empty() {
-                    finding.summary = with_parts(finding.summary, finding.parts.len());
+                    finding.summary = with_parts(&finding.summary, finding.parts.len());
                 }
                 self.findings.push(finding);
             }
         }
-        judged
+        let open = judged.iter().filter(|one| one.difference.status == Status::Open);
+        open.map(|one| one.row.path.to_owned()).collect()
     }
 
-    fn duplicates(&mut self, scope: &Scope<'_>) {
-        for finding in duplicates(scope, self.policy) {
-            self.count(finding.status, finding.severity);
-            if self.is_wanted(finding.status, finding.severity) {
-                self.findings.push(finding);
-            }
+    /// Takes in a finding that is whole: signs it off if somebody did, counts it, keeps it if it is wanted.
+    fn take(&mut self, mut finding: Finding) {
+        sign(&mut finding, &self.fleet.acceptances, self.now);
+        self.count(finding.status, finding.severity);
+        if self.is_wanted(finding.status, finding.severity) {
+            self.findings.push(finding);
         }
     }
 
@@ -190,7 +237,12 @@ impl Run<'_> {
     }
 }
 
-fn with_parts(summary: String, parts: usize) -> String {
+/// The paths of which the policy expects something without a pattern.
+fn literal(policy: &Policy) -> impl Iterator<Item = &str> {
+    policy.expecting().filter(|rule| rule.path.is_literal()).map(|rule| rule.path.as_str())
+}
+
+fn with_parts(summary: &str, parts: usize) -> String {
     format!("{summary} (and {parts} more facts with it)")
 }
 

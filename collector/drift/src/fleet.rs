@@ -1,10 +1,13 @@
 //! What is compared: environments, nodes and their sections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use evenkeel_facts::{FactPath, Section, Snapshot};
 use jiff::Timestamp;
+
+use crate::acceptance::Acceptance;
+use crate::report::Quarantined;
 
 /// A view of the fleet at one position of the journal. Cheap to build and to copy: nodes are shared, and nodes with the
 /// same content share it.
@@ -19,6 +22,12 @@ pub struct Fleet {
     /// Whether each node is a machine of its own, so that an identity that two of them have is a finding. Sides of a
     /// comparison may well be one machine at two times.
     pub unique: bool,
+    /// What somebody signed off, the newest last.
+    pub acceptances: Arc<[Acceptance]>,
+    /// Facts that keep changing by themselves, by path.
+    pub quarantined: Arc<BTreeMap<String, Quarantined>>,
+    /// How many changes of facts were taken in within the last 24 hours.
+    pub changes: u64,
 }
 
 /// One node as the collector knows it.

@@ -28,16 +28,17 @@ pub(crate) fn fold(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>]) {
     if bench.role.nodes.iter().all(|node| node.changed.is_empty()) {
         return;
     }
-    let mut by_cause: HashMap<(Vec<usize>, Timestamp, Option<usize>), Vec<usize>> = HashMap::new();
+    let mut by_cause: HashMap<(Vec<usize>, Timestamp, Option<String>), Vec<usize>> = HashMap::new();
     for (at, one) in judged.iter().enumerate() {
         let Difference { status, acceptance, .. } = &one.difference;
-        if !matches!(status, Status::Open | Status::Accepted) {
+        if one.is_part || !matches!(status, Status::Open | Status::Accepted) {
             continue;
         }
         let (mut nodes, since) = bench.extent(one.row, &one.difference, one.is_thing);
         if let Some(since) = since {
             nodes.sort_unstable();
-            by_cause.entry((nodes, since, *acceptance)).or_default().push(at);
+            let signed = acceptance.as_ref().map(|acceptance| acceptance.id.clone());
+            by_cause.entry((nodes, since, signed)).or_default().push(at);
         }
     }
     for ((_, since, _), mut same) in by_cause {

@@ -5,17 +5,20 @@ use std::collections::BTreeSet;
 use evenkeel_facts::Digest;
 use jiff::Timestamp;
 
+use crate::acceptance::covering;
 use crate::contents::Contents;
 use crate::entity::ThingBecame;
+use crate::fleet::Fleet;
 use crate::formula;
 use crate::hardware::Hardware;
-use crate::policy::{Class, Policy, Rule, Verdict};
-use crate::report::{Finding, Kind, Part, Severity, Status};
+use crate::policy::{Class, Place, Policy, Rule, Verdict};
+use crate::promotion::Promotion;
+use crate::report::{Finding, Kind, Part, Quarantined, Severity, SignOff, Status};
 use crate::rows::Row;
 use crate::scope::Role;
 use crate::since::{Became, FactBecame, agreed, disagreed, since};
 use crate::spread::{Spread, What};
-use crate::summary::sentence;
+use crate::summary::{sentence, unwanted};
 
 /// A difference, before anybody asks for its details.
 pub(crate) struct Difference {
@@ -24,46 +27,142 @@ pub(crate) struct Difference {
     pub(crate) kind: Kind,
     pub(crate) severity: Severity,
     pub(crate) status: Status,
-    /// Where the kernel says that both sides hold its default, if that is what explains it.
-    kernel_default: Option<&'static str>,
-    /// Index of the acceptance that covers it.
-    pub(crate) acceptance: Option<usize>,
+    /// Why, if it is not the policy's rule for the path that says so.
+    why: Option<String>,
+    /// The promotion that is late.
+    promotion: Option<Promotion>,
+    /// The acceptance that covers it.
+    pub(crate) acceptance: Option<SignOff>,
 }
 
 /// What everything about one source of one role is judged by.
 pub(crate) struct Bench<'a> {
+    pub(crate) fleet: &'a Fleet,
     pub(crate) policy: &'a Policy,
     pub(crate) role: &'a Role<'a>,
     pub(crate) contents: &'a Contents<'a>,
     pub(crate) hardware: &'a Hardware,
     /// The kernel parameters that some node sets in a file.
     pub(crate) persisted: BTreeSet<&'a str>,
+    pub(crate) now: Timestamp,
 }
 
 impl Bench<'_> {
     /// Whether the cohorts differ at this row.
     pub(crate) fn difference(&self, row: &Row<'_>) -> Option<Difference> {
-        let verdict = self.policy.verdict(row.path);
-        if !verdict.class.is_compared() {
+        let path = row.path;
+        let verdict = self.policy.verdict_at(path, &self.place());
+        if !verdict.is_compared() {
             return None;
         }
-        let spread = Spread::new(row, self.contents, self.role, verdict.compare);
+        let mut spread = Spread::new(row, self.contents, self.role, verdict.compare);
+        if self.policy.limited().by_environment {
+            for (silent, cohort) in spread.silent.iter_mut().zip(&self.role.cohorts) {
+                *silent = self.verdict_in(path, cohort.name).ignore;
+            }
+        }
         let kind = kind(&spread, self.role.cohorts.len())?;
+        let severity = self.severity(path, &verdict);
+        let mut difference = Difference {
+            spread,
+            verdict,
+            kind,
+            severity,
+            status: Status::Open,
+            why: None,
+            promotion: None,
+            acceptance: None,
+        };
+        if self.policy.limited().by_environment && !self.limit(path, &mut difference) {
+            return None;
+        }
+        self.explain(path, &mut difference);
+        if difference.status == Status::Open && !self.fleet.acceptances.is_empty() {
+            let (id, values) =
+                (id_of(difference.kind, self.role.name, path), difference.spread.values(self.role));
+            if let Some(acceptance) = covering(&self.fleet.acceptances, &id, path, &values, self.now) {
+                difference.status = Status::Accepted;
+                difference.why = Some(acceptance.sentence());
+                difference.acceptance = Some(acceptance.sign_off());
+            }
+        }
+        Some(difference)
+    }
+
+    /// Who is asked about when rules for all environments are.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place { role: Some(self.role.name), ..Place::default() }
+    }
+
+    fn verdict_in(&self, path: &str, environment: &str) -> Verdict {
+        self.policy.verdict_at(path, &Place { environment: Some(environment), ..self.place() })
+    }
+
+    fn verdict_of(&self, path: &str, node: usize) -> Verdict {
+        let node = self.role.nodes[node];
+        let environment = Some(&*self.fleet.environments[node.environment]);
+        let place = Place { environment, role: Some(self.role.name), node: Some(&node.name) };
+        self.policy.verdict_at(path, &place)
+    }
+
+    /// Applies the rules that hold for some environments or nodes only: the worst of those that deviate counts.
+    /// `false` when all that deviate are ignored.
+    fn limit(&self, path: &str, difference: &mut Difference) -> bool {
+        let deviating = (0..self.role.cohorts.len())
+            .filter(|cohort| difference.spread.held(*cohort).any(|(at, _)| difference.deviates(*cohort, at)));
+        let mut verdicts: Vec<Verdict> = if self.policy.limited().by_node {
+            let nodes = difference.spread.nodes(self.contents, self.role, |c, o| difference.deviates(c, o));
+            nodes.into_iter().map(|at| self.verdict_of(path, at)).collect()
+        } else {
+            deviating.map(|cohort| self.verdict_in(path, self.role.cohorts[cohort].name)).collect()
+        };
+        verdicts.retain(|verdict| !verdict.ignore);
+        let worst = verdicts.iter().max_by_key(|verdict| self.severity(path, verdict));
+        let Some(worst) = worst.copied() else { return false };
+        difference.severity = self.severity(path, &worst);
+        let hide = verdicts.iter().all(|verdict| verdict.hide);
+        difference.verdict = worst;
+        difference.verdict.hide = hide;
+        true
+    }
+
+    /// Finds what makes it no alarm.
+    fn explain(&self, path: &str, difference: &mut Difference) {
+        let Difference { spread, verdict, kind, severity, status, why, promotion, acceptance: _ } =
+            difference;
         let explained = match verdict.class {
-            Class::DerivedRam => self.hardware.memory_explains(row.path, &spread, self.contents),
-            Class::DerivedCpu => self.hardware.processors_explain(row.path, &spread, self.contents),
-            Class::Module | Class::Interface => kind == Kind::Missing || is_presence_only(&spread),
+            Class::DerivedRam => self.hardware.memory_explains(path, spread, self.contents),
+            Class::DerivedCpu => self.hardware.processors_explain(path, spread, self.contents),
+            Class::Module | Class::Interface => *kind == Kind::Missing || is_presence_only(spread),
             Class::Config | Class::Identity | Class::Volatile | Class::Latent => false,
         };
-        let by_kernel = || self.hardware.kernels_explain(row.path, &spread, self.contents);
-        let kernel_default = if explained { None } else { by_kernel() };
-        let status = if explained || kernel_default.is_some() { Status::Explained } else { Status::Open };
-        let acceptance = None;
-        let severity = match kernel_default {
-            Some(_) => Severity::Info,
-            None => self.severity(row.path, &verdict),
-        };
-        Some(Difference { spread, verdict, kind, severity, status, kernel_default, acceptance })
+        if explained {
+            *status = Status::Explained;
+        } else if verdict.hide {
+            *status = Status::Explained;
+            *why = self.policy.silencing(verdict).map(|rule| rule.reason.clone());
+        } else if let Some(source) = self.hardware.kernels_explain(path, spread, self.contents) {
+            (*status, *severity) = (Status::Explained, Severity::Info);
+            *why = Some(format!("Each node holds the default of its own kernel ({source})."));
+        } else if let Some(noise) = self.fleet.quarantined.get(path)
+            && *severity < Severity::Critical
+        {
+            *status = Status::Explained;
+            let Quarantined { path: _, changes, nodes } = noise;
+            *why = Some(format!(
+                "It keeps changing by itself: {changes} times on {nodes} nodes within a day. It is in quarantine until it stops."
+            ));
+        } else if let Some(found) = crate::promotion::promotion(self, path, spread, verdict) {
+            if self.now < found.deadline {
+                *status = Status::Explained;
+                let until = found.deadline.strftime("%Y-%m-%d %H:%M UTC");
+                *why = Some(format!("A promotion is under way and has until {until}. {}", found.reason));
+            } else {
+                *kind = Kind::Lagging;
+                *why = Some(found.reason.clone());
+                *promotion = Some(found);
+            }
+        }
     }
 
     /// What a rule says; what somebody set in a file on purpose is worth a look although no rule names it.
@@ -82,9 +181,15 @@ impl Bench<'_> {
         difference: &Difference,
         is_thing: bool,
     ) -> (Vec<usize>, Option<Timestamp>) {
-        let Difference { spread, kind, .. } = difference;
-        let nodes = spread
-            .nodes(self.contents, self.role, |cohort, outcome| deviates(spread, *kind, cohort, outcome));
+        let Difference { spread, kind, promotion, .. } = difference;
+        let mut nodes =
+            spread.nodes(self.contents, self.role, |cohort, outcome| difference.deviates(cohort, outcome));
+        if self.policy.limited().by_node {
+            nodes.retain(|at| !self.verdict_of(row.path, *at).ignore);
+        }
+        if let Some(promotion) = promotion {
+            return (nodes, Some(promotion.deadline));
+        }
         let since = if is_thing {
             self.since(&ThingBecame::new(self.contents, self.role, row), spread, *kind, &nodes)
         } else {
@@ -109,10 +214,19 @@ impl Bench<'_> {
 
     /// One sentence.
     pub(crate) fn summary(&self, difference: &Difference) -> String {
-        let Difference { spread, kind, verdict, .. } = difference;
-        sentence(spread, self.role, *kind, verdict.compare, |cohort, outcome| {
-            deviates(spread, *kind, cohort, outcome)
-        })
+        let Difference { spread, kind, verdict, promotion, .. } = difference;
+        let deviates = |cohort: usize, outcome: usize| difference.deviates(cohort, outcome);
+        let Some(promotion) = promotion else {
+            return sentence(spread, self.role, *kind, verdict.compare, deviates);
+        };
+        let count = |cohort, outcome| {
+            if deviates(cohort, outcome) { spread.outcomes[outcome].counts[cohort] } else { 0 }
+        };
+        let late = |cohort| (0..spread.outcomes.len()).map(|outcome| count(cohort, outcome)).collect();
+        let late: Vec<Vec<u32>> = (0..self.role.cohorts.len()).map(late).collect();
+        let value = promotion.value.as_deref().unwrap_or("the change");
+        let day = promotion.deadline.strftime("%Y-%m-%d");
+        unwanted(spread, self.role, &late, &format!("{value} was to be everywhere by {day}"))
     }
 
     /// The version of a thing is what its nodes have.
@@ -126,7 +240,7 @@ impl Bench<'_> {
     /// The finding in full.
     pub(crate) fn finding(&self, row: &Row<'_>, difference: &Difference, is_thing: bool) -> Finding {
         let (nodes, since) = self.extent(row, difference, is_thing);
-        let Difference { spread, verdict: _, kind, severity, status, kernel_default: _, acceptance: _ } =
+        let Difference { spread, verdict: _, kind, severity, status, why: _, promotion, acceptance } =
             difference;
         Finding {
             id: id_of(*kind, self.role.name, row.path),
@@ -140,9 +254,9 @@ impl Bench<'_> {
             nodes: self.role.names(nodes),
             since: since.unwrap_or(Timestamp::UNIX_EPOCH),
             reason: self.reason(row.path, difference),
-            expected: None,
+            expected: promotion.as_ref().and_then(|promotion| promotion.value.clone()),
             parts: Vec::new(),
-            acceptance: None,
+            acceptance: acceptance.clone(),
         }
     }
 
@@ -162,8 +276,8 @@ impl Bench<'_> {
     fn reason(&self, path: &str, difference: &Difference) -> String {
         let [class, _, severity] = self.policy.deciding(&difference.verdict);
         let said = |rule: Option<&Rule>| rule.map(|rule| rule.reason.clone());
-        if let Some(source) = difference.kernel_default {
-            return format!("Each node holds the default of its own kernel ({source}).");
+        if let Some(why) = &difference.why {
+            return why.clone();
         }
         match (difference.status, difference.verdict.class) {
             (Status::Explained, Class::DerivedRam | Class::DerivedCpu) => {
@@ -238,14 +352,18 @@ fn kind(spread: &Spread, cohorts: usize) -> Option<Kind> {
     (0..cohorts).any(|cohort| spread.disagrees(cohort)).then_some(Kind::Split)
 }
 
-/// Whether a finding of this kind speaks of the nodes of a cohort that hold an outcome.
-fn deviates(spread: &Spread, kind: Kind, cohort: usize, outcome: usize) -> bool {
-    if !spread.outcomes[outcome].what.is_readable() {
-        return false;
-    }
-    match kind {
-        Kind::Split => spread.disagrees(cohort) && spread.consensus(cohort) != Some(outcome),
-        _ => spread.consensus(0) != Some(outcome),
+impl Difference {
+    /// Whether it speaks of the nodes of a cohort that hold an outcome.
+    pub(crate) fn deviates(&self, cohort: usize, outcome: usize) -> bool {
+        let Self { spread, kind, promotion, .. } = self;
+        if !spread.outcomes[outcome].what.is_readable() || spread.silent[cohort] {
+            return false;
+        }
+        match (kind, promotion) {
+            (_, Some(promotion)) => promotion.behind[cohort],
+            (Kind::Split, _) => spread.disagrees(cohort) && spread.consensus(cohort) != Some(outcome),
+            _ => spread.consensus(0) != Some(outcome),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ fn is_pending(path: &str) -> bool {
 
 fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> Option<Latent<'a>> {
     let verdict = bench.policy.verdict(&pair.path);
-    if !verdict.class.is_compared() {
+    if !verdict.is_compared() {
         return None;
     }
     let (running, next) = (lookup.row(&pair.path)?, lookup.row(pair.next)?);

@@ -22,6 +22,7 @@
 //! - `judge`: from a spread to a finding; `hardware` (what the size of a machine and its kernel explain, by
 //!   [`formula`] and [`kernel_default`]), `since` and `summary` are its parts
 //! - `fold`: one cause, one finding
+//! - `violation`: what the policy expects; `promotion`: what is late; [`acceptance`]: what somebody signed off
 //! - `latent`: what runs against what comes; `lookup` finds its facts
 //! - `duplicate`: identities that are not unique
 //! - `coverage`, [`unknown`]: what could not be read
@@ -35,6 +36,7 @@
 //! Not for: storing, fetching or showing anything. It knows no clock: the caller says what time it is and which
 //! nodes are fresh.
 
+pub mod acceptance;
 pub mod compare;
 mod contents;
 mod coverage;
@@ -52,6 +54,7 @@ pub mod kernel_default;
 mod latent;
 mod lookup;
 pub mod policy;
+mod promotion;
 pub mod query;
 pub mod report;
 mod rows;
@@ -61,7 +64,9 @@ mod spread;
 mod summary;
 pub mod unknown;
 pub mod values;
+mod violation;
 
+pub use acceptance::Acceptance;
 pub use evaluate::evaluate;
 pub use explain::{Explanation, explain};
 pub use fleet::{Fleet, Node, Side};

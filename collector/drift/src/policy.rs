@@ -1,23 +1,28 @@
 //! Which facts are compared, how, and how bad a difference is.
 
 mod advice;
+mod expectation;
 mod nearest;
 #[cfg(test)]
 mod noise_tests;
 mod parse;
+mod place;
 mod reach;
 
 use std::collections::HashMap;
 
 use evenkeel_facts::Glob;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Compare;
 use crate::report::Severity;
 
 pub use advice::{Advice, AdviceTexts};
+pub use expectation::Expectation;
 pub(crate) use nearest::nearest;
 pub use parse::PolicyError;
+pub use place::{Holders, Place};
 
 const DEFAULT: &str = include_str!("../policy/default.toml");
 
@@ -28,6 +33,8 @@ pub struct Policy {
     version: u32,
     rules: Vec<Rule>,
     advice: Vec<Advice>,
+    /// Whether some rule does not hold for everybody; whether one holds for single nodes.
+    limited: Limited,
     /// Rules whose path is one fact, by that path; ascending indices into `rules`.
     literal: HashMap<String, Vec<usize>>,
     /// The rules with wildcards, ascending.
@@ -45,8 +52,38 @@ pub struct Rule {
     pub compare: Option<Compare>,
     /// How bad a difference is.
     pub severity: Option<Severity>,
+    /// Not looked at: neither compared nor counted.
+    pub ignore: Option<bool>,
+    /// Compared and counted, and no alarm.
+    pub hide: Option<bool>,
+    /// What the value has to be.
+    pub expect: Option<Expected>,
+    /// For how long a change that came to an earlier environment may be missing in a later one.
+    pub promote_within: Option<SignedDuration>,
+    /// For whom the rule holds.
+    pub holders: Holders,
     /// Why, for people.
     pub reason: String,
+}
+
+/// What a value has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Of the value, where there is one.
+    pub value: Expectation,
+    /// Whether it may be missing.
+    pub or_absent: bool,
+}
+
+/// How far the rules are limited to some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limited {
+    /// Some rule holds for some environments or nodes only.
+    pub(crate) by_environment: bool,
+    /// Some rule holds for single nodes only.
+    pub(crate) by_node: bool,
+    /// Some rule expects something.
+    pub(crate) expects: bool,
 }
 
 /// What kind of fact it is: whether a difference is drift.
@@ -95,15 +132,46 @@ pub struct Verdict {
     pub compare: Compare,
     /// How bad a difference is.
     pub severity: Option<Severity>,
+    /// It is not looked at.
+    pub ignore: bool,
+    /// It raises no alarm.
+    pub hide: bool,
     class_rule: Option<usize>,
     compare_rule: Option<usize>,
     severity_rule: Option<usize>,
+    ignore_rule: Option<usize>,
+    hide_rule: Option<usize>,
+    expect_rule: Option<usize>,
+    promote_rule: Option<usize>,
 }
 
 impl Verdict {
     /// How bad a difference is; info unless a rule says otherwise.
     pub fn severity(&self) -> Severity {
         self.severity.unwrap_or(Severity::Info)
+    }
+
+    /// Whether differences at the path are looked at.
+    pub fn is_compared(&self) -> bool {
+        self.class.is_compared() && !self.ignore
+    }
+}
+
+impl Rule {
+    /// A rule for everybody that sets nothing yet.
+    fn of(path: Glob) -> Self {
+        Self {
+            path,
+            class: None,
+            compare: None,
+            severity: None,
+            ignore: None,
+            hide: None,
+            expect: None,
+            promote_within: None,
+            holders: Holders::default(),
+            reason: String::new(),
+        }
     }
 }
 
@@ -128,22 +196,61 @@ impl Policy {
         &self.rules
     }
 
-    /// What it says of this path.
+    /// What it says of this path for everybody.
     pub fn verdict(&self, path: &str) -> Verdict {
+        self.verdict_at(path, &Place::default())
+    }
+
+    /// What it says of this path for some: environment before everybody, role before environment, node before role;
+    /// on one level the last rule.
+    pub fn verdict_at(&self, path: &str, place: &Place<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         let none = Vec::new();
         let mut literal = self.literal.get(path).unwrap_or(&none).iter().copied().peekable();
+        let mut apply = |at: usize| {
+            let rule = &self.rules[at];
+            if rule.holders.include(place) {
+                verdict.apply(at, rule);
+            }
+        };
         for &wild in &self.wild {
             while let Some(at) = literal.next_if(|at| *at < wild) {
-                verdict.apply(at, &self.rules[at]);
+                apply(at);
             }
             let rule = &self.rules[wild];
             if path.starts_with(rule.path.literal_prefix()) && rule.path.matches(path) {
-                verdict.apply(wild, rule);
+                apply(wild);
             }
         }
-        literal.for_each(|at| verdict.apply(at, &self.rules[at]));
+        literal.for_each(apply);
         verdict
+    }
+
+    /// How far its rules are limited to some.
+    pub(crate) fn limited(&self) -> Limited {
+        self.limited
+    }
+
+    /// Every rule that expects something.
+    pub(crate) fn expecting(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| rule.expect.is_some())
+    }
+
+    /// What a verdict expects, and the rule that says so.
+    pub fn expected(&self, verdict: &Verdict) -> Option<(&Expected, &Rule)> {
+        let rule = &self.rules[verdict.expect_rule?];
+        rule.expect.as_ref().map(|expected| (expected, rule))
+    }
+
+    /// How long a promotion may take, and the rule that says so.
+    pub fn deadline(&self, verdict: &Verdict) -> Option<(SignedDuration, &Rule)> {
+        let rule = &self.rules[verdict.promote_rule?];
+        rule.promote_within.map(|within| (within, rule))
+    }
+
+    /// The rule that decided to ignore or hide.
+    pub fn silencing(&self, verdict: &Verdict) -> Option<&Rule> {
+        verdict.ignore_rule.filter(|_| verdict.ignore).or(verdict.hide_rule).map(|at| &self.rules[at])
     }
 
     /// The rule that set the class, the one that set the comparison, and the one that set the severity.
@@ -167,7 +274,16 @@ impl Policy {
         worst.unwrap_or(Severity::Info)
     }
 
-    fn new(name: String, version: u32, rules: Vec<Rule>, advice: Vec<Advice>) -> Self {
+    fn new(name: String, version: u32, mut rules: Vec<Rule>, advice: Vec<Advice>) -> Self {
+        // The nearer decides, so it is read later.
+        rules.sort_by_key(|rule| rule.holders.level());
+        let limited = Limited {
+            by_environment: rules
+                .iter()
+                .any(|rule| !rule.holders.environments.is_empty() || !rule.holders.nodes.is_empty()),
+            by_node: rules.iter().any(|rule| !rule.holders.nodes.is_empty()),
+            expects: rules.iter().any(|rule| rule.expect.is_some()),
+        };
         let mut literal: HashMap<String, Vec<usize>> = HashMap::new();
         let mut wild = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
@@ -177,7 +293,7 @@ impl Policy {
                 wild.push(at);
             }
         }
-        Self { name, version, rules, advice, literal, wild }
+        Self { name, version, rules, advice, limited, literal, wild }
     }
 }
 
@@ -191,6 +307,18 @@ impl Verdict {
         }
         if rule.severity.is_some() {
             (self.severity, self.severity_rule) = (rule.severity, Some(at));
+        }
+        if let Some(ignore) = rule.ignore {
+            (self.ignore, self.ignore_rule) = (ignore, Some(at));
+        }
+        if let Some(hide) = rule.hide {
+            (self.hide, self.hide_rule) = (hide, Some(at));
+        }
+        if rule.expect.is_some() {
+            self.expect_rule = Some(at);
+        }
+        if rule.promote_within.is_some() {
+            self.promote_rule = Some(at);
         }
     }
 }

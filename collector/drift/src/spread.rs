@@ -16,6 +16,8 @@ pub(crate) struct Spread {
     base: usize,
     /// By group, ascending.
     exceptions: Vec<(usize, usize)>,
+    /// The cohorts of which the policy looks away here: they agree on nothing and disagree on nothing.
+    pub(crate) silent: Vec<bool>,
 }
 
 /// One thing that nodes say of a fact.
@@ -76,12 +78,16 @@ impl Spread {
         for (count, rest) in tally.outcomes[base].counts.iter_mut().zip(rest) {
             *count += rest;
         }
-        Self { outcomes: tally.outcomes, base, exceptions }
+        let silent = vec![false; role.cohorts.len()];
+        Self { outcomes: tally.outcomes, base, exceptions, silent }
     }
 
     /// The outcome that most readable nodes of a cohort hold. Of several that are held equally often the one that the
     /// reference agrees on; none when it agrees on none of them, or nothing is readable.
     pub(crate) fn consensus(&self, cohort: usize) -> Option<usize> {
+        if self.silent[cohort] {
+            return None;
+        }
         let readable = || self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable());
         let most = readable().map(|(_, outcome)| outcome.counts[cohort]).max()?;
         let mut first = readable().filter(|(_, outcome)| outcome.counts[cohort] == most).map(|(at, _)| at);
@@ -99,7 +105,8 @@ impl Spread {
 
     /// Whether the readable nodes of a cohort disagree.
     pub(crate) fn disagrees(&self, cohort: usize) -> bool {
-        self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable()).nth(1).is_some()
+        !self.silent[cohort]
+            && self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable()).nth(1).is_some()
     }
 
     /// What a group says.

@@ -64,6 +64,34 @@ pub(crate) fn sentence(
     }
 }
 
+/// What is not as it should be: `staging has 1.20.14; dev: 2 of 3 nodes have 1.19.8; 1.21.6 is expected`. `wrong` says
+/// how many nodes of a cohort hold an outcome that they should not.
+pub(crate) fn unwanted(spread: &Spread, role: &Role<'_>, wrong: &[Vec<u32>], wanted: &str) -> String {
+    let mut clauses = Vec::new();
+    for (at, cohort) in role.cohorts.iter().enumerate() {
+        let mut held: Vec<(usize, Outcome)> = spread
+            .held(at)
+            .filter(|(outcome, _)| wrong[at][*outcome] > 0)
+            .map(|(outcome, held)| {
+                let mut counts = held.counts.clone();
+                counts[at] = wrong[at][outcome];
+                (outcome, Outcome { what: held.what.clone(), shown: held.shown.clone(), counts })
+            })
+            .collect();
+        held.sort_by(|(a, _), (b, _)| wrong[at][*b].cmp(&wrong[at][*a]).then(a.cmp(b)));
+        let mut held: Vec<(usize, &Outcome)> = held.iter().map(|(outcome, held)| (*outcome, held)).collect();
+        sort(&mut held, at);
+        match held[..] {
+            [] => {}
+            [(_, only)] if only.counts[at] as usize == cohort.fresh.len() => {
+                clauses.push(whole(cohort.name, only));
+            }
+            _ => clauses.push(part(cohort.name, &held, at, cohort.fresh.len())),
+        }
+    }
+    format!("{}; {wanted}", clauses.join("; "))
+}
+
 /// What comes with the next restart or boot: `staging: 3 of 4 nodes change at the next boot: 4096, then 65535`.
 pub(crate) fn latent(spread: &Spread, role: &Role<'_>, changes: &[bool], is_restart: bool) -> String {
     let mut clauses = Vec::new();

@@ -64,12 +64,12 @@ impl Unknowns {
                     let verdict = policy.verdict(path);
                     let leaf = readable.contains(path);
                     let severity = if leaf { verdict.severity() } else { policy.worst_below(path) };
-                    verdict.class.is_compared().then_some(severity)
+                    verdict.is_compared().then_some(severity)
                 });
             }
             for (path, value) in unversioned(group) {
                 let verdict = policy.verdict(path);
-                if verdict.class.is_compared() && verdict.compare.canonical(value).is_none() {
+                if verdict.is_compared() && verdict.compare.canonical(value).is_none() {
                     self.note(path, UNVERSIONED, &group.nodes, || Some(verdict.severity()));
                 }
             }
@@ -93,6 +93,13 @@ impl Unknowns {
             Some(Draft { path, severity, reason, nodes: Who::Fresh(nodes) })
         });
         drafts.filter(|draft| !open.contains(&draft.path)).collect()
+    }
+
+    /// Nobody says anything of a path that somebody expects something of.
+    pub(crate) fn nobody(&mut self, path: &str, severity: Severity, nodes: usize) {
+        let nodes: Vec<usize> = (0..nodes).collect();
+        self.note(path, Reason::NotCollected.as_str(), &nodes, || Some(severity));
+        self.raise(path, severity);
     }
 
     fn note(
@@ -132,7 +139,7 @@ impl Unknowns {
                 row.exceptions.iter().filter(|(_, look)| uncollected(*look)).map(|(at, _)| *at).collect()
             };
             let verdict = policy.verdict(row.path);
-            if groups.is_empty() || !verdict.class.is_compared() {
+            if groups.is_empty() || !verdict.is_compared() {
                 continue;
             }
             let head = &row.path[..row.path.find(['.', '[']).unwrap_or(row.path.len())];
@@ -157,7 +164,7 @@ fn worst_hidden(group: usize, path: &str, rows: &[Row<'_>], policy: &Policy) -> 
         row.readable && covers(path, row.path) && row.look(group) == Look::Unreadable(Reason::Partial)
     };
     let verdicts = rows.iter().filter(hidden).map(|row| policy.verdict(row.path));
-    verdicts.filter(|verdict| verdict.class.is_compared()).map(|verdict| verdict.severity()).max()
+    verdicts.filter(|verdict| verdict.is_compared()).map(|verdict| verdict.severity()).max()
 }
 
 impl Draft {

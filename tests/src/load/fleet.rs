@@ -123,6 +123,7 @@ impl Fleet {
             environments: ENVIRONMENTS.map(Arc::from).into(),
             nodes: nodes.map(Arc::new).collect(),
             unique: true,
+            ..drift::Fleet::default()
         }
     }
 

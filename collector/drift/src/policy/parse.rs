@@ -1,10 +1,13 @@
 //! A policy from its TOML text.
 
+use std::collections::BTreeMap;
+
 use evenkeel_facts::Glob;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Advice, AdviceTexts, Class, Policy, Rule, nearest};
+use super::{Advice, AdviceTexts, Class, Expectation, Expected, Holders, Policy, Rule, nearest};
 use crate::compare::Compare;
 use crate::report::Severity;
 
@@ -28,13 +31,18 @@ pub enum PolicyError {
         hint: Option<String>,
     },
     /// A rule is of the right shape and makes no sense.
-    #[error("rule at line {line}: {what}")]
+    #[error("line {line}, column {column}: {what}")]
     Rule {
-        /// Where the rule begins, from 1.
+        /// Where it stands, from 1.
         line: usize,
+        /// Where in the line, in characters from 1.
+        column: usize,
         /// What is wrong.
         what: String,
     },
+    /// It has more rules than one can read.
+    #[error("the policy has more than {MAX_RULES} paths")]
+    TooMany,
     /// The policy says that it extends one that is not known.
     #[error("extends = {0:?}: only \"default\" can be extended")]
     Extends(String),
@@ -48,6 +56,9 @@ struct File {
     extends: Option<String>,
     #[serde(default)]
     rule: Vec<Spanned<FileRule>>,
+    /// Expectations in one line each: path and value.
+    #[serde(default)]
+    expect: BTreeMap<String, Spanned<FileExpectation>>,
     #[serde(default)]
     advice: Vec<Spanned<FileAdvice>>,
 }
@@ -61,7 +72,35 @@ struct FileRule {
     class: Option<Class>,
     compare: Option<Compare>,
     severity: Option<Severity>,
+    ignore: Option<bool>,
+    hide: Option<bool>,
+    expect: Option<Spanned<FileExpectation>>,
+    #[serde(default)]
+    or_absent: bool,
+    promote_within: Option<Spanned<String>>,
+    #[serde(default)]
+    environments: Vec<String>,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    nodes: Vec<String>,
     reason: String,
+}
+
+/// A value, or one of several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an expectation is a text, a number, true or false, or a list of them")]
+enum FileExpectation {
+    One(Scalar),
+    Several(Vec<Scalar>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(i64),
+    Truth(bool),
 }
 
 #[derive(Deserialize)]
@@ -78,7 +117,7 @@ struct FileAdvice {
 
 impl Policy {
     /// Reads a policy: `name`, `version`, `extends = "default"` if its rules stand behind those of the default
-    /// policy, `[[rule]]` tables, and `[[advice]]` tables, which decide nothing.
+    /// policy, `[[rule]]` tables, one table `[expect]`, and `[[advice]]` tables, which decide nothing.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         if text.len() > MAX_BYTES {
             return Err(PolicyError::TooLarge(text.len()));
@@ -92,44 +131,136 @@ impl Policy {
             }
             Some(other) => return Err(PolicyError::Extends(other.to_owned())),
         };
+        let place = Places(text);
+        for (path, expected) in file.expect {
+            let value = place.expectation(&expected)?;
+            rules.push(Rule {
+                expect: Some(Expected { value, or_absent: path.contains(['*', '?']) }),
+                reason: "The policy expects this value.".to_owned(),
+                ..Rule::of(Glob::new(&path))
+            });
+        }
         for rule in file.rule {
-            let line = text[..rule.span().start].matches('\n').count() + 1;
-            let refuse = |what: &str| Err(PolicyError::Rule { line, what: what.to_owned() });
-            let FileRule { path, paths, class, compare, severity, reason } = rule.into_inner();
-            if path.is_some() != paths.is_empty() {
-                return refuse("it needs a `path`, or several `paths`, and not both");
-            }
-            if reason.trim().is_empty() {
-                return refuse("its `reason` is empty; every rule says why");
-            }
-            if class.is_none() && compare.is_none() && severity.is_none() {
-                return refuse("it sets nothing: give it a `class`, a `compare` or a `severity`");
-            }
-            let set = |path: &String| Rule {
-                path: Glob::new(path),
-                class,
-                compare,
-                severity,
-                reason: reason.clone(),
-            };
-            rules.extend(path.iter().chain(&paths).map(set));
+            rules.extend(place.rules(rule)?);
             if rules.len() > MAX_RULES {
-                return refuse("the policy has more than 10000 paths");
+                return Err(PolicyError::TooMany);
             }
         }
         for given in file.advice {
-            let line = text[..given.span().start].matches('\n').count() + 1;
+            let at = given.span().start;
             let FileAdvice { path, paths, risk, remedy, file } = given.into_inner();
             if path.is_some() != paths.is_empty() {
-                return Err(PolicyError::Rule {
-                    line,
-                    what: "it needs a `path`, or several `paths`, and not both".to_owned(),
-                });
+                return Err(place.refuse(at, PATHS));
             }
             let paths = path.iter().chain(&paths).map(|path| Glob::new(path)).collect();
             advice.push(Advice { paths, texts: AdviceTexts { risk, remedy, file } });
         }
         Ok(Self::new(file.name, file.version, rules, advice))
+    }
+}
+
+const PATHS: &str = "it needs a `path`, or several `paths`, and not both";
+
+/// The text that a policy is read from, to say where something stands.
+struct Places<'t>(&'t str);
+
+impl Places<'_> {
+    fn refuse(&self, at: usize, what: impl Into<String>) -> PolicyError {
+        let before = &self.0[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        PolicyError::Rule { line, column, what: what.into() }
+    }
+
+    /// One rule for each of its paths.
+    fn rules(&self, rule: Spanned<FileRule>) -> Result<Vec<Rule>, PolicyError> {
+        let at = rule.span().start;
+        let FileRule {
+            path,
+            paths,
+            class,
+            compare,
+            severity,
+            ignore,
+            hide,
+            expect,
+            or_absent,
+            promote_within,
+            environments,
+            roles,
+            nodes,
+            reason,
+        } = rule.into_inner();
+        if path.is_some() != paths.is_empty() {
+            return Err(self.refuse(at, PATHS));
+        }
+        if reason.trim().is_empty() {
+            return Err(self.refuse(at, "its `reason` is empty; every rule says why"));
+        }
+        let sets_nothing = class.is_none()
+            && compare.is_none()
+            && severity.is_none()
+            && ignore.is_none()
+            && hide.is_none()
+            && expect.is_none()
+            && promote_within.is_none();
+        if sets_nothing {
+            return Err(self.refuse(at, "it sets nothing: give it a `class`, a `compare`, a `severity`, `ignore`, `hide`, an `expect` or a `promote_within`"));
+        }
+        if or_absent && expect.is_none() {
+            return Err(self.refuse(at, "it says `or_absent` and expects nothing: give it an `expect`"));
+        }
+        let limits_comparison = !environments.is_empty() || !nodes.is_empty();
+        if limits_comparison && (class.is_some() || compare.is_some() || promote_within.is_some()) {
+            return Err(self.refuse(
+                at,
+                "`class`, `compare` and `promote_within` hold across environments: such a rule cannot be limited to `environments` or `nodes`",
+            ));
+        }
+        let value = expect.as_ref().map(|expected| self.expectation(expected)).transpose()?;
+        let promote_within = promote_within.map(|text| self.duration(&text)).transpose()?;
+        let holders =
+            Holders { environments, roles, nodes: nodes.iter().map(|name| Glob::new(name)).collect() };
+        let set = |path: &String| Rule {
+            path: Glob::new(path),
+            class,
+            compare,
+            severity,
+            ignore,
+            hide,
+            // A pattern speaks of what is there.
+            expect: value
+                .clone()
+                .map(|value| Expected { value, or_absent: or_absent || path.contains(['*', '?']) }),
+            promote_within,
+            holders: holders.clone(),
+            reason: reason.clone(),
+        };
+        Ok(path.iter().chain(&paths).map(set).collect())
+    }
+
+    fn expectation(&self, expected: &Spanned<FileExpectation>) -> Result<Expectation, PolicyError> {
+        let text = |scalar: &Scalar| match scalar {
+            Scalar::Text(text) => text.clone(),
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Truth(truth) => truth.to_string(),
+        };
+        let read = match expected.get_ref() {
+            FileExpectation::One(one) => Expectation::parse(&text(one)),
+            FileExpectation::Several(several) => {
+                Expectation::one_of(&several.iter().map(text).collect::<Vec<_>>())
+            }
+        };
+        read.map_err(|what| self.refuse(expected.span().start, what))
+    }
+
+    /// `14d`, `36h`: a day has 24 hours.
+    fn duration(&self, text: &Spanned<String>) -> Result<SignedDuration, PolicyError> {
+        let span: Option<Span> = text.get_ref().parse().ok();
+        let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        duration.filter(SignedDuration::is_positive).ok_or_else(|| {
+            self.refuse(text.span().start, format!("{:?} is no time span: write 14d or 36h", text.get_ref()))
+        })
     }
 }
 
@@ -146,6 +277,7 @@ fn shape(error: &toml::de::Error) -> PolicyError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Place;
     use super::*;
 
     fn error(text: &str) -> String {
@@ -158,7 +290,7 @@ mod tests {
         assert_eq!(
             error(text),
             "TOML parse error at line 5, column 1\n  |\n5 | sevrity = \"info\"\n  | ^^^^^^^\n\
-             unknown field `sevrity`, expected one of `path`, `paths`, `class`, `compare`, `severity`, `reason`\n\
+             unknown field `sevrity`, expected one of `path`, `paths`, `class`, `compare`, `severity`, `ignore`, `hide`, `expect`, `or_absent`, `promote_within`, `environments`, `roles`, `nodes`, `reason`\n\
              did you mean `severity`?\n"
         );
     }
@@ -171,24 +303,74 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_make_no_sense_are_refused_with_their_line() {
+    fn rules_that_make_no_sense_are_refused_with_their_place() {
         let head = "name = \"x\"\nversion = 1\n\n[[rule]]\n";
-        for (rule, what) in [
-            ("reason = \"r\"\nseverity = \"info\"\n", "it needs a `path`, or several `paths`, and not both"),
+        for (rule, place, what) in [
+            ("reason = \"r\"\nseverity = \"info\"\n", "4, column 1", PATHS),
             (
                 "path = \"a\"\nseverity = \"info\"\nreason = \" \"\n",
+                "4, column 1",
                 "its `reason` is empty; every rule says why",
             ),
             (
                 "path = \"a\"\nreason = \"r\"\n",
-                "it sets nothing: give it a `class`, a `compare` or a `severity`",
+                "4, column 1",
+                "it sets nothing: give it a `class`, a `compare`, a `severity`, `ignore`, `hide`, an `expect` or a `promote_within`",
+            ),
+            (
+                "path = \"a\"\nreason = \"r\"\nexpect = \">=\"\n",
+                "7, column 10",
+                "\">=\" has an operator and no value",
+            ),
+            (
+                "path = \"a\"\nreason = \"r\"\npromote_within = \"soon\"\n",
+                "7, column 18",
+                "\"soon\" is no time span: write 14d or 36h",
+            ),
+            (
+                "path = \"a\"\nreason = \"r\"\nseverity = \"info\"\nor_absent = true\n",
+                "4, column 1",
+                "it says `or_absent` and expects nothing: give it an `expect`",
+            ),
+            (
+                "path = \"a\"\nreason = \"r\"\nclass = \"volatile\"\nenvironments = [\"dev\"]\n",
+                "4, column 1",
+                "`class`, `compare` and `promote_within` hold across environments: such a rule cannot be limited to `environments` or `nodes`",
             ),
         ] {
-            assert_eq!(error(&format!("{head}{rule}")), format!("rule at line 4: {what}"));
+            assert_eq!(error(&format!("{head}{rule}")), format!("line {place}: {what}"));
         }
+        assert_eq!(
+            error("name = \"x\"\nversion = 1\n[expect]\n\"go.version\" = []\n"),
+            "line 4, column 16: an expectation of no value can never be met"
+        );
         assert_eq!(
             error("name = \"x\"\nversion = 1\nextends = \"mine\"\n"),
             "extends = \"mine\": only \"default\" can be extended"
         );
+    }
+
+    /// Promise: node before role, role before environment, environment before everybody, wherever they stand.
+    #[test]
+    fn the_nearer_rule_decides() {
+        let rule = |severity: &str, holders: &str| {
+            format!("[[rule]]\npath = \"a\"\nseverity = \"{severity}\"\nreason = \"r\"\n{holders}\n")
+        };
+        let text = format!(
+            "name = \"x\"\nversion = 1\n{}{}{}{}",
+            rule("info", "nodes = [\"web-7\"]"),
+            rule("warning", "roles = [\"web\"]"),
+            rule("critical", "environments = [\"prod\"]"),
+            rule("warning", ""),
+        );
+        let policy = Policy::parse(&text).unwrap();
+        let severity = |environment, role, node| {
+            policy.verdict_at("a", &Place { environment, role, node }).severity.unwrap()
+        };
+        assert_eq!(severity(Some("dev"), None, None), Severity::Warning);
+        assert_eq!(severity(Some("prod"), None, None), Severity::Critical);
+        assert_eq!(severity(Some("prod"), Some("web"), None), Severity::Warning);
+        assert_eq!(severity(Some("prod"), Some("web"), Some("web-7")), Severity::Info);
+        assert_eq!(severity(Some("prod"), Some("web"), Some("web-8")), Severity::Warning);
     }
 }

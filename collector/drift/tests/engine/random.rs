@@ -118,6 +118,7 @@ pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
             .enumerate()
             .map(|(number, draft)| Arc::new(node(number, draft, &pools)))
             .collect(),
+        ..Fleet::default()
     })
 }
 

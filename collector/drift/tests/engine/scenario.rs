@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use evenkeel_drift::report::Severity;
+use evenkeel_drift::acceptance::{Acceptance, Known, Subject};
+use evenkeel_drift::report::{Quarantined, Severity};
 use evenkeel_drift::{Fleet, Node, Policy, Query};
-use evenkeel_facts::{FactPath, Observation, Section, SectionBuilder};
+use evenkeel_facts::{FactPath, Glob, Observation, Section, SectionBuilder};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -20,7 +21,49 @@ pub(crate) struct Scenario {
     query: FileQuery,
     /// `[[rule]]` tables of a policy that extends the default one.
     policy: Option<String>,
+    /// When it is; 2026-11-23 at ten, if nobody says otherwise.
+    now: Option<Timestamp>,
+    #[serde(default)]
+    accepted: Vec<FileAcceptance>,
+    #[serde(default)]
+    quarantined: Vec<Quarantined>,
+    #[serde(default)]
+    changes: u64,
     node: Vec<FileNode>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAcceptance {
+    id: String,
+    /// Either paths or one finding with its values.
+    paths: Option<String>,
+    finding: Option<String>,
+    #[serde(default)]
+    values: Vec<(String, String)>,
+    until: Timestamp,
+}
+
+impl FileAcceptance {
+    fn build(&self) -> Acceptance {
+        let known = |finding: &String| Known {
+            finding: finding.clone(),
+            path: String::new(),
+            values: self.values.iter().map(|(at, value)| (at.clone(), Some(value.clone()))).collect(),
+        };
+        let subject = match (&self.paths, &self.finding) {
+            (Some(glob), None) => Subject::Paths(Glob::new(glob)),
+            (None, Some(finding)) => Subject::Findings(vec![known(finding)]),
+            _ => panic!("{} accepts paths or a finding", self.id),
+        };
+        Acceptance {
+            id: self.id.clone(),
+            subject,
+            owner: "web team".into(),
+            reason: "load test".into(),
+            until: self.until,
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -57,7 +100,21 @@ impl Scenario {
     pub(crate) fn fleet(&self) -> Fleet {
         let environments: Vec<Arc<str>> = self.environments.iter().map(|name| name.as_str().into()).collect();
         let nodes = self.node.iter().flat_map(|node| node.build(&self.environments)).collect();
-        Fleet { journal: 7, environments, nodes, unique: true }
+        Fleet {
+            journal: 7,
+            environments,
+            nodes,
+            unique: true,
+            acceptances: self.accepted.iter().map(FileAcceptance::build).collect(),
+            quarantined: Arc::new(
+                self.quarantined.iter().map(|one| (one.path.clone(), one.clone())).collect(),
+            ),
+            changes: self.changes,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now.unwrap_or_else(|| "2026-11-23T10:00:00Z".parse().unwrap())
     }
 
     pub(crate) fn query(&self) -> Query {
