@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
@@ -22,6 +23,9 @@ use crate::home::{Enrolment, Home};
 
 /// The port that a collector enrols on when the address says none.
 const ENROLL_PORT: u16 = 7444;
+
+/// How long a collector that asks to come back later is asked again.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Enrols, and gives the text to print.
 pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
@@ -75,8 +79,19 @@ fn call(address: &Address, pin: Pin, request: EnrollRequest) -> Result<EnrollRes
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
     runtime.block_on(async {
         let channel = channel::over_tls(address, Arc::new(ArcSwap::from_pointee(config)));
-        let response = EnrollmentServiceClient::new(channel).enroll(request).await;
-        response.map(tonic::Response::into_inner).map_err(|status| failed(address, status))
+        let mut client = EnrollmentServiceClient::new(channel);
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let status = match client.enroll(request.clone()).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            };
+            // Many machines of one address enrol one after the other.
+            match channel::pushback(&status) {
+                Some(wait) if Instant::now() + wait < patience => tokio::time::sleep(wait).await,
+                _ => return Err(failed(address, status)),
+            }
+        }
     })
 }
 

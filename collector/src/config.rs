@@ -10,6 +10,10 @@ use serde::Deserialize;
 
 use crate::ca::Lives;
 
+mod transport;
+
+pub use transport::{ConnectionMode, Transport};
+
 /// Where the collector keeps its state when nobody says otherwise and it runs as root.
 pub const SYSTEM_DATA_DIR: &str = "/var/lib/evenkeel-collector";
 
@@ -35,6 +39,8 @@ pub struct Config {
     pub stale_after: Duration,
     /// How long certificates live.
     pub certificates: Certificates,
+    /// Limits of connections and calls.
+    pub transport: Transport,
 }
 
 /// How long certificates live.
@@ -96,6 +102,7 @@ impl Default for Config {
             names: Vec::new(),
             stale_after: Duration::from_secs(180),
             certificates: Certificates::default(),
+            transport: Transport::default(),
         }
     }
 }
@@ -128,7 +135,8 @@ impl Config {
         if self.stale_after < Duration::from_secs(1) {
             return Err("stale_after: at least one second is needed".to_owned());
         }
-        self.certificates.check()
+        self.certificates.check()?;
+        self.transport.check()
     }
 }
 

@@ -28,8 +28,13 @@ use crate::holders::{Holders, Sender};
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
 use crate::metrics::{Metrics, count};
 use crate::named::{Named, Said, make};
+use crate::serve::Wish;
 use crate::state::{NodeState, State};
 use crate::waiting::{Refusal, Waiting};
+
+mod limits;
+
+pub use limits::Limits;
 
 /// A boot epoch counts starts: no agent starts so often between two check-ins.
 const MAX_EPOCHS_AHEAD: u64 = 1 << 32;
@@ -42,6 +47,7 @@ pub struct Ingest {
     ca: Arc<Ca>,
     holders: Arc<Holders>,
     metrics: Arc<Metrics>,
+    limits: Limits,
 }
 
 /// A commit as it came, checked, with every content at hand.
@@ -63,9 +69,10 @@ impl Ingest {
         ca: Arc<Ca>,
         holders: Arc<Holders>,
         metrics: Arc<Metrics>,
+        limits: Limits,
     ) -> Self {
         let reader = Arc::new(Mutex::new(reader));
-        Self { ledger, waiting: Waiting::default(), reader, ca, holders, metrics }
+        Self { ledger, waiting: Waiting::default(), reader, ca, holders, metrics, limits }
     }
 
     /// Whether the node holds other roots, or another issuer's certificate, than it should.
@@ -160,11 +167,17 @@ impl Ingest {
             Named::of(state.node(node).ok_or_else(not_enrolled)?, root, said).map_err(malformed)?
         };
         let Some(named) = named else { return Ok(Answer::SendCommit(SendCommit {})) };
+        // Asked for contents, it comes again with the same commit: that is one sync, not two.
+        let goes_on = self.waiting.goes_on(node);
+        if !goes_on && let Err(wait) = self.limits.sync(node) {
+            let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            return Ok(Answer::RetryAfter(RetryAfter { milliseconds }));
+        }
         let labels = labels(host, role, agent).map_err(malformed)?;
         let taken_at = times::from_wire("taken_at", taken_at).map_err(malformed)?;
         let (sections, missing) = self.gather(node, named).await?;
         if !missing.is_empty() {
-            self.waiting.ask(node, missing.iter().copied(), Instant::now());
+            self.waiting.ask(node, missing.iter().copied(), !goes_on, Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
             return Ok(Answer::Send(Send { digests }));
         }
@@ -330,13 +343,16 @@ impl FleetService for Ingest {
     async fn check_in(&self, request: Request<CheckInRequest>) -> Result<Response<CheckInResponse>, Status> {
         let node = caller(&request, &self.ledger)?;
         let origin = request.extensions().get().copied().unwrap_or(Origin(None));
+        let hang_up = request.extensions().get::<Wish>().is_some_and(|wish| wish.hang_up);
         let request = request.into_inner();
         self.notice_holders(node, &request, origin).await;
         let trust = Mark::try_from(request.trust.as_slice()).ok();
         let renew = self.must_renew(node, trust);
         let answer = self.answer(node, request).await;
         count(&self.metrics.check_ins, answer.as_ref().map_or("refused", word));
-        Ok(Response::new(CheckInResponse { answer: Some(answer?), renew, ..CheckInResponse::default() }))
+        let within = self.limits.reconnect_within(self.ledger.state().nodes().count());
+        let reconnect_within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        Ok(Response::new(CheckInResponse { answer: Some(answer?), renew, hang_up, reconnect_within }))
     }
 
     async fn put_sections(
@@ -344,17 +360,20 @@ impl FleetService for Ingest {
         request: Request<Streaming<SectionContent>>,
     ) -> Result<Response<PutSectionsResponse>, Status> {
         let node = caller(&request, &self.ledger)?;
+        let _upload = self.limits.upload()?;
+        let _its_own = self.waiting.begin(node).map_err(not_kept)?;
         let mut stream = request.into_inner();
         while let Some(content) = stream.next().await {
             let content = content?;
+            // Before it is decompressed: what was not asked for is not worth it.
+            self.waiting.expect(node).map_err(not_kept)?;
+            let turn = self.limits.decoders.acquire().await;
             // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
             let decoded = tokio::task::spawn_blocking(move || contents::from_wire(&content)).await;
+            drop(turn);
             let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
-            let (section, bytes) = decoded.map_err(malformed)?;
-            self.waiting.put(node, section, bytes, Instant::now()).map_err(|refusal| match refusal {
-                Refusal::NotAsked => Status::failed_precondition(refusal.to_string()),
-                Refusal::Full => Status::resource_exhausted(refusal.to_string()),
-            })?;
+            let (section, bytes) = decoded.map_err(not_decoded)?;
+            self.waiting.put(node, section, bytes, Instant::now()).map_err(not_kept)?;
         }
         Ok(Response::new(PutSectionsResponse {}))
     }
@@ -388,6 +407,20 @@ fn word(answer: &Answer) -> &'static str {
         Answer::RetryAfter(RetryAfter { .. }) => "retry_after",
         Answer::SendCommit(SendCommit {}) => "send_commit",
         Answer::EpochBehind(_) => "epoch_behind",
+    }
+}
+
+fn not_kept(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::NotAsked => Status::failed_precondition(refusal.to_string()),
+        Refusal::Full | Refusal::Twice => Status::resource_exhausted(refusal.to_string()),
+    }
+}
+
+fn not_decoded(error: contents::Undecoded) -> Status {
+    match error {
+        contents::Undecoded::TooLarge => Status::out_of_range(error.to_string()),
+        contents::Undecoded::Malformed(error) => malformed(error),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
 //! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
+//! - [`rate`]: how often somebody may do something
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
 //! - [`presence`]: nodes that fall silent
@@ -34,6 +35,7 @@ pub mod operand;
 pub mod people;
 pub mod presence;
 pub mod query;
+pub mod rate;
 pub mod scope;
 pub mod serve;
 pub mod state;

@@ -23,6 +23,12 @@ pub struct NodesLabel {
     state: &'static str,
 }
 
+/// A port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PortLabel {
+    port: &'static str,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -31,14 +37,18 @@ pub struct Metrics {
     pub check_ins: Family<Word, Counter>,
     /// Enrolments by outcome.
     pub enrolments: Family<Word, Counter>,
-    /// Connections by outcome.
+    /// Connections by outcome: one of [`CONNECTIONS`].
     pub connections: Family<Word, Counter>,
+    /// Calls by outcome: one of [`REQUESTS`].
+    pub requests: Family<Word, Counter>,
     /// Calls that the table of access refused.
     pub refused_calls: Counter,
     /// Entries of the journal a transaction.
     pub group_size: Histogram,
     /// Transactions that failed.
     pub journal_failures: Counter,
+    open: Family<PortLabel, Gauge>,
+    most: Family<PortLabel, Gauge>,
     nodes: Family<NodesLabel, Gauge>,
     journal: Gauge,
     contents: Gauge,
@@ -51,6 +61,9 @@ impl Default for Metrics {
             check_ins: Family::default(),
             enrolments: Family::default(),
             connections: Family::default(),
+            requests: Family::default(),
+            open: Family::default(),
+            most: Family::default(),
             refused_calls: Counter::default(),
             group_size: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             journal_failures: Counter::default(),
@@ -61,7 +74,10 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("check_ins", "Check-ins by answer", metrics.check_ins.clone());
         registry.register("enrolments", "Enrolments by outcome", metrics.enrolments.clone());
-        registry.register("connections", "Connections by outcome", metrics.connections.clone());
+        closed(registry, "connections", "Connections by outcome", &metrics.connections, CONNECTIONS);
+        closed(registry, "requests", "Calls by outcome", &metrics.requests, REQUESTS);
+        registry.register("connections_open", "Open connections by port", metrics.open.clone());
+        registry.register("connections_limit", "Open connections that a port may have", metrics.most.clone());
         registry.register(
             "refused_calls",
             "Calls refused by the table of access",
@@ -77,6 +93,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// The gauge of a port's open connections, of which there may be so many.
+    pub fn port(&self, port: &'static str, most: usize) -> Gauge {
+        self.most.get_or_create(&PortLabel { port }).set(i64::try_from(most).unwrap_or(i64::MAX));
+        self.open.get_or_create(&PortLabel { port }).clone()
+    }
+
     /// Everything as OpenMetrics text.
     pub fn text(&self, state: &State) -> String {
         for environment in state.environments() {
@@ -95,6 +117,56 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &self.registry)
             .expect("writing to a string cannot fail");
         text
+    }
+}
+
+/// What becomes of connections, and what each word means.
+pub const CONNECTIONS: &[(&str, &str)] = &[
+    ("accepted", "let in"),
+    ("handshake_refused", "its TLS handshake failed"),
+    ("handshake_timeout", "its TLS handshake took too long"),
+    ("certificate_refused", "its certificate proves nothing here"),
+    ("credentials_refused", "another user than the collector's on its socket"),
+    ("accept_failed", "gone before it was accepted"),
+    ("no_descriptor", "no descriptor was left for it"),
+    ("made_room", "silent or stalled, closed to make room for others"),
+    ("silent", "asked nothing in time"),
+    ("no_place", "answered once: all places to stay were taken"),
+    ("aged", "at the end of its age or of its certificate"),
+    ("shut_down", "open at the collector's end"),
+    ("cut_off", "did not end when it was asked to"),
+    ("peer_closed", "its peer is no longer let in, or has newer ones"),
+    ("too_many_resets", "took back too many requests"),
+    ("abusive", "more resets, headers or empty frames than HTTP/2 has use for"),
+    ("protocol_error", "not HTTP/2"),
+    ("lost", "lost without a word, or by its other side's error"),
+];
+
+/// What becomes of calls.
+pub const REQUESTS: &[(&str, &str)] = &[
+    ("answered", "as asked"),
+    ("refused", "the caller may not"),
+    ("rate_limited", "the caller asks too often, told when to come back"),
+    ("shed", "too many wait, told when to come back"),
+    ("timed_out", "took too long"),
+    ("oversized", "a message or a content is too large"),
+    ("encoding_refused", "a compression that is not spoken"),
+    ("malformed", "a message that means nothing"),
+    ("failed", "anything else"),
+];
+
+/// Registers a family whose words are a closed list: each is there from the start, at zero, and the help says what it means.
+fn closed(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    family: &Family<Word, Counter>,
+    words: &[(&'static str, &str)],
+) {
+    let meanings: Vec<_> = words.iter().map(|(word, meaning)| format!("{word} ({meaning})")).collect();
+    registry.register(name, format!("{help}: {}", meanings.join(", ")), family.clone());
+    for (outcome, _) in words {
+        drop(family.get_or_create(&Word { outcome }));
     }
 }
 

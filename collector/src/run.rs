@@ -15,11 +15,11 @@ use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
 use evenkeel_proto::report::report_service_server::ReportServiceServer;
 use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::shutdown::Shutdown;
+use evenkeel_runtime::tickets::Tickets;
 use evenkeel_store::{Reader, StoreError};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tonic::service::Routes;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::admin::Admin;
 use crate::audit::Audit;
@@ -27,11 +27,12 @@ use crate::ca::{Ca, CaError};
 use crate::config::Config;
 use crate::enrolment::Enrolment;
 use crate::holders::Holders;
-use crate::ingest::Ingest;
+use crate::ingest::{self, Ingest};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::query::Reports;
-use crate::serve::{Admission, ByCertificate, DRAIN_DEADLINE, OpenConnections, Service};
+use crate::serve::descriptors::Shares;
+use crate::serve::{Admission, ByCertificate, OpenConnections, Port, Service};
 use crate::state::State;
 use crate::tending::{Tending, TendingError};
 use crate::users::{self, Users};
@@ -39,16 +40,8 @@ use crate::{http, presence};
 
 /// The Unix socket in the data directory.
 const SOCKET: &str = "collector.sock";
-/// Anybody may connect to enrol, so these may not take what reporting needs.
-const ENROLMENT_CONNECTIONS: usize = 64;
-/// Connections of the collector's own host.
-const LOCAL_CONNECTIONS: usize = 64;
-/// Descriptors that are not for the fleet: the two ports above, HTTP, the store, logs.
-const SPARE_DESCRIPTORS: u64 = 256;
 /// The collector's certificate is made anew so often, or four times in its life.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest message of an agent: one content.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// The largest question: two snapshot files to be compared.
 const MAX_QUESTION: usize = 32 * 1024 * 1024;
 
@@ -107,6 +100,7 @@ pub struct Addresses {
 
 impl Listeners {
     /// Takes the data directory and binds every port.
+    #[expect(clippy::unused_async, reason = "sockets belong to a running runtime")]
     pub async fn bind(config: &Config) -> Result<Self, RunError> {
         files::own_directory(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
@@ -119,9 +113,9 @@ impl Listeners {
         std::fs::set_permissions(&socket, Permissions::from_mode(0o600))
             .map_err(FileError::io("protect", &socket))?;
         Ok(Self {
-            fleet: listen(config.listen).await?,
-            enroll: listen(config.enroll_listen).await?,
-            http: listen(config.http_listen).await?,
+            fleet: listen(config.listen)?,
+            enroll: listen(config.enroll_listen)?,
+            http: listen(config.http_listen)?,
             unix,
             _lock: lock,
         })
@@ -148,7 +142,9 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         (format!("https://{}:{}", names[0], addresses.enroll.port()), names[0].clone());
     let period = CERTIFICATE_PERIOD.min(config.certificates.collector_life / 4);
     let recovery = config.certificates.recovery;
-    let tending = Arc::new(Tending::new(Arc::clone(&ca), ledger.clone(), names, period, recovery)?);
+    let transport = Arc::new(config.transport.clone());
+    let tickets = Arc::new(Tickets::new(transport.session_tickets).map_err(TendingError::Tls)?);
+    let tending = Arc::new(Tending::new(Arc::clone(&ca), ledger.clone(), names, tickets, period, recovery)?);
     let (open, holders) = (OpenConnections::default(), Arc::new(Holders::default()));
     let users = Arc::new(Users::new(
         Arc::clone(&ca),
@@ -165,15 +161,16 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         recovery,
         Arc::clone(&users),
     ))
-    .max_decoding_message_size(64 * 1024);
+    .max_decoding_message_size(transport.max_enrolment_bytes);
     let ingest = FleetServiceServer::new(Ingest::new(
         ledger.clone(),
         reader.another()?,
         Arc::clone(&ca),
         Arc::clone(&holders),
         Arc::clone(&metrics),
+        ingest::Limits::new(&transport, config.stale_after),
     ))
-    .max_decoding_message_size(MAX_MESSAGE);
+    .max_decoding_message_size(transport.max_message_bytes);
     let audit = Audit::new(reader.another()?);
     let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
     let admin = AdminServiceServer::new(Admin::new(
@@ -192,48 +189,29 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         // Of the clients in other languages, many speak the older version only.
         .add_service(reflection().build_v1alpha().expect(COMPLETE));
     let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, ledger.clone()));
-    let service = |routes: Routes, connections: usize| {
-        Arc::new(Service {
-            routes: routes.prepare().into_axum_router(),
-            admission: Arc::clone(&admission),
-            open: open.clone(),
-            metrics: Arc::clone(&metrics),
-            connections: Arc::new(Semaphore::new(connections)),
-            shutdown: shutdown.clone(),
-        })
+    // Last, when everything that needs a descriptor of its own has it.
+    let shares = Shares::of_this_process(transport.max_connections);
+    let port = |name, connections| Port::new(name, connections, &transport, &metrics, &shutdown);
+    let service = |port: Port, routes: Routes| {
+        let routes = routes.prepare().into_axum_router();
+        Arc::new(Service::new(port, routes, Arc::clone(&admission), open.clone()))
     };
     // Who came by the socket logs in by it, too.
     let people = people.add_service(enrolment.clone());
-    let fleet = service(people.clone().add_service(ingest), connection_limit());
-    let enroll = service(Routes::new(enrolment), ENROLMENT_CONNECTIONS);
-    let local = service(people, LOCAL_CONNECTIONS);
+    let fleet = service(port("fleet", shares.fleet), people.clone().add_service(ingest));
+    let enroll = service(port("enroll", shares.other), Routes::new(enrolment));
+    let local = service(port("local", shares.other), people);
+    let http = Arc::new(port("http", shares.other));
     let routes = http::routes(ledger.clone(), Arc::clone(&metrics));
     info!(
         fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
         data_dir = %config.data_dir.display(), "Collector is ready."
     );
-    let (end, http_end) = (shutdown.clone(), shutdown.clone());
-    let http =
-        axum::serve(listeners.http, routes).with_graceful_shutdown(async move { http_end.wait().await });
     tokio::join!(
         fleet.over_tls(listeners.fleet, tending.fleet()),
         enroll.over_tls(listeners.enroll, tending.enroll()),
         local.over_unix(listeners.unix),
-        async {
-            // A half request must not hold the end.
-            let late = async {
-                end.wait().await;
-                tokio::time::sleep(DRAIN_DEADLINE).await;
-            };
-            tokio::select! {
-                result = async { http.await } => {
-                    if let Err(error) = result {
-                        error!(%error, "The HTTP port failed.");
-                    }
-                }
-                () = late => {}
-            }
-        },
+        http.plain(listeners.http, routes),
         presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
         tending.watch(shutdown.clone()),
     );
@@ -279,17 +257,18 @@ fn lock(directory: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, RunError> 
         .map_err(|_| RunError::Busy(directory.to_owned()))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| RunError::Listen { address: address.to_string(), source })
-}
+/// What the kernel accepts before the collector does: a fleet that comes back at once finds room there. The kernel takes
+/// less when `net.core.somaxconn` is less.
+const BACKLOG: u32 = 4096;
 
-fn connection_limit() -> usize {
-    let (soft, _) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
-    usize::try_from(soft.saturating_sub(SPARE_DESCRIPTORS).max(16))
-        .unwrap_or(Semaphore::MAX_PERMITS)
-        .min(1_000_000)
+fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|source| RunError::Listen { address: address.to_string(), source })
 }
 
 async fn health()

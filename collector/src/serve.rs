@@ -1,48 +1,89 @@
-//! The accept and serve loop. Ours, because it must swap certificates while running, bound handshakes and connections,
-//! and know who calls before anything is called.
+//! The accept and serve loop. Ours, because it must swap certificates while running, bound everything that a peer can hold
+//! or ask, and know who calls before anything is called.
 //!
 //! # Layout
 //!
-//! - [`accept`]: listeners, handshakes, the Unix socket
-//! - [`local`]: who came by the Unix socket
+//! - [`port`]: one port: accepting, whatever is left of descriptors, and draining
+//! - [`descriptors`]: how many there are, and who gets how many
+//! - [`room`]: the places of a port, and who makes room
+//! - [`accept`]: handshakes, the Unix socket; [`local`]: who came by it
 //! - [`admission`]: who calls, and whether a call may go on
-//! - [`connection`], [`call`]: one of each
+//! - [`connection`], [`progress`]: one connection, and what it has asked so far
+//! - [`call`], [`overload`]: one call; and more of them than can be done
 //! - [`open`]: the connections that are open, by peer
+//! - [`plain`]: the port for health and metrics
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use evenkeel_runtime::shutdown::Shutdown;
-use tokio::sync::Semaphore;
-
-use crate::metrics::Metrics;
+use crate::config::ConnectionMode;
+use crate::rate::Rates;
 
 pub mod admission;
+pub mod descriptors;
 pub mod open;
+pub mod overload;
+pub mod port;
+pub mod room;
 
 mod accept;
 mod call;
 mod connection;
 mod local;
+mod plain;
+mod progress;
 
 pub use admission::{Admission, ByCertificate};
+pub use call::Wish;
 pub use open::OpenConnections;
+pub use overload::Requests;
+pub use port::Port;
 
-/// How long open requests may go on after the end was announced.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What every connection of a port is served with.
+/// What every connection of a gRPC port is served with.
 pub struct Service {
-    /// The RPCs of this port.
+    /// The port.
+    pub port: Port,
+    /// Its RPCs.
     pub routes: axum::Router,
     /// Who is let in, and what may be called.
     pub admission: Arc<dyn Admission>,
     /// The connections of every port that are open.
     pub open: OpenConnections,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Connections at the same time.
-    pub connections: Arc<Semaphore>,
-    /// Ends it.
-    pub shutdown: Shutdown,
+    /// What nodes and strangers ask.
+    pub requests: Requests,
+    /// What people and tools ask: a flood of the others does not keep them from seeing it.
+    pub requests_of_users: Requests,
+    /// How often strangers may ask, by where they come from.
+    pub strangers: Rates<IpAddr>,
+}
+
+impl Service {
+    /// One with these RPCs on this port.
+    pub fn new(
+        port: Port,
+        routes: axum::Router,
+        admission: Arc<dyn Admission>,
+        open: OpenConnections,
+    ) -> Self {
+        let transport = &port.transport;
+        let requests = || Requests::new(transport.max_requests, transport.max_waiting_requests);
+        Self {
+            requests: requests(),
+            requests_of_users: requests(),
+            strangers: Rates::new(transport.enroll_every, transport.enroll_burst),
+            port,
+            routes,
+            admission,
+            open,
+        }
+    }
+
+    /// Whether agents are to hang up between check-ins.
+    fn wants_hang_up(&self) -> bool {
+        match self.port.transport.connection_mode {
+            ConnectionMode::Keep => false,
+            ConnectionMode::HangUp => true,
+            ConnectionMode::Auto => self.port.room.is_crowded(),
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use evenkeel_runtime::exit;
 use evenkeel_runtime::shutdown::Shutdown;
+use evenkeel_runtime::tickets::Tickets;
 use evenkeel_runtime::tls::{self, TlsError};
 use evenkeel_store::Entry;
 use evenkeel_store::entry::{AuthorityMoved, Step};
@@ -25,6 +26,7 @@ pub struct Tending {
     ca: Arc<Ca>,
     ledger: Ledger,
     names: Vec<String>,
+    tickets: Arc<Tickets>,
     period: Duration,
     patience: Duration,
     fleet: Arc<ArcSwap<ServerConfig>>,
@@ -52,13 +54,14 @@ impl Tending {
         ca: Arc<Ca>,
         ledger: Ledger,
         names: Vec<String>,
+        tickets: Arc<Tickets>,
         period: Duration,
         patience: Duration,
     ) -> Result<Self, TendingError> {
-        let (fleet, enroll) = configurations(&ca, &names)?;
+        let (fleet, enroll) = configurations(&ca, &names, &tickets)?;
         let (fleet, enroll) =
             (Arc::new(ArcSwap::from_pointee(fleet)), Arc::new(ArcSwap::from_pointee(enroll)));
-        Ok(Self { ca, ledger, names, period, patience, fleet, enroll })
+        Ok(Self { ca, ledger, names, tickets, period, patience, fleet, enroll })
     }
 
     /// For the fleet port; swapped while it runs.
@@ -125,14 +128,18 @@ impl Tending {
     }
 
     fn renew(&self) -> Result<(), TendingError> {
-        let (fleet, enroll) = configurations(&self.ca, &self.names)?;
+        let (fleet, enroll) = configurations(&self.ca, &self.names, &self.tickets)?;
         self.fleet.store(Arc::new(fleet));
         self.enroll.store(Arc::new(enroll));
         Ok(())
     }
 }
 
-fn configurations(ca: &Ca, names: &[String]) -> Result<(ServerConfig, ServerConfig), TendingError> {
-    let fleet = tls::mutual_server(&ca.roots(), ca.certify_collector(names)?)?;
-    Ok((fleet, tls::enrolment_server(ca.certify_collector(names)?)?))
+fn configurations(
+    ca: &Ca,
+    names: &[String],
+    tickets: &Arc<Tickets>,
+) -> Result<(ServerConfig, ServerConfig), TendingError> {
+    let fleet = tls::mutual_server(&ca.roots(), ca.certify_collector(names)?, tickets)?;
+    Ok((fleet, tls::enrolment_server(ca.certify_collector(names)?, tickets)?))
 }

@@ -32,6 +32,12 @@ struct Nodes {
 struct Share {
     since: Instant,
     asked: HashSet<Digest>,
+    /// How many contents may still come: each twice, for a connection that broke in between.
+    expected: usize,
+    /// Whether the check-in that follows belongs to the one before.
+    goes_on: bool,
+    /// Whether an upload is under way.
+    is_uploading: bool,
     contents: HashMap<Digest, Arc<Section>>,
     bytes: usize,
 }
@@ -42,19 +48,55 @@ pub enum Refusal {
     /// The node was not asked for it.
     #[error("a content that was not asked for: check in first")]
     NotAsked,
+    /// The node uploads already.
+    #[error("an upload of this node is under way: one at a time")]
+    Twice,
     /// There is no room for it now.
     #[error("no room for more contents now: come back later")]
     Full,
 }
 
 impl Waiting {
-    /// The node was asked for these. What came for an earlier check-in and is not among them is forgotten.
-    pub fn ask(&self, node: Uuid, digests: impl IntoIterator<Item = Digest>, now: Instant) {
+    /// The node was asked for these. What came for an earlier check-in and is not among them is forgotten. When it
+    /// comes again with the same commit, that `goes_on` what it began.
+    pub fn ask(&self, node: Uuid, digests: impl IntoIterator<Item = Digest>, goes_on: bool, now: Instant) {
         let mut nodes = self.lock();
         nodes.forget(node);
-        let share =
-            Share { since: now, asked: digests.into_iter().collect(), contents: HashMap::new(), bytes: 0 };
+        let asked: HashSet<Digest> = digests.into_iter().collect();
+        let expected = 2 * asked.len();
+        let share = Share {
+            since: now,
+            asked,
+            expected,
+            goes_on,
+            is_uploading: false,
+            contents: HashMap::new(),
+            bytes: 0,
+        };
         nodes.shares.insert(node, share);
+    }
+
+    /// Whether a check-in belongs to the one before, which asked for contents. Once.
+    pub fn goes_on(&self, node: Uuid) -> bool {
+        self.lock().shares.get_mut(&node).is_some_and(|share| std::mem::take(&mut share.goes_on))
+    }
+
+    /// An upload of this node begins, and ends when what is returned is dropped.
+    pub fn begin(&self, node: Uuid) -> Result<Upload<'_>, Refusal> {
+        let mut nodes = self.lock();
+        let share = nodes.shares.get_mut(&node).ok_or(Refusal::NotAsked)?;
+        if std::mem::replace(&mut share.is_uploading, true) {
+            return Err(Refusal::Twice);
+        }
+        Ok(Upload { waiting: self, node })
+    }
+
+    /// One more content comes: whether it can be one that the node was asked for.
+    pub fn expect(&self, node: Uuid) -> Result<(), Refusal> {
+        let mut nodes = self.lock();
+        let share = nodes.shares.get_mut(&node).ok_or(Refusal::NotAsked)?;
+        share.expected = share.expected.checked_sub(1).ok_or(Refusal::NotAsked)?;
+        Ok(())
     }
 
     /// Keeps a content of so many canonical bytes.
@@ -97,6 +139,21 @@ impl Waiting {
     }
 }
 
+/// An upload that is under way.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    waiting: &'a Waiting,
+    node: Uuid,
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if let Some(share) = self.waiting.lock().shares.get_mut(&self.node) {
+            share.is_uploading = false;
+        }
+    }
+}
+
 impl Nodes {
     fn forget(&mut self, node: Uuid) {
         if let Some(share) = self.shares.remove(&node) {
@@ -135,7 +192,7 @@ mod tests {
         let waiting = Waiting::default();
         let (now, names) = (Instant::now(), ["a", "b", "c"]);
         for node in 0..=9 {
-            waiting.ask(Uuid::from_u128(node), names.map(|name| section(name).digest()), now);
+            waiting.ask(Uuid::from_u128(node), names.map(|name| section(name).digest()), true, now);
         }
         assert_eq!(put(&waiting, 0, "z", 1, now), Err(Refusal::NotAsked));
         assert_eq!(put(&waiting, 77, "a", 1, now), Err(Refusal::NotAsked));
@@ -156,11 +213,27 @@ mod tests {
         let waiting = Waiting::default();
         let now = Instant::now();
         for node in 0..8 {
-            waiting.ask(Uuid::from_u128(node), [section("a").digest()], now);
+            waiting.ask(Uuid::from_u128(node), [section("a").digest()], true, now);
             assert_eq!(put(&waiting, node, "a", MAX_BYTES_OF_NODE, now), Ok(()));
         }
         let later = now + PATIENCE;
-        waiting.ask(Uuid::from_u128(9), [section("a").digest()], later);
+        waiting.ask(Uuid::from_u128(9), [section("a").digest()], true, later);
         assert_eq!(put(&waiting, 9, "a", 1, later), Ok(()));
+    }
+
+    /// Promise: a node sends what it was asked for, once more if need be, in one upload at a time; and a check-in that
+    /// was asked for contents goes on once.
+    #[test]
+    fn what_is_expected_is_bounded() {
+        let (waiting, node, now) = (Waiting::default(), Uuid::from_u128(1), Instant::now());
+        assert_eq!(waiting.begin(node).unwrap_err(), Refusal::NotAsked);
+        waiting.ask(node, [section("a").digest()], true, now);
+        let upload = waiting.begin(node).unwrap();
+        assert_eq!(waiting.begin(node).unwrap_err(), Refusal::Twice);
+        drop(upload);
+        let _again = waiting.begin(node).unwrap();
+        assert_eq!((waiting.expect(node), waiting.expect(node)), (Ok(()), Ok(())));
+        assert_eq!(waiting.expect(node), Err(Refusal::NotAsked));
+        assert_eq!((waiting.goes_on(node), waiting.goes_on(node)), (true, false));
     }
 }

@@ -19,10 +19,24 @@ pub fn to_wire(section: &Section) -> Option<fleet::SectionContent> {
     (zstd.len() <= MAX_CONTENT_BYTES).then_some(fleet::SectionContent { zstd })
 }
 
+/// A content that is no section.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecoded {
+    /// It is larger than [`MAX_SECTION_BYTES`].
+    #[error("the content has more than 16 MiB when it is decompressed")]
+    TooLarge,
+    /// It is none, or not in its canonical form.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
 /// The section and the size of its canonical form in bytes. Its digest is that of the bytes that came: decoding
 /// accepts only canonical ones. Also the decompressed size is bounded.
-pub fn from_wire(content: &fleet::SectionContent) -> Result<(Section, usize), Malformed> {
-    let bytes = decompress(&content.zstd).map_err(|why| Malformed::new("zstd", why))?;
+pub fn from_wire(content: &fleet::SectionContent) -> Result<(Section, usize), Undecoded> {
+    let bytes = decompress(&content.zstd).map_err(|why| match why.kind() {
+        std::io::ErrorKind::FileTooLarge => Undecoded::TooLarge,
+        _ => Malformed::new("zstd", why).into(),
+    })?;
     let section = encoding::decode(&bytes).map_err(|why| Malformed::new("zstd", why))?;
     Ok((section, bytes.len()))
 }
@@ -87,10 +101,7 @@ mod tests {
         let bomb = compress(&vec![0; MAX_SECTION_BYTES + 1]);
         assert!(bomb.len() < 10_000);
         let error = from_wire(&fleet::SectionContent { zstd: bomb }).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the message is malformed: zstd: more than 16384 KiB when decompressed"
-        );
+        assert_eq!(error.to_string(), "the content has more than 16 MiB when it is decompressed");
         assert!(from_wire(&fleet::SectionContent { zstd: b"not zstd".to_vec() }).is_err());
     }
 }

@@ -154,6 +154,7 @@ mod tests {
     use super::super::{Ca, SigningRequest};
     use super::*;
     use evenkeel_runtime::keys::Key;
+    use evenkeel_runtime::tickets::Tickets;
     use evenkeel_runtime::tls::{self, COLLECTOR_NAME, Chain};
     use rustls::{ClientConfig, ClientConnection, ServerConnection};
     use rustls_pki_types::{CertificateDer, ServerName};
@@ -174,8 +175,9 @@ mod tests {
 
     /// Whether both sides accept each other.
     fn shake_hands(ca: &Ca, client: ClientConfig) -> Result<(), rustls::Error> {
-        let server =
-            tls::mutual_server(&ca.roots(), ca.certify_collector(&["collector".into()]).unwrap()).unwrap();
+        let tickets = Arc::new(Tickets::new(false).unwrap());
+        let chain = ca.certify_collector(&["collector".into()]).unwrap();
+        let server = tls::mutual_server(&ca.roots(), chain, &tickets).unwrap();
         let name = ServerName::try_from(COLLECTOR_NAME).unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
         let mut server = ServerConnection::new(Arc::new(server)).unwrap();

@@ -1,5 +1,7 @@
 //! Check-ins against a real ledger and journal, without a network.
 
+use std::time::Duration;
+
 use evenkeel_facts::{FactPath, SectionBuilder, Snapshot, root_digest};
 use evenkeel_proto::commits::Base;
 use evenkeel_store::entry::Enrolled;
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Transport;
 
 const NODE: Uuid = Uuid::from_u128(7);
 
@@ -18,9 +21,13 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(&Transport { sync_every: Duration::ZERO, ..Transport::default() })
+    }
+
+    fn with(transport: &Transport) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let ingest = open(&directory);
+        let ingest = open(&directory, transport);
         let enrolled = Enrolled {
             node: NODE,
             environment: "dev".into(),
@@ -38,7 +45,8 @@ impl Fixture {
 
     /// As after kill -9: nothing but the directory is left.
     fn restart(&mut self) {
-        self.ingest = open(&self.directory);
+        self.ingest =
+            open(&self.directory, &Transport { sync_every: Duration::ZERO, ..Transport::default() });
     }
 
     fn check_in(&self, snapshot: &Snapshot, place: (u64, u64), with_commit: bool) -> Result<Answer, Status> {
@@ -47,7 +55,7 @@ impl Fixture {
 
     fn put(&self, snapshot: &Snapshot) {
         let digests = snapshot.section_digests();
-        self.ingest.waiting.ask(NODE, digests.iter().map(|named| named.digest), Instant::now());
+        self.ingest.waiting.ask(NODE, digests.iter().map(|named| named.digest), true, Instant::now());
         for section in &snapshot.sections {
             self.ingest.waiting.put(NODE, section.clone(), 100, Instant::now()).unwrap();
         }
@@ -74,14 +82,15 @@ impl Fixture {
     }
 }
 
-fn open(directory: &TempDir) -> Ingest {
+fn open(directory: &TempDir, transport: &Transport) -> Ingest {
     // The writer of the instance before may still be closing its file: SQLite waits for it.
     let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
     let state = State::new(&["dev".to_owned()], Instant::now());
     let metrics = Arc::new(Metrics::default());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
     let ca = crate::ca::tests::open(&directory.path().join("ca"), &["dev"]).unwrap();
-    Ingest::new(ledger, reader, Arc::new(ca), Arc::default(), metrics)
+    let limits = Limits::new(transport, Duration::from_secs(180));
+    Ingest::new(ledger, reader, Arc::new(ca), Arc::default(), metrics, limits)
 }
 
 fn snapshot(value: u32) -> Snapshot {
@@ -326,5 +335,30 @@ proptest! {
         let committed = fixture.committed();
         prop_assert!(committed.windows(2).all(|pair| pair[0] < pair[1]), "{committed:?}");
         prop_assert_eq!(committed.last().copied(), newest);
+    }
+}
+
+/// Promise: a node that changes all the time is taken in five times, then told when to come back, and nothing of it is
+/// acknowledged meanwhile; that nothing changed may always be said, and what was begun may be ended.
+#[test]
+fn a_node_that_changes_all_the_time_is_slowed_down() {
+    let fixture = Fixture::with(&Transport::default());
+    let sync = |value: u32| {
+        let place = (1, u64::from(value));
+        let answer = fixture.check_in(&snapshot(value), place, true).unwrap();
+        if !matches!(answer, Answer::Send(_)) {
+            return answer;
+        }
+        fixture.put(&snapshot(value));
+        fixture.check_in(&snapshot(value), place, true).unwrap()
+    };
+    for value in 1..=5 {
+        assert_eq!(sync(value), Answer::UpToDate(UpToDate {}), "{value}");
+    }
+    let Answer::RetryAfter(RetryAfter { milliseconds }) = sync(6) else { panic!("it is not slowed down") };
+    assert!((1..=10_000).contains(&milliseconds), "{milliseconds}");
+    assert_eq!(fixture.head(), (1, 5, snapshot(5).root()));
+    for _ in 0..20 {
+        assert_eq!(fixture.check_in(&snapshot(5), (1, 5), false).unwrap(), Answer::UpToDate(UpToDate {}));
     }
 }

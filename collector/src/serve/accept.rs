@@ -1,126 +1,94 @@
-//! The accept loops: TLS ports and the Unix socket.
+//! Connections as they come: by TLS, and by the Unix socket.
 
-use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-use super::{DRAIN_DEADLINE, Service, local};
+use super::room::Place;
+use super::{Service, local};
 use crate::access::Origin;
 use crate::metrics::count;
-
-/// A TLS handshake takes a millisecond; whoever needs longer holds a connection for nothing.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long to wait when the system has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Service {
     /// Serves TLS connections until the end, then drains. The configuration may be swapped while running.
     pub async fn over_tls(self: Arc<Self>, listener: TcpListener, config: Arc<ArcSwap<ServerConfig>>) {
-        let tasks = TaskTracker::new();
-        while let Some((permit, stream)) = self.next(&listener).await {
-            let (service, config) = (Arc::clone(&self), config.load_full());
-            tasks.spawn(async move {
-                let _permit = permit;
-                service.handshake(stream, config).await;
-            });
-        }
-        drain(&tasks).await;
+        let accept = async || listener.accept().await.map(|(stream, from)| (stream, from.ip()));
+        let serve = |stream, from, place| Arc::clone(&self).arrive(stream, from, place, config.load_full());
+        self.port.each(accept, serve).await;
     }
 
-    async fn handshake(self: Arc<Self>, stream: TcpStream, config: Arc<ServerConfig>) {
+    async fn arrive(
+        self: Arc<Self>,
+        stream: TcpStream,
+        from: IpAddr,
+        mut place: Place,
+        config: Arc<ServerConfig>,
+    ) {
         let _ = stream.set_nodelay(true);
-        let origin = Origin(stream.peer_addr().ok().map(|address| address.ip().to_canonical()));
-        let accepted = timeout(HANDSHAKE_DEADLINE, TlsAcceptor::from(config).accept(stream)).await;
-        let stream = match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                debug!(%error, "TLS handshake refused.");
-                return count(&self.metrics.connections, "handshake_refused");
-            }
-            Err(_) => return count(&self.metrics.connections, "handshake_timeout"),
+        let stream = match self.handshake(stream, &mut place, config).await {
+            Ok(stream) => stream,
+            Err(outcome) => return count(&self.port.metrics.connections, outcome),
         };
+        let origin = Origin(Some(from.to_canonical()));
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         match self.admission.authenticate(chain) {
-            Ok((peer, end)) => self.connection(stream, peer, origin, end).await,
+            // In a box: what only a handshake needs is not kept with the connection.
+            Ok((peer, end)) => Box::pin(self.connection(stream, origin, place, peer, end)).await,
             Err(why) => {
                 warn!(why, "Certificate refused.");
-                count(&self.metrics.connections, "certificate_refused");
+                count(&self.port.metrics.connections, "certificate_refused");
             }
+        }
+    }
+
+    /// The error is what became of it.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        place: &mut Place,
+        config: Arc<ServerConfig>,
+    ) -> Result<TlsStream<TcpStream>, &'static str> {
+        let deadline = Instant::now() + self.port.transport.handshake_deadline;
+        let leave = place.leave();
+        // What has come is looked at first: whoever speaks need not make room for others.
+        tokio::select! {
+            biased;
+            _ = stream.readable() => {}
+            () = leave.notified() => return Err("made_room"),
+            () = sleep_until(deadline) => return Err("handshake_timeout"),
+        }
+        place.speaks();
+        let leave = place.leave();
+        tokio::select! {
+            biased;
+            accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| {
+                debug!(%error, "TLS handshake refused.");
+                "handshake_refused"
+            }),
+            () = leave.notified() => Err("made_room"),
+            () = sleep_until(deadline) => Err("handshake_timeout"),
         }
     }
 
     /// Serves the Unix socket until the end, then drains. Root and the collector's own user are admins, nobody else is
     /// let in.
     pub async fn over_unix(self: Arc<Self>, listener: UnixListener) {
-        let tasks = TaskTracker::new();
-        loop {
-            let accepted = tokio::select! {
-                () = self.shutdown.wait() => break,
-                accepted = self.with_room(listener.accept()) => accepted,
-            };
-            let (permit, Ok((stream, _))) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let Some(peer) = stream.peer_cred().ok().and_then(local::peer) else {
-                count(&self.metrics.connections, "credentials_refused");
-                continue;
-            };
-            let service = Arc::clone(&self);
-            tasks.spawn(async move {
-                let _permit = permit;
-                service.connection(stream, peer, Origin(None), None).await;
-            });
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let accept = async || listener.accept().await.map(|(stream, _)| (stream, here));
+        self.port.each(accept, |stream, _, place| Arc::clone(&self).arrive_locally(stream, place)).await;
+    }
+
+    async fn arrive_locally(self: Arc<Self>, stream: UnixStream, place: Place) {
+        match stream.peer_cred().ok().and_then(local::peer) {
+            Some(peer) => self.connection(stream, Origin(None), place, peer, None).await,
+            None => count(&self.port.metrics.connections, "credentials_refused"),
         }
-        drain(&tasks).await;
-    }
-
-    /// Waits for room first.
-    async fn with_room<T>(&self, accept: impl Future<Output = T>) -> (Option<OwnedSemaphorePermit>, T) {
-        let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
-        (permit, accept.await)
-    }
-
-    /// The next connection, when there is room for it; `None` at the end.
-    async fn next(&self, listener: &TcpListener) -> Option<(OwnedSemaphorePermit, TcpStream)> {
-        loop {
-            let permit = tokio::select! {
-                () = self.shutdown.wait() => return None,
-                permit = Arc::clone(&self.connections).acquire_owned() => permit.ok()?,
-            };
-            let accepted = tokio::select! {
-                () = self.shutdown.wait() => return None,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => return Some((permit, stream)),
-                Err(error) => {
-                    pause_for(&error).await;
-                    count(&self.metrics.connections, "accept_failed");
-                }
-            }
-        }
-    }
-}
-
-/// Out of descriptors is waited out: accepting again at once would only burn the processor.
-async fn pause_for(error: &io::Error) {
-    warn!(%error, "Cannot accept a connection.");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
-}
-
-async fn drain(tasks: &TaskTracker) {
-    tasks.close();
-    if timeout(DRAIN_DEADLINE, tasks.wait()).await.is_err() {
-        warn!(open = tasks.len(), "Connections did not end within the deadline.");
     }
 }

@@ -2,7 +2,7 @@
 //! nothing else decides.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::keys;
@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use tonic::Status;
 
-use super::call::REQUEST_DEADLINE;
 use crate::access::{self, Peer};
 use crate::ca::{self, Ca};
 use crate::ledger::Ledger;
+
+/// How long a connection lasts whose certificate has ended: long enough to renew it.
+const LAPSED: Duration = Duration::from_secs(30);
 
 /// Lets peers in, and calls through.
 pub trait Admission: Send + Sync {
@@ -63,7 +65,7 @@ impl Admission for ByCertificate {
         if end <= now {
             let ended = Timestamp::try_from(end).map_err(|error| error.to_string())?;
             // Long enough to renew; what comes next is another connection.
-            return Ok((Peer::Lapsed { identity, given, ended }, Some(now + REQUEST_DEADLINE)));
+            return Ok((Peer::Lapsed { identity, given, ended }, Some(now + LAPSED)));
         }
         Ok((Peer::certified(identity, given), Some(end)))
     }

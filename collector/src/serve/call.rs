@@ -1,38 +1,115 @@
-//! One call: admitted, dispatched, ended in time.
+//! One call: admitted, given its turn, dispatched, ended in time, counted.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 use super::Service;
+use super::overload::{about, come_back, household};
+use super::progress::{Progress, Received};
 use crate::access::{Origin, Peer};
+use crate::metrics::count;
 
-/// How long one request may take.
-pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// Who calls, on one connection.
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    pub(super) origin: Origin,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// What the collector wants of the agent that calls: an extension of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Close the connection between check-ins.
+    pub hang_up: bool,
+}
 
 impl Service {
-    pub(super) async fn answer(
-        &self,
-        peer: Peer,
-        origin: Origin,
-        request: Request<Incoming>,
-    ) -> Response<Body> {
-        if let Err(status) = self.admission.admit(&peer, request.uri().path()) {
-            self.metrics.refused_calls.inc();
-            return status.into_http();
+    pub(super) async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let begun = caller.progress.begin(self.port.transport.max_resets);
+        let (outcome, response) = match self.allowed(caller, request.uri().path()) {
+            Ok(()) => self.in_time(caller, request).await,
+            Err((outcome, status)) => (outcome, status.into_http()),
+        };
+        count(&self.port.metrics.requests, outcome);
+        begun.answered();
+        response
+    }
+
+    fn allowed(&self, caller: &Caller, method: &str) -> Result<(), (&'static str, Status)> {
+        self.admission.admit(&caller.peer, method).map_err(|status| {
+            self.port.metrics.refused_calls.inc();
+            ("refused", status)
+        })?;
+        match (&caller.peer, caller.origin) {
+            (Peer::Anonymous, Origin(Some(from))) => {
+                let taken = self.strangers.take(household(from), Instant::now());
+                taken.map_err(|wait| {
+                    ("rate_limited", come_back("too many ask for enrolment from this address", wait))
+                })
+            }
+            _ => Ok(()),
         }
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(origin);
-        match timeout(REQUEST_DEADLINE, self.routes.clone().oneshot(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(_) => Status::deadline_exceeded("the request took more than 30 s").into_http(),
+    }
+
+    async fn in_time(&self, caller: &Caller, request: Request<Incoming>) -> (&'static str, Response<Body>) {
+        let deadline = self.port.transport.request_deadline;
+        timeout(deadline, self.in_turn(caller, request)).await.unwrap_or_else(|_| {
+            let sentence = format!("the request took more than {} s", deadline.as_secs_f64());
+            ("timed_out", Status::deadline_exceeded(sentence).into_http())
+        })
+    }
+
+    async fn in_turn(&self, caller: &Caller, request: Request<Incoming>) -> (&'static str, Response<Body>) {
+        let requests = match caller.peer {
+            Peer::User { .. } => &self.requests_of_users,
+            Peer::Node { .. } | Peer::Lapsed { .. } | Peer::Anonymous => &self.requests,
+        };
+        let Some(_turn) = requests.turn().await else {
+            let wait = about(self.port.transport.pushback);
+            return ("shed", come_back("the collector is busy", wait).into_http());
+        };
+        let mut request = request.map(|body| Body::new(Received::new(body, Arc::clone(&caller.progress))));
+        request.extensions_mut().insert(caller.peer.clone());
+        request.extensions_mut().insert(caller.origin);
+        request.extensions_mut().insert(Wish { hang_up: self.wants_hang_up() });
+        match self.routes.clone().oneshot(request).await {
+            Ok(response) => (outcome(response.headers()), response),
+            Err(never) => match never {},
         }
+    }
+}
+
+/// What became of a call. An answer in full has its status behind it, any other one has it in its head.
+fn outcome(headers: &HeaderMap) -> &'static str {
+    match Status::from_header_map(headers).map(|status| status.code()) {
+        None | Some(Code::Ok) => "answered",
+        // tonic's word for a message that is too large, and ours for a content that is.
+        Some(Code::OutOfRange) => "oversized",
+        // The method was in the table of access, so it is the encoding that is not spoken.
+        Some(Code::Unimplemented) => "encoding_refused",
+        Some(Code::InvalidArgument) => "malformed",
+        Some(Code::ResourceExhausted) => "rate_limited",
+        Some(Code::PermissionDenied | Code::Unauthenticated) => "refused",
+        Some(_) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_counted_by_its_status() {
+        let of = |status: Status| outcome(status.into_http::<Body>().headers());
+        assert_eq!(outcome(&HeaderMap::new()), "answered");
+        assert_eq!(of(Status::out_of_range("too large")), "oversized");
+        assert_eq!(of(Status::unavailable("the journal")), "failed");
     }
 }

@@ -6,6 +6,7 @@
 //! - [`keys`]: key pairs, signing requests, PEM files
 //! - [`tls`]: client and server configurations; TLS 1.3 and ring only
 //! - [`trust`]: which roots and issuer a node holds, in eight bytes
+//! - [`tickets`]: session tickets, and forgetting them
 //! - [`pin`]: trusting a root by the hash of its public key, before anything else is known
 //! - [`channel`]: gRPC channels over those configurations, or over a Unix socket
 //! - [`line`]: whether a channel's connection is open, and when it was lost
@@ -31,5 +32,6 @@ pub mod line;
 pub mod logging;
 pub mod pin;
 pub mod shutdown;
+pub mod tickets;
 pub mod tls;
 pub mod trust;

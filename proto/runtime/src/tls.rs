@@ -14,6 +14,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use crate::keys;
+use crate::tickets::Tickets;
 
 /// The name that every collector certificate carries, and that every client of ours asks for: what is trusted is the
 /// root, so it does not matter by which address the collector was reached.
@@ -36,7 +37,7 @@ pub struct Chain {
 pub struct TlsError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl TlsError {
-    fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
 }
@@ -56,18 +57,24 @@ pub fn client(roots: &[CertificateDer<'static>], chain: Chain) -> Result<ClientC
 /// For the fleet port: only holders of a certificate below these roots get past the handshake. A certificate that has
 /// ended gets past it, too, so that its holder can prove who it is and renew: what it may still do is decided for each
 /// call.
-pub fn mutual_server(roots: &[CertificateDer<'static>], chain: Chain) -> Result<ServerConfig, TlsError> {
+pub fn mutual_server(
+    roots: &[CertificateDer<'static>],
+    chain: Chain,
+    tickets: &Arc<Tickets>,
+) -> Result<ServerConfig, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider())
         .build()
         .map_err(TlsError::new)?;
     let builder = server_builder()?.with_client_cert_verifier(Arc::new(Lapsed(verifier)));
-    finish(builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?)
+    let config = builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?;
+    Ok(finish(config, tickets))
 }
 
 /// For the enrolment port: the server shows its certificate, the client none.
-pub fn enrolment_server(chain: Chain) -> Result<ServerConfig, TlsError> {
+pub fn enrolment_server(chain: Chain, tickets: &Arc<Tickets>) -> Result<ServerConfig, TlsError> {
     let builder = server_builder()?.with_no_client_auth();
-    finish(builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?)
+    let config = builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?;
+    Ok(finish(config, tickets))
 }
 
 /// A client that trusts whatever root has a public key with this pin.
@@ -131,12 +138,12 @@ fn server_builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsV
         .map_err(TlsError::new)
 }
 
-fn finish(mut config: ServerConfig) -> Result<ServerConfig, TlsError> {
+fn finish(mut config: ServerConfig, tickets: &Arc<Tickets>) -> ServerConfig {
     config.alpn_protocols = vec![ALPN.to_vec()];
-    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(TlsError::new)?;
+    config.ticketer = Arc::<Tickets>::clone(tickets);
     // Half a round trip saved, and 0-RTT stays off: a check-in is not worth a replay.
     config.max_early_data_size = 0;
-    Ok(config)
+    config
 }
 
 fn root_store(roots: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {

@@ -1,7 +1,9 @@
 //! The program `evenkeel-collector`, on ports and an address of its own.
 
+use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,14 +19,21 @@ pub struct Settings {
     pub stale_after: String,
     /// The address to listen on; `None`: a loopback address of its own.
     pub address: Option<String>,
+    /// The configuration's `[transport]`: its lines.
+    pub transport: String,
+    /// What the program is started by: words before it, such as `prlimit --nofile=128`.
+    pub by: Vec<OsString>,
 }
 
 impl Default for Settings {
     /// No node of a slow machine is stale by accident.
     fn default() -> Self {
-        Self { stale_after: "1h".to_owned(), address: None }
+        Self { stale_after: "1h".to_owned(), address: None, transport: UNLIMITED.to_owned(), by: Vec::new() }
     }
 }
+
+/// Tests change more in a second than a machine does in a day, and enrol all their nodes from one address.
+pub const UNLIMITED: &str = "sync_every = \"0s\"\nenroll_every = \"0s\"";
 
 /// A running collector.
 #[derive(Debug)]
@@ -33,6 +42,7 @@ pub struct Collector {
     process: Option<Process>,
     directory: TempDir,
     ports: Ports,
+    by: Vec<OsString>,
 }
 
 /// Where it listens, as it says itself.
@@ -60,13 +70,13 @@ impl Collector {
     /// When it does not become ready.
     pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let config = format!("stale_after = {:?}\n", settings.stale_after);
+        let Settings { stale_after, address, transport, by } = settings.clone();
+        let config = format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n");
         fs::write(directory.path().join("collector.toml"), config).expect("the configuration can be written");
-        let any: SocketAddr = format!("{}:0", settings.address.clone().unwrap_or_else(own_address))
-            .parse()
-            .expect("it is an address");
-        let mut collector =
-            Self { process: None, directory, ports: Ports { fleet: any, enroll: any, http: any } };
+        let any: SocketAddr =
+            format!("{}:0", address.unwrap_or_else(own_address)).parse().expect("it is an address");
+        let ports = Ports { fleet: any, enroll: any, http: any };
+        let mut collector = Self { process: None, directory, ports, by };
         collector.run();
         collector
     }
@@ -126,6 +136,41 @@ impl Collector {
         Cli::remote(&self.url(), self.directory.path(), name)
     }
 
+    /// What its HTTP port answers to a GET.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.ports.http).expect("the HTTP port is open");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: collector\r\nConnection: close\r\n\r\n")
+            .expect("it takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+
+    /// A metric's value now, by its name and labels as they are written: `evenkeel_connections_total{outcome="silent"}`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
+    }
+
+    /// How many connections had this outcome so far.
+    pub fn connections(&self, outcome: &str) -> f64 {
+        self.metric(&format!("evenkeel_connections_total{{outcome=\"{outcome}\"}}"))
+    }
+
+    /// How many calls had this outcome so far.
+    pub fn requests(&self, outcome: &str) -> f64 {
+        self.metric(&format!("evenkeel_requests_total{{outcome=\"{outcome}\"}}"))
+    }
+
     /// The running process.
     ///
     /// # Panics
@@ -148,8 +193,10 @@ impl Collector {
 
     /// The command that runs it on these ports.
     pub fn command(&self, ports: Ports) -> Command {
-        let mut command = Command::new(programs::path("evenkeel-collector"));
-        command.arg("run").arg("--config").arg(self.directory.path().join("collector.toml"));
+        let program = programs::path("evenkeel-collector").into_os_string();
+        let mut words = self.by.iter().cloned().chain([program]);
+        let mut command = Command::new(words.next().expect("the program at least"));
+        command.args(words).arg("run").arg("--config").arg(self.directory.path().join("collector.toml"));
         command.arg("--data-dir").arg(self.data_dir());
         for (flag, address) in
             [("--listen", ports.fleet), ("--enroll-listen", ports.enroll), ("--http-listen", ports.http)]
