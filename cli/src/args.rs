@@ -7,8 +7,8 @@ use evenkeel_drift::report::Severity;
 use evenkeel_runtime::label::is_label;
 
 use crate::command::{
-    audit, completions, context, diff, explain, facts, gate, history, login, nodes, report, token, user,
-    values,
+    audit, completions, context, diff, explain, facts, gate, history, login, node, nodes, report, token,
+    user, values,
 };
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
@@ -47,8 +47,10 @@ pub enum Command {
     History(history::History),
     /// Say by exit code whether one environment may be promoted to another
     Gate(gate::Gate),
-    /// Make tokens, with which nodes enrol
+    /// Let nodes in: make, list and revoke the tokens with which they enrol
     Token(token::Token),
+    /// Send nodes away, and let them back
+    Node(node::Node),
     /// Let people in from elsewhere, and send them away
     User(user::User),
     /// Get a certificate from a collector elsewhere, for eight hours; the first time with an invitation

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod gate;
 pub mod history;
 pub mod login;
+pub mod node;
 pub mod nodes;
 pub mod report;
 pub mod token;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::History(arguments) => history::run(&context, arguments),
         Command::Gate(arguments) => gate::run(&context, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
+        Command::Node(arguments) => node::run(&context, arguments),
         Command::User(arguments) => user::run(&context, arguments),
         Command::Login(arguments) => login::run(&context, arguments),
         Command::Context(arguments) => context::run(&context, arguments),

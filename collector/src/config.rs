@@ -50,7 +50,8 @@ pub struct Certificates {
     /// A node's. Its agent renews it when half to 70 % of its life is over.
     #[serde(deserialize_with = "duration::deserialize")]
     pub node_life: Duration,
-    /// For so long after its certificate has ended a node that was off may still renew it by itself.
+    /// For so long after its certificate has ended a node that was off may still renew it by itself, and a person may
+    /// still log in with it.
     #[serde(deserialize_with = "duration::deserialize")]
     pub recovery: Duration,
     /// The collector's own; made anew each day.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Cell, Columns};
 use crate::screen::{Ink, Screen};
 use crate::view::View;
-use crate::when::moment;
+use crate::when::minute;
 
 /// The value of the `schema` field.
 pub const SCHEMA: &str = "evenkeel.contexts/v1";
@@ -49,7 +49,7 @@ impl View for Contexts {
         if self.contexts.is_empty() {
             return "No contexts: `evenkeel login` makes one.\n".into();
         }
-        let mut table = Columns::new(&["", "CONTEXT", "COLLECTOR", "USER", "ROLE", "LOGGED IN UNTIL"]);
+        let mut table = Columns::new(&["", "CONTEXT", "COLLECTOR", "USER", "ROLE", "UNTIL (UTC)"]);
         for Context { name, current, collector, user, role, environments, until } in &self.contexts {
             let role = role.as_deref().unwrap_or("-");
             let role = match environments.as_slice() {
@@ -58,15 +58,16 @@ impl View for Contexts {
             };
             let until = match until {
                 Some(end) if *end <= self.as_of => {
-                    Cell::new(&format!("{} (ended)", moment(*end))).ink(Ink::Of(Severity::Warning))
+                    Cell::new(&format!("{} (ended)", minute(*end))).ink(Ink::Of(Severity::Warning))
                 }
-                Some(end) => Cell::new(&moment(*end)),
+                Some(end) => Cell::new(&minute(*end)),
                 None => Cell::new("-"),
             };
             table.row(vec![
                 Cell::new(if *current { "*" } else { "" }),
                 Cell::new(name).ink(Ink::Strong),
-                Cell::new(collector),
+                // They all begin so.
+                Cell::new(collector.strip_prefix("https://").unwrap_or(collector)),
                 Cell::new(user.as_deref().unwrap_or("-")),
                 Cell::new(&role),
                 until,

@@ -12,7 +12,7 @@
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
 //! - [`results`]: findings, for `markdown`, `html`, `junit` and `sarif`; [`sheet`]: rows, for CSV and Markdown tables
-//! - [`users`], [`audit`]: who may ask, and what was done; [`contexts`]: where one has logged in
+//! - [`tokens`], [`users`], [`audit`]: who is let in, and what was done; [`contexts`]: where one has logged in
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
 pub mod audit;
@@ -34,6 +34,7 @@ mod sarif;
 pub mod screen;
 pub mod sheet;
 pub mod text;
+pub mod tokens;
 mod unknowns;
 pub mod users;
 pub mod values;

@@ -9,7 +9,7 @@ use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
 use crate::text::count;
 use crate::view::View;
-use crate::when::moment;
+use crate::when::{minute, moment};
 
 /// The value of the `schema` field.
 pub const SCHEMA: &str = "evenkeel.users/v1";
@@ -100,11 +100,11 @@ impl Users {
         if self.users.is_empty() {
             return "No users: `evenkeel user invite NAME` lets one in.\n".into();
         }
-        let headers = ["USER", "ROLE", "ENVIRONMENTS", "STATE", "UNTIL"];
-        let more = ["LAST LOGIN", "LET IN BY", "REVOKED"];
+        let headers = ["USER", "ROLE", "ENVIRONMENTS", "STATE", "UNTIL (UTC)"];
+        let more = ["LAST LOGIN (UTC)", "LET IN BY", "REVOKED"];
         let mut table =
             Columns::new(&if wide { [&headers[..], &more].concat() } else { headers.to_vec() }).lead();
-        let time = |time: Option<Timestamp>| Cell::new(&time.map_or_else(|| "-".into(), moment));
+        let time = |time: Option<Timestamp>| Cell::new(&time.map_or_else(|| "-".into(), minute));
         for user in &self.users {
             let all = user.environments.is_empty();
             let mut row = vec![

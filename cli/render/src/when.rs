@@ -7,6 +7,11 @@ pub(crate) fn moment(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// `2026-11-22 10:00`, always UTC: for columns of ends.
+pub(crate) fn minute(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// `2026-11-22 10:00:07`, always UTC: for columns of times.
 pub(crate) fn stamp(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
@@ -46,6 +51,7 @@ mod tests {
             assert_eq!(ago(time.parse().unwrap(), now), said);
         }
         assert_eq!(moment(now), "2026-11-22 10:00 UTC");
+        assert_eq!(minute(now), "2026-11-22 10:00");
         assert_eq!(stamp(now), "2026-11-22 10:00:00");
     }
 }

@@ -6,8 +6,10 @@ mod hostile;
 use std::path::Path;
 
 use evenkeel_drift::GateVerdict;
+use evenkeel_render::audit::Audit;
+use evenkeel_render::users::Users;
 use evenkeel_render::{Format, Screen, View, render};
-use examples::judged;
+use examples::{judged, people};
 
 const NARROW: Screen = Screen { width: 80, colour: false, all: false, hints: true };
 
@@ -124,6 +126,22 @@ fn what_has_no_such_form_says_so() {
     );
     let refused = render(&judged::explanation(), Format::Csv, &NARROW).unwrap_err().to_string();
     assert_eq!(refused, "an explanation cannot be written as csv; it can be as table, wide or json");
+}
+
+/// Promise: who is let in and what was done shows in every format, and no text of a person obeys a terminal.
+#[test]
+fn people_and_what_they_did() {
+    all_formats("users", &people::users());
+    all_formats("tokens", &people::tokens());
+    all_formats("contexts", &people::contexts());
+    all_formats("audit", &people::audit());
+    let nobody = Users { users: Vec::new(), ..people::users() };
+    golden("users-none.table", &nobody, Format::Table, &NARROW);
+    let nothing = Audit { deeds: Vec::new(), ..people::audit() };
+    golden("audit-none.table", &nothing, Format::Table, &NARROW);
+    rows("users", &people::users());
+    rows("tokens", &people::tokens());
+    rows("audit", &people::audit());
 }
 
 #[test]

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use evenkeel_proto::admin::CreateTokenRequest;
+use evenkeel_proto::admin::{self as wire, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest};
+use evenkeel_proto::{Malformed, times};
 use evenkeel_render::text::escape;
+use evenkeel_render::tokens::{SCHEMA, Token as Row, Tokens as Shown};
 use evenkeel_runtime::{duration, exit, files};
+use jiff::Timestamp;
 
 use super::Context;
 use crate::error::CliError;
@@ -21,6 +24,17 @@ pub struct Token {
 enum TokenCommand {
     /// Make a token: printed alone, so that it can go to a file
     Create(Create),
+    /// List the tokens
+    List,
+    /// End a token before its time; nodes that enrolled with it stay
+    Revoke(Revoke),
+}
+
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// The token's id, as lists show it
+    #[arg(value_name = "ID")]
+    id: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +60,37 @@ struct Create {
 }
 
 pub(super) fn run(context: &Context, arguments: Token) -> Result<u8, CliError> {
-    let TokenCommand::Create(Create { env, uses, ttl, names, network, token_file }) = arguments.command;
+    match arguments.command {
+        TokenCommand::Create(create) => created(context, create),
+        TokenCommand::List => listed(context),
+        TokenCommand::Revoke(revoke) => revoked(context, revoke),
+    }
+}
+
+fn listed(context: &Context) -> Result<u8, CliError> {
+    let client = context.client()?;
+    let answer = client.wait(client.admin().list_tokens(ListTokensRequest {}))?;
+    let tokens = answer.tokens.into_iter().map(from_wire).collect::<Result<_, _>>()?;
+    context.console.show(&Shown { schema: SCHEMA.to_owned(), as_of: Timestamp::now(), tokens })?;
+    Ok(exit::DONE)
+}
+
+fn from_wire(token: wire::Token) -> Result<Row, Malformed> {
+    let wire::Token { id, environment, uses, used, created, expires, by, names, network, revoked_by } = token;
+    let time = |field, time: Option<_>| time.map(|time| times::from_wire(field, Some(time))).transpose();
+    let (created, expires) = (time("created", created)?, time("expires", expires)?);
+    Ok(Row { id, environment, uses, used, created, expires, by, names, network, revoked_by })
+}
+
+fn revoked(context: &Context, Revoke { id }: Revoke) -> Result<u8, CliError> {
+    let client = context.client()?;
+    client.wait(client.admin().revoke_token(RevokeTokenRequest { id: id.clone() }))?;
+    context.console.note(&format!("Token {} is revoked: no node enrols with it any more.", escape(&id)));
+    Ok(exit::DONE)
+}
+
+fn created(context: &Context, create: Create) -> Result<u8, CliError> {
+    let Create { env, uses, ttl, names, network, token_file } = create;
     let request = CreateTokenRequest {
         environment: env.clone(),
         uses,

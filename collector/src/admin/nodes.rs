@@ -30,7 +30,8 @@ impl Admin {
         }
         let node = {
             let state = self.ledger.state();
-            match Uuid::parse_str(name).ok().and_then(|id| state.left_node(id)) {
+            let is_seen = |left: &&Left| scope.includes(&left.environment);
+            match Uuid::parse_str(name).ok().and_then(|id| state.left_node(id)).filter(is_seen) {
                 // Only a ban adds anything to what is gone.
                 Some(left) if banned => of_left(left),
                 Some(left) => return Err(Status::failed_precondition(left.sentence())),

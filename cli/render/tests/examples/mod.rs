@@ -1,6 +1,7 @@
 //! Reports and lists to show.
 
 pub(crate) mod judged;
+pub(crate) mod people;
 
 use evenkeel_drift::report::{
     Environment, Finding, Kind, Report, SCHEMA, Severity, State, Status, Summary, Unknown, ValueCount,
