@@ -86,6 +86,9 @@ impl Looker {
             let directory = refused.directory.display().to_string();
             warn!(directory, error = refused.why, "This directory is not watched; the sweep looks there.");
         }
+        if matches!(wanted, Wanted::AllBut(_)) {
+            self.host.forget_unused();
+        }
         seen.sections.sort_by(|a, b| a.name().cmp(b.name()));
         seen.took = began.elapsed();
         seen

@@ -24,6 +24,7 @@
 //! - `go.program` is unreadable for another reason: no directory could be listed
 
 mod facts;
+mod known;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -35,10 +36,10 @@ use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use nix::errno::Errno;
 
 use crate::directories::Directories;
-use crate::go_buildinfo;
 use crate::host::{Kind, Pid, Stat};
 use crate::{Budget, Host, Source, SourcesConfig};
 use facts::Programs;
+use known::{is_known_to_be_other, read};
 
 /// Where programs are looked for, configured directories apart.
 const DIRECTORIES: &[&str] = &[
@@ -148,7 +149,7 @@ impl Search<'_> {
     fn file(&mut self, path: &Path, stat: io::Result<Stat>) -> Result<(), Reason> {
         let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = match stat {
-            Ok(stat) if !self.may_be_new(&stat) => return Ok(()),
+            Ok(stat) if !self.may_be_new(&stat) || is_known_to_be_other(self.host, &stat) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Err(error),
             // What could not be looked at is asked for again, so that a recorded host has the refusal.
             _ => self.host.open_regular(path),
@@ -180,6 +181,9 @@ impl Search<'_> {
                 denied = Some(reason);
                 break;
             }
+            if self.host.stat_exe(pid).is_ok_and(|stat| is_known_to_be_other(self.host, &stat)) {
+                continue;
+            }
             let name =
                 || self.host.read_text(format!("/proc/{pid}/comm"), 64).map(|name| name.trim().to_owned());
             match self.host.open_exe(pid) {
@@ -202,7 +206,7 @@ impl Search<'_> {
     /// Adds a running program. Go's own commands are a build at work, not something that was deployed here: they
     /// would come and go with every build, and `go_toolchain` speaks of them.
     fn running(&mut self, program: &File, name: &str) -> Result<(), Reason> {
-        match go_buildinfo::read(program) {
+        match read(self.host, program) {
             Ok(Some(info)) if !info.path.starts_with("cmd/") => self.programs.add(info, || name.to_owned()),
             Ok(_) => {}
             Err(error) => return Err(error.reason()),
@@ -228,7 +232,7 @@ impl Search<'_> {
 
     /// Adds a program, if it is Go's.
     fn program(&mut self, file: &File, name: impl FnOnce() -> String) -> Result<(), Reason> {
-        match go_buildinfo::read(file) {
+        match read(self.host, file) {
             Ok(info) => {
                 if let Some(info) = info {
                     self.programs.add(info, name);

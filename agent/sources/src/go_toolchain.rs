@@ -64,6 +64,10 @@ impl Source for GoToolchain {
         &["go.version", "go.toolchain", "go.env", "go.user_env"]
     }
 
+    fn sees_only_files(&self) -> bool {
+        true
+    }
+
     fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("go_toolchain");
         let mut directories = Directories::of(host);

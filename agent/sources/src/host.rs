@@ -9,9 +9,11 @@ mod kept;
 mod listing;
 mod mounts;
 mod namespace;
+mod once;
 mod places;
 mod process;
 mod touched;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -28,6 +30,7 @@ pub use listing::DirEntry;
 pub use places::{Names, Places};
 pub use process::Pid;
 pub use touched::{Access, Touched};
+pub(crate) use witness::Witness;
 
 use kept::{Kept, PARAMETERS};
 use places::Tracker;
@@ -272,6 +275,7 @@ impl Host {
 
     fn noting<T>(&self, path: &Path, access: Access, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.note_place(path, access);
+        self.bear_witness(path, access);
         let outcome = act();
         if let Some(log) = &self.log {
             log.note(path, access, outcome.as_ref().err());
@@ -284,6 +288,11 @@ impl Host {
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
 impl Stat {
+    /// What an open file is.
+    pub(crate) fn of_open(file: &File) -> io::Result<Self> {
+        Ok(Self::of(&nix::sys::stat::fstat(file)?))
+    }
+
     #[expect(
         clippy::useless_conversion,
         clippy::cast_sign_loss,

@@ -62,6 +62,10 @@ impl Source for Libc {
         &["libc", "glibc", "musl"]
     }
 
+    fn sees_only_files(&self) -> bool {
+        true
+    }
+
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("libc");
         let glibc = first(host, GLIBC, parse_glibc);

@@ -36,6 +36,10 @@ impl Source for Os {
         &["os"]
     }
 
+    fn sees_only_files(&self) -> bool {
+        true
+    }
+
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("os");
         match read(host) {

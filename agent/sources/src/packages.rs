@@ -41,6 +41,10 @@ impl Source for Packages {
         &["package"]
     }
 
+    fn sees_only_files(&self) -> bool {
+        true
+    }
+
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("packages");
         let mut trouble = None;

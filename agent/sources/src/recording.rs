@@ -133,7 +133,7 @@ fn keep(placer: &mut Placer<'_>, touch: &Touched, name: &str) -> Result<(), Reco
         Access::Content => placer.content(&touch.path, |content| redact::content(&touch.path, content, name)),
         Access::Program => placer.program(&touch.path),
         Access::Link => placer.link(&touch.path),
-        Access::Directory => placer.directory(&touch.path),
+        Access::Directory | Access::Files => placer.directory(&touch.path),
         Access::Stat => match placer.host().stat(&touch.path).map(|stat| stat.kind) {
             Ok(Kind::Directory) => placer.directory(&touch.path),
             Ok(Kind::File) => placer.empty_file(&touch.path),

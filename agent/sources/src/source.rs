@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use evenkeel_facts::encoding::{MAX_FACTS, MAX_SECTION_BYTES};
-use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
+use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
 use crate::SOURCES;
 use crate::budget::Budget;
@@ -32,6 +32,12 @@ pub trait Source: Sync {
 
     /// The paths that cover all facts of this source. When the source fails as a whole, these are unreadable.
     fn top_paths(&self) -> &'static [&'static str];
+
+    /// Whether it sees nothing but files and directories, and sees the same in the same ones: then it need not look again
+    /// while they are unchanged. A source that asks the kernel or the clock does not.
+    fn sees_only_files(&self) -> bool {
+        false
+    }
 
     /// Looks. Never executes anything, never waits, never fails: what cannot be seen is an observation.
     fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section>;
@@ -75,9 +81,25 @@ pub fn collect_some(
     sources.map(|source| fenced(*source, host, config)).collect()
 }
 
-/// Runs one source. A panic ends here, and so does what the collector would refuse.
+/// Runs one source, unless it would see what it saw before. A panic ends here, and so does what the collector would
+/// refuse.
 fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected {
     let began = Instant::now();
+    if !source.sees_only_files() {
+        return look(source, host, config, began);
+    }
+    if let Some(seen) = host.seen_before(source.name()) {
+        return Collected { took: began.elapsed(), ..seen };
+    }
+    host.begin_witness();
+    let collected = look(source, host, config, began);
+    if let Some(witness) = host.end_witness().filter(|_| collected.is_lasting()) {
+        host.keep_seen(witness, &collected);
+    }
+    collected
+}
+
+fn look(source: &dyn Source, host: &Host, config: &SourcesConfig, began: Instant) -> Collected {
     host.take_places();
     let budget = Budget::new(DEADLINE, MAX_SOURCE_BYTES);
     let outcome = catch_unwind(AssertUnwindSafe(|| source.collect(host, config, &budget)));
@@ -88,6 +110,17 @@ fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected
     };
     let places = host.take_places();
     Collected { source: source.name(), sections, took: began.elapsed(), places, fault }
+}
+
+impl Collected {
+    /// Whether looking again at the same files would give the same: not where time was up, or a read failed.
+    fn is_lasting(&self) -> bool {
+        let passing = |observation: &Observation| {
+            matches!(observation, Observation::Unreadable(Reason::Timeout | Reason::Io | Reason::Failed))
+        };
+        let mut facts = self.sections.iter().flat_map(Section::facts);
+        self.fault.is_none() && !facts.any(|(_, observation)| passing(observation))
+    }
 }
 
 fn is_too_large(section: &Section) -> bool {
@@ -111,8 +144,6 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_facts::Observation;
-
     use super::*;
 
     struct Broken;

@@ -14,7 +14,8 @@ use crate::path::FactPath;
 #[derive(Debug, Clone)]
 pub struct Section {
     name: Arc<str>,
-    facts: Box<[(FactPath, Observation)]>,
+    /// Shared: copies of a section are cheap.
+    facts: Arc<[(FactPath, Observation)]>,
     /// Taken when it is first asked for: a section never changes.
     digest: OnceLock<Digest>,
 }
@@ -43,7 +44,7 @@ impl Section {
     /// Takes facts that are already in order; `None` if a path is out of order or stands twice.
     pub(crate) fn of_facts(name: &str, facts: Vec<(FactPath, Observation)>) -> Option<Self> {
         let ordered = facts.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        ordered.then(|| Self { name: name.into(), facts: facts.into_boxed_slice(), digest: OnceLock::new() })
+        ordered.then(|| Self { name: name.into(), facts: facts.into(), digest: OnceLock::new() })
     }
 
     /// The section's name.

@@ -1,5 +1,6 @@
-//! Descriptors of kernel parameters that stay open: reading one again is one call instead of three, and gives what the
-//! parameter is now.
+//! What a host keeps for those who look again and again. Descriptors of kernel parameters: reading one again is one call
+//! instead of three, and gives what the parameter is now. What was made of contents, and what sources have seen, as long
+//! as their files are the same.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +11,10 @@ use std::sync::{Mutex, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Host, READ, read_to_end};
+use super::once::Made;
+use super::witness::Notes;
+use super::{Host, READ, Witness, read_to_end};
+use crate::Collected;
 
 /// Where the kernel's parameters are.
 pub(super) const PARAMETERS: &str = "/proc/sys";
@@ -21,10 +25,13 @@ const WANTED: u64 = 4096;
 const STEP: usize = 4096;
 
 /// Kept descriptors, up to a budget.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Kept {
     files: Mutex<HashMap<PathBuf, File>>,
     budget: usize,
+    pub(super) made: Made,
+    pub(super) notes: Notes,
+    pub(super) seen: Mutex<HashMap<&'static str, (Witness, Collected)>>,
 }
 
 impl Kept {
@@ -39,6 +46,7 @@ impl Kept {
         step
     }
 
+    /// Keeps a parameter's file, if there is room.
     fn keep(&self, path: &Path, file: File) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if files.len() < self.budget {
@@ -48,13 +56,30 @@ impl Kept {
 }
 
 impl Host {
-    /// The same host, but it keeps kernel parameters open, as far as this process may have descriptors; half of them are
-    /// left for everything else. For processes that look again and again.
+    /// The same host, but it keeps kernel parameters open, as far as this process may have descriptors (half of them are
+    /// left for everything else), and what was seen of files that have not changed. For processes that look again and
+    /// again.
     #[must_use]
     pub fn keeping(mut self) -> Self {
         let budget = usize::try_from(descriptors().unwrap_or(0) / 2).unwrap_or(usize::MAX);
-        self.kept = Some(Kept { files: Mutex::default(), budget });
+        self.kept = Some(Kept { budget, ..Kept::default() });
         self
+    }
+
+    /// What a source has seen, if its files are what they were then.
+    pub(crate) fn seen_before(&self, source: &'static str) -> Option<Collected> {
+        let seen = self.kept.as_ref()?.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(source)
+            .filter(|(witness, _)| self.still_holds(witness))
+            .map(|(_, collected)| collected.clone())
+    }
+
+    /// Keeps what a source has seen, with the files that bear witness.
+    pub(crate) fn keep_seen(&self, witness: Witness, collected: &Collected) {
+        if let Some(kept) = &self.kept {
+            let mut seen = kept.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert(collected.source, (witness, collected.clone()));
+        }
     }
 
     /// What a kernel parameter says. One that says less than a buffer holds has said all.

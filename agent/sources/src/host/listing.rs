@@ -45,7 +45,7 @@ impl Host {
         may_follow: impl Fn(&OsStr) -> bool,
     ) -> io::Result<Vec<(OsString, io::Result<Stat>)>> {
         let path = path.as_ref();
-        self.noting(path, Access::Directory, || {
+        self.noting(path, Access::Files, || {
             let mut directory = self.directory(path)?;
             let mut files = Vec::new();
             for DirEntry { name, kind } in entries_of(&mut directory)? {

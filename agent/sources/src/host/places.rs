@@ -64,7 +64,8 @@ impl Places {
     }
 
     fn note(&mut self, path: &Path, access: Access) {
-        let at = if access == Access::Directory { Some(path) } else { path.parent() };
+        let is_listed = matches!(access, Access::Directory | Access::Files);
+        let at = if is_listed { Some(path) } else { path.parent() };
         let Some(at) = at else { return };
         if at.starts_with("/proc") && !path.starts_with("/proc/sys") {
             let process = path.components().nth(2).is_some_and(|part| is_process(part.as_os_str()));
@@ -74,7 +75,7 @@ impl Places {
             }
             return;
         }
-        if access == Access::Directory {
+        if is_listed {
             self.directories.insert(path.to_owned(), Names::All);
         } else if let Some(name) = path.file_name() {
             match self.directories.get_mut(at) {

@@ -17,6 +17,8 @@ pub enum Access {
     Link,
     /// The names in it.
     Directory,
+    /// The names in it, and what each of them is.
+    Files,
     /// Parts of a large file: programs and libraries.
     Program,
     /// The whole content.
@@ -40,6 +42,8 @@ pub(super) struct Log(Mutex<BTreeMap<(PathBuf, Access), Option<i32>>>);
 impl Log {
     pub(super) fn note(&self, path: &Path, access: Access, error: Option<&io::Error>) {
         let refused = error.map(number_of);
+        // To a recording both are the same.
+        let access = if access == Access::Files { Access::Directory } else { access };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((path.to_owned(), access), refused);
     }
 

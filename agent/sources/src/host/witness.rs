@@ -1,0 +1,147 @@
+//! What a source's files were when it looked: while they are the same, it would see the same.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
+
+use super::{Access, Host, Stat};
+
+/// A file that was changed again within one tick of the file system's clock looks the same: what is younger than this
+/// is no witness. ext4 counts in ticks of 4 ms, others in whole seconds.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The files that a source has looked at, and what each was; `None`: it could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Witness(BTreeMap<(PathBuf, bool), Option<Stat>>);
+
+/// Takes down witnesses while a source looks. `None`: the source saw something that no file tells.
+#[derive(Debug)]
+pub(super) struct Notes {
+    of_source: Mutex<Option<Witness>>,
+    settled: Duration,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self { of_source: Mutex::default(), settled: SETTLED }
+    }
+}
+
+impl Host {
+    /// Takes down what is looked at from now on.
+    pub(crate) fn begin_witness(&self) {
+        if let Some(kept) = &self.kept {
+            *kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Witness(BTreeMap::new()));
+        }
+    }
+
+    /// What was looked at since it began; `None` if the files cannot tell whether one would see the same again.
+    pub(crate) fn end_witness(&self) -> Option<Witness> {
+        self.kept.as_ref()?.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether all files are what they were.
+    pub(crate) fn still_holds(&self, Witness(files): &Witness) -> bool {
+        files.iter().all(|((path, is_link), was)| self.look(path, *is_link) == *was)
+    }
+
+    /// Before the file itself is looked at: a change in between makes the witness false, not the source.
+    pub(super) fn bear_witness(&self, path: &Path, access: Access) {
+        let Some(kept) = &self.kept else { return };
+        let mut notes = kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Witness(files)) = &mut *notes else { return };
+        if path.starts_with("/proc") || path.starts_with("/sys") || access == Access::Files {
+            *notes = None;
+            return;
+        }
+        let seen = self.look(path, access == Access::Link);
+        if seen.is_some_and(|stat| !is_older(&stat, kept.notes.settled)) {
+            *notes = None;
+            return;
+        }
+        files.insert((path.to_owned(), access == Access::Link), seen);
+    }
+
+    fn look(&self, path: &Path, is_link: bool) -> Option<Stat> {
+        let flags = if is_link { OFlag::O_PATH | OFlag::O_NOFOLLOW } else { OFlag::O_PATH };
+        Some(Stat::of(&fstat(self.open(path, flags).ok()?).ok()?))
+    }
+}
+
+/// Whether what was changed last was changed long enough ago to be told from a change now.
+pub(super) fn is_settled(stat: &Stat) -> bool {
+    is_older(stat, SETTLED)
+}
+
+fn is_older(stat: &Stat, age: Duration) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (seconds, nanoseconds) = stat.ctime;
+    let changed = u64::try_from(seconds).map_or(Duration::ZERO, Duration::from_secs)
+        + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+    now.checked_sub(age).is_some_and(|settled| changed <= settled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    /// Promise: whatever changes of what was looked at, also what was not there, ends a witness.
+    #[test]
+    fn a_witness_holds_until_something_changes() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at("etc/conf.d")).unwrap();
+        fs::write(at("etc/release"), "1").unwrap();
+        symlink("release", at("etc/link")).unwrap();
+        let mut host = Host::at(root.path()).unwrap().keeping();
+        let look = |host: &Host| {
+            host.begin_witness();
+            let _ = host.read("/etc/release", 10);
+            let _ = host.read_link("/etc/link");
+            let _ = host.list("/etc/conf.d");
+            let _ = host.read("/etc/none", 10);
+            host.end_witness()
+        };
+        // All of it was made just now.
+        assert_eq!(look(&host), None);
+        host.kept.as_mut().unwrap().notes.settled = Duration::ZERO;
+        let changes: [&dyn Fn(); 4] = [
+            &|| fs::write(at("etc/release"), "2").unwrap(),
+            &|| {
+                fs::remove_file(at("etc/link")).unwrap();
+                symlink("none", at("etc/link")).unwrap();
+            },
+            &|| fs::write(at("etc/conf.d/new"), "").unwrap(),
+            &|| fs::write(at("etc/none"), "").unwrap(),
+        ];
+        for change in changes {
+            tick(root.path());
+            let witness = look(&host).unwrap();
+            assert!(host.still_holds(&witness));
+            change();
+            assert!(!host.still_holds(&witness));
+        }
+        host.begin_witness();
+        let _ = host.read("/proc/modules", 10);
+        assert_eq!(host.end_witness(), None);
+    }
+
+    /// Until the file system's clock has gone on: what changes from now on has another time.
+    fn tick(root: &Path) {
+        let time = || {
+            fs::write(root.join("tick"), "").unwrap();
+            let of = fs::metadata(root.join("tick")).unwrap();
+            (of.ctime(), of.ctime_nsec())
+        };
+        let begin = time();
+        while time() == begin {}
+    }
+}
