@@ -14,8 +14,7 @@
 //! - [`os`]: the distribution
 //! - [`kernel`]: which kernel runs and how it was started
 //! - [`libc`]: the C library
-//! - [`sysctl`]: every key under /proc/sys, by a table of exceptions
-//! - [`sysctl_persisted`]: what the next boot will set of them, by sysctl.d
+//! - [`sysctl`]: every key under /proc/sys, by a table of exceptions, and what sysctl.d will set
 //! - [`packages`]: what the package manager has installed
 //! - [`time`]: time zone and time zone database
 //! - [`hardware`]: processors and memory
@@ -42,7 +41,6 @@ pub mod packages;
 pub mod recording;
 pub mod source;
 pub mod sysctl;
-pub mod sysctl_persisted;
 pub mod time;
 
 pub use budget::Budget;
@@ -56,7 +54,6 @@ pub static SOURCES: &[&dyn Source] = &[
     &kernel::Kernel,
     &libc::Libc,
     &sysctl::Sysctl,
-    &sysctl_persisted::SysctlPersisted,
     &packages::Packages,
     &time::Time,
     &hardware::Hardware,

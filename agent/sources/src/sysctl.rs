@@ -1,11 +1,13 @@
-//! Source `sysctl`: every readable key under `/proc/sys`, by the table in [`rules`].
+//! Source `sysctl`: every readable key under `/proc/sys`, by the table in [`rules`]; and what sysctl.d will set at the
+//! next boot, in the section `sysctl.persisted`.
 //!
 //! One section per top directory (`sysctl.net`, `sysctl.kernel` …), for they change apart; the section `sysctl` is
 //! always there and holds troubles of the whole. A fact is `sysctl.` and the key as sysctl(8) prints it: dots between
 //! names, and `/` where a name itself has a dot (`net.ipv4.conf.eth0/1.forwarding`).
 
+pub(crate) mod persisted;
 pub mod rules;
-pub(crate) mod value;
+mod value;
 
 use std::io;
 use std::path::Path;
@@ -36,6 +38,7 @@ impl Source for Sysctl {
 
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut whole = SectionBuilder::new("sysctl");
+        let mut sections = vec![persisted::collect(host, budget)];
         let entries = match host.list(ROOT) {
             Ok(entries) => entries,
             Err(error) => {
@@ -44,10 +47,10 @@ impl Source for Sysctl {
                     FactPath::known("sysctl"),
                     Reason::of_io(&error).unwrap_or(Reason::Unsupported),
                 );
-                return vec![whole.finish()];
+                sections.push(whole.finish());
+                return sections;
             }
         };
-        let mut sections = Vec::new();
         for entry in entries {
             let part = entry.name.to_str().filter(|name| is_part(name) && entry.kind == Kind::Directory);
             let mut own = part.map(|name| SectionBuilder::new(&format!("sysctl.{name}")));

@@ -9,8 +9,9 @@ use evenkeel_facts::Glob;
 
 use crate::credentials;
 use crate::kernel::{cmdline, modules};
+use crate::sysctl::persisted;
 use crate::sysctl::rules::{self, Treatment};
-use crate::{go_buildinfo, hardware, libc, packages, sysctl_persisted};
+use crate::{go_buildinfo, hardware, libc, packages};
 
 type Change = fn(&Path, &str, &str) -> String;
 
@@ -31,8 +32,8 @@ const CHANGES: &[(&str, Change)] = &[
     ("/etc/ssh/ssh_host_*_key.pub",      |path, _, name| host_key(path, name)),
     ("/var/lib/dpkg/*",                  |_, text, _| packages::redacted_dpkg(text)),
     ("*/lib/apk/db/installed",           |_, text, _| packages::redacted_apk(text)),
-    ("*/sysctl.d/*",                     |_, text, _| sysctl_persisted::redacted(text)),
-    ("/etc/sysctl.conf",                 |_, text, _| sysctl_persisted::redacted(text)),
+    ("*/sysctl.d/*",                     |_, text, _| persisted::redacted(text)),
+    ("/etc/sysctl.conf",                 |_, text, _| persisted::redacted(text)),
     ("/etc/environment",                 |_, text, _| go_settings(text)),
     ("*/go.env",                         |_, text, _| go_settings(text)),
     ("*/.config/go/env",                 |_, text, _| go_settings(text)),

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 /// The one form of a value: tabs and runs of blanks are one blank, none at the ends of a line, no empty lines; lines
 /// stay lines, joined by `\n`. Bytes that are not UTF-8 have none.
-pub(crate) fn canonical(bytes: &[u8]) -> Option<String> {
+pub(super) fn canonical(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut value = String::with_capacity(text.len());
     for line in text.lines() {
@@ -25,7 +25,7 @@ pub(crate) fn canonical(bytes: &[u8]) -> Option<String> {
 
 /// Whether a secret is set, and nothing else of it. Nothing, or nothing but zeros and what stands between them, is
 /// unset; so is the kernel's EIO for a `stable_secret` that was never written.
-pub(crate) fn set_or_unset(read: &io::Result<Vec<u8>>) -> Result<&'static str, Reason> {
+pub(super) fn set_or_unset(read: &io::Result<Vec<u8>>) -> Result<&'static str, Reason> {
     match read {
         Ok(bytes)
             if bytes.iter().all(|byte| matches!(byte, b'0' | b'-' | b':') || byte.is_ascii_whitespace()) =>

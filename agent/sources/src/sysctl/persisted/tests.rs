@@ -18,7 +18,7 @@ fn seen(files: &[(&str, &str)]) -> Vec<String> {
 
 fn told(host: &Host) -> Vec<String> {
     let budget = Budget::new(Duration::from_secs(60), 1 << 20);
-    let section = SysctlPersisted.collect(host, &SourcesConfig::default(), &budget).remove(0);
+    let section = collect(host, &budget);
     let line = |(path, seen): &(FactPath, Observation)| match seen {
         Observation::Present(value) => format!("{path} {value}"),
         other => format!("{path} {other:?}"),

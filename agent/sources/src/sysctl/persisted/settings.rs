@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::sysctl::rules::{self, Treatment};
+use super::super::rules::{self, Treatment};
 
 /// One assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! Source `sysctl_persisted`: what the next boot will set of the kernel's settings, and which line of which file says
-//! so. Running values are the business of source `sysctl`.
+//! What the next boot will set of the kernel's settings, and which line of which file says so.
 //!
 //! - `sysctl.persisted[KEY].value`: the value, in the same canonical form as that of `sysctl.KEY`
 //! - `sysctl.persisted[KEY].source`: the line that decides, as `/etc/sysctl.d/99-web.conf:12`
@@ -20,9 +19,9 @@ use std::path::PathBuf;
 
 use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 
-use crate::sysctl::rules::{self, Class, Treatment};
-use crate::sysctl::value;
-use crate::{Budget, Host, Source, SourcesConfig, drop_ins};
+use super::rules::{self, Class, Treatment};
+use super::value;
+use crate::{Budget, Host, drop_ins};
 use settings::Settings;
 
 pub(crate) use settings::redacted;
@@ -35,43 +34,30 @@ const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd-sysctl", "/lib/systemd/sys
 const MAX_BYTES: usize = 1024 * 1024;
 const FAMILY: &str = "sysctl.persisted";
 
-/// See the module.
-#[derive(Debug)]
-pub struct SysctlPersisted;
-
-impl Source for SysctlPersisted {
-    fn name(&self) -> &'static str {
-        "sysctl_persisted"
-    }
-
-    fn top_paths(&self) -> &'static [&'static str] {
-        &[FAMILY]
-    }
-
-    fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
-        let mut section = SectionBuilder::new("sysctl_persisted");
-        let mut trouble = None;
-        let mut settings = Settings::default();
-        match files(host) {
-            Ok(files) => {
-                for file in files {
-                    match drop_ins::read(host, &file, MAX_BYTES) {
-                        Ok(content) => settings.read(&file, &content),
-                        Err(reason) => {
-                            settings = Settings::default();
-                            trouble = trouble.or(Some(reason));
-                        }
+/// The section `sysctl.persisted`.
+pub(super) fn collect(host: &Host, budget: &Budget) -> Section {
+    let mut section = SectionBuilder::new(FAMILY);
+    let mut trouble = None;
+    let mut settings = Settings::default();
+    match files(host) {
+        Ok(files) => {
+            for file in files {
+                match drop_ins::read(host, &file, MAX_BYTES) {
+                    Ok(content) => settings.read(&file, &content),
+                    Err(reason) => {
+                        settings = Settings::default();
+                        trouble = trouble.or(Some(reason));
                     }
                 }
             }
-            Err(reason) => trouble = Some(reason),
         }
-        let noted = note(&mut section, host, budget, &settings);
-        if let Some(reason) = trouble.or(noted.err()) {
-            section.unreadable(FactPath::known(FAMILY), reason);
-        }
-        vec![section.finish()]
+        Err(reason) => trouble = Some(reason),
     }
+    let noted = note(&mut section, host, budget, &settings);
+    if let Some(reason) = trouble.or(noted.err()) {
+        section.unreadable(FactPath::known(FAMILY), reason);
+    }
+    section.finish()
 }
 
 fn files(host: &Host) -> Result<Vec<PathBuf>, Reason> {
