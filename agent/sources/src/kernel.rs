@@ -4,6 +4,7 @@
 
 pub(crate) mod cmdline;
 pub(crate) mod modules;
+pub(crate) mod next;
 mod taint;
 
 use std::io;
@@ -62,6 +63,7 @@ impl Source for Kernel {
         note(&mut section, "kernel.arch", architecture(host));
         cmdline::collect(host, &mut section);
         modules::collect(host, &mut section);
+        next::collect(host, &mut section);
         mitigations(host, &mut section);
         if let Some((_, version)) = CGROUPS.iter().find(|(file, _)| host.exists(file)) {
             section.present(FactPath::known("kernel.cgroup.version"), *version);
