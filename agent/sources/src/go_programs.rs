@@ -8,7 +8,8 @@
 //!
 //! Facts are keyed by main package and not by path, so that a program is compared with itself wherever it was put:
 //! `go.program[github.com/acme/pay].go_version`, `.go_vendor`, `.go_experiment`, `.version` (of the main module),
-//! `.main_module`, `.module[PATH]`, `.setting[NAME]`. A program whose main package has no name (built from loose files
+//! `.main_module`, `.module[PATH]`, `.setting[NAME]`; and `.restart_pending` while a process runs a build whose file was
+//! replaced or deleted: `running go1.20.1 v1.4.0, on disk go1.21.6 v1.5.0`. A program whose main package has no name (built from loose files
 //! or without modules) is keyed by its file's name. Several builds of one program on a node are one value, sorted and
 //! joined by ` | `; a build without that value counts as `(none)`.
 //!
@@ -36,9 +37,10 @@ use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use nix::errno::Errno;
 
 use crate::directories::Directories;
+use crate::go_buildinfo::BuildInfo;
 use crate::host::{Kind, Pid, Stat};
 use crate::{Budget, Host, Source, SourcesConfig};
-use facts::Programs;
+use facts::{OnDisk, Programs};
 use known::{is_known_to_be_other, read};
 
 /// Where programs are looked for, configured directories apart.
@@ -189,7 +191,7 @@ impl Search<'_> {
             match self.host.open_exe(pid) {
                 Ok(program) => {
                     let name = name().unwrap_or_default();
-                    if let Err(reason) = self.running(&program, &name) {
+                    if let Err(reason) = self.running(pid, &program, &name) {
                         self.section.unreadable(FactPath::keyed("go.process", &name), reason);
                     }
                 }
@@ -205,13 +207,37 @@ impl Search<'_> {
 
     /// Adds a running program. Go's own commands are a build at work, not something that was deployed here: they
     /// would come and go with every build, and `go_toolchain` speaks of them.
-    fn running(&mut self, program: &File, name: &str) -> Result<(), Reason> {
+    fn running(&mut self, pid: Pid, program: &File, name: &str) -> Result<(), Reason> {
         match read(self.host, program) {
-            Ok(Some(info)) if !info.path.starts_with("cmd/") => self.programs.add(info, || name.to_owned()),
+            Ok(Some(info)) if !info.path.starts_with("cmd/") => {
+                if let Some(pending) = self.pending(pid, &info) {
+                    self.programs.restart_pending(&info, name, pending);
+                }
+                self.programs.add(info, || name.to_owned());
+            }
             Ok(_) => {}
             Err(error) => return Err(error.reason()),
         }
         Ok(())
+    }
+
+    /// What the next start of a running program brings, if its file was replaced by another build or deleted. The file is
+    /// looked for where the process sees it, be that in a container.
+    fn pending(&self, pid: Pid, running: &BuildInfo) -> Option<String> {
+        let link = self.host.read_link(format!("/proc/{pid}/exe")).ok()?;
+        let path = link.to_str()?.strip_suffix(" (deleted)")?;
+        let on_disk = match self.host.open_as_seen_by(pid, Path::new(path)) {
+            Ok(file) => match read(self.host, &file) {
+                Ok(Some(info)) => OnDisk::Program(Box::new(info)),
+                Ok(None) | Err(_) => OnDisk::SomethingElse,
+            },
+            Err(error) if Reason::of_io(&error).is_none() => OnDisk::Nothing,
+            Err(_) => OnDisk::SomethingElse,
+        };
+        // The same build put there again is no change.
+        let same = matches!(&on_disk, OnDisk::Program(info) if **info == *running)
+            && !facts::is_unversioned(running);
+        (!same).then(|| facts::replaced(running, &on_disk))
     }
 
     /// Whether a process is the kernel's own, or has ended: these have no program, but only the superuser is told so.

@@ -20,6 +20,7 @@
 //! - [`hardware`]: processors and memory
 //! - [`go_toolchain`]: Go toolchains, which of them `go` is, and how it is set up
 //! - [`go_programs`]: Go programs on disk and running, and what they were built from
+//! - [`processes`]: processes that run what is no longer on the disk
 //! - [`identity`]: what must be unique to each machine
 
 pub mod budget;
@@ -38,6 +39,7 @@ pub mod kernel;
 pub mod libc;
 pub mod os;
 pub mod packages;
+pub mod processes;
 pub mod recording;
 pub mod source;
 pub mod sysctl;
@@ -59,5 +61,6 @@ pub static SOURCES: &[&dyn Source] = &[
     &hardware::Hardware,
     &go_toolchain::GoToolchain,
     &go_programs::GoPrograms,
+    &processes::Processes,
     &identity::Identity,
 ];

@@ -60,6 +60,9 @@ fn a_program_that_runs_is_seen_though_its_file_is_gone() {
         fs::remove_file(&program).unwrap();
 
         let section = section(&Host::live(), "go_programs");
+        fs::copy(fetched.join("programs/pay-go1.27.3"), &program).unwrap();
+        let replaced = self::section(&Host::live(), "go_programs");
+        let processes = self::section(&Host::live(), "processes");
         drop(pay.stdin.take());
         assert!(pay.wait().unwrap().success());
         let at = |name: &str| text(&section, &format!("go.program[example.org/pay/cmd/pay].{name}"));
@@ -71,6 +74,15 @@ fn a_program_that_runs_is_seen_though_its_file_is_gone() {
         assert_eq!(at("module[example.org/clock]"), Some("v0.4.0 => example.org/fork/clock v0.4.1"));
         assert_eq!(at("module[example.org/money]"), Some("v1.2.3"));
         assert_eq!(at("setting[GOOS]"), Some("linux"));
+        let pending = "go.program[example.org/pay/cmd/pay].restart_pending";
+        let running = format!(
+            "running go{} (devel)",
+            at("go_version").unwrap().split(" | ").find(|v| v.starts_with(version)).unwrap()
+        );
+        assert_eq!(text(&section, pending), Some(format!("{running}, deleted").as_str()));
+        assert_eq!(text(&replaced, pending), Some(format!("{running}, on disk go1.27.3 (devel)").as_str()));
+        // It lies in a temporary directory, where programs that delete their own code are no news.
+        assert_eq!(processes.find("process.restart_pending[pay]"), None);
     }
 }
 

@@ -15,7 +15,11 @@ const AND: &str = " | ";
 
 /// Every build found, by main package.
 #[derive(Debug, Default)]
-pub(super) struct Programs(BTreeMap<String, Vec<Build>>);
+pub(super) struct Programs {
+    builds: BTreeMap<String, Vec<Build>>,
+    /// What the next start of running programs brings.
+    pending: BTreeMap<String, BTreeSet<String>>,
+}
 
 /// The facts of one build, by what stands behind `go.program[MAIN PACKAGE]`.
 type Build = BTreeMap<Name, String>;
@@ -29,25 +33,34 @@ enum Name {
 
 impl Programs {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.builds.is_empty()
     }
 
     /// Adds a build. `file` names it when its main package has no name of its own.
     pub(super) fn add(&mut self, info: BuildInfo, file: impl FnOnce() -> String) {
-        let key = match info.path.as_str() {
-            "" | "command-line-arguments" => file(),
-            _ => info.path.clone(),
-        };
+        let key = key_of(&info, file);
         let build = facts_of(info);
-        let builds = self.0.entry(key).or_default();
+        let builds = self.builds.entry(key).or_default();
         if !builds.contains(&build) {
             builds.push(build);
         }
     }
 
+    /// Adds what the next start of a running program brings.
+    pub(super) fn restart_pending(&mut self, running: &BuildInfo, file: &str, pending: String) {
+        self.pending.entry(key_of(running, || file.to_owned())).or_default().insert(pending);
+    }
+
     /// Notes every fact. What the budget does not hold is said to be left out, program by program.
     pub(super) fn note(self, section: &mut SectionBuilder, budget: &Budget) {
-        for (key, builds) in self.0 {
+        for (key, pending) in self.pending {
+            let path = FactPath::keyed("go.program", &key).child("restart_pending");
+            let value = pending.into_iter().collect::<Vec<_>>().join(AND);
+            if let Some(path) = path.ok().filter(|_| budget.spend(key.len() + value.len()).is_ok()) {
+                section.present(path, value);
+            }
+        }
+        for (key, builds) in self.builds {
             let program = FactPath::keyed("go.program", &key);
             let names: BTreeSet<Name> = builds.iter().flat_map(|build| build.keys().cloned()).collect();
             for name in names {
@@ -67,6 +80,48 @@ impl Programs {
             }
         }
     }
+}
+
+/// By its main package; one without a name by its file's.
+fn key_of(info: &BuildInfo, file: impl FnOnce() -> String) -> String {
+    match info.path.as_str() {
+        "" | "command-line-arguments" => file(),
+        _ => info.path.clone(),
+    }
+}
+
+/// Whether two builds that say the same may be of different sources all the same.
+pub(super) fn is_unversioned(info: &BuildInfo) -> bool {
+    let has_version = info.main.as_ref().is_some_and(|main| !matches!(main.version.as_str(), "" | "(devel)"));
+    let modified = info.settings.iter().any(|(name, value)| name == "vcs.modified" && value == "true");
+    modified || !has_version && !info.settings.iter().any(|(name, _)| name == "vcs.revision")
+}
+
+/// What stands where a running program was started from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum OnDisk {
+    Nothing,
+    SomethingElse,
+    Program(Box<BuildInfo>),
+}
+
+/// What runs, and what has taken its place.
+pub(super) fn replaced(running: &BuildInfo, on_disk: &OnDisk) -> String {
+    let told = |info: &BuildInfo| {
+        let version = info.main.as_ref().map(|main| format!(" {}", version(main))).unwrap_or_default();
+        let revision = info.settings.iter().find(|(name, _)| name == "vcs.revision");
+        let revision = revision.map(|(_, revision)| format!(" {revision:.12}")).unwrap_or_default();
+        format!("go{}{version}{revision}", info.go_version)
+    };
+    let now = match on_disk {
+        OnDisk::Nothing => "deleted".to_owned(),
+        OnDisk::SomethingElse => "on disk something else".to_owned(),
+        OnDisk::Program(other) if other.path != running.path => {
+            format!("on disk {} {}", other.path, told(other))
+        }
+        OnDisk::Program(other) => format!("on disk {}", told(other)),
+    };
+    format!("running {}, {now}", told(running))
 }
 
 fn facts_of(info: BuildInfo) -> Build {

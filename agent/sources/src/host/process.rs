@@ -1,16 +1,17 @@
 //! The programs of running processes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat, stat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use super::{Access, Host, Kind, READ, Stat, read_to_end};
+use super::{Access, Host, Kind, READ, Root, Stat, read_to_end};
 
 /// The number of a process.
 pub type Pid = u32;
@@ -43,6 +44,20 @@ impl Host {
                 self.reopen_regular(&link)
             }
         })
+    }
+
+    /// Opens a regular file as a process sees it: in the root of its container. Below a `--root` only where `/proc` truly
+    /// is the kernel's; links never lead out of the process's root.
+    pub fn open_as_seen_by(&self, pid: Pid, path: &Path) -> io::Result<File> {
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        let process = self.open(&directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        if fstatfs(&process)?.filesystem_type() != PROC_SUPER_MAGIC {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = openat(&process, "root", flags, Mode::empty()).map_err(|errno| gone(errno.into()))?;
+        let within = Self { root: Root::Below(root), refusals: BTreeMap::new(), log: None, tracker: None };
+        within.reopen_regular(path)
     }
 
     /// What the program of a process is, without opening it: many processes run the same one. Fails as

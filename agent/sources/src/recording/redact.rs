@@ -11,7 +11,7 @@ use crate::credentials;
 use crate::kernel::{cmdline, modules, next};
 use crate::sysctl::persisted;
 use crate::sysctl::rules::{self, Treatment};
-use crate::{go_buildinfo, hardware, libc, packages};
+use crate::{go_buildinfo, hardware, libc, packages, processes};
 
 type Change = fn(&Path, &str, &str) -> String;
 
@@ -32,6 +32,7 @@ const CHANGES: &[(&str, Change)] = &[
     ("/etc/ssh/ssh_host_*_key.pub",      |path, _, name| host_key(path, name)),
     ("/var/lib/dpkg/*",                  |_, text, _| packages::redacted_dpkg(text)),
     ("*/lib/apk/db/installed",           |_, text, _| packages::redacted_apk(text)),
+    ("/proc/*/maps",                     |_, text, _| processes::redacted(text)),
     ("/boot/*",                          |_, text, _| next::redacted(text)),
     ("*/sysctl.d/*",                     |_, text, _| persisted::redacted(text)),
     ("/etc/sysctl.conf",                 |_, text, _| persisted::redacted(text)),
