@@ -122,7 +122,11 @@ pub struct Stat {
 impl Host {
     /// The machine that this program runs on.
     pub fn live() -> Self {
-        Self { root: Root::Live, refusals: BTreeMap::new(), log: None, tracker: None, kept: None }
+        Self::with(Root::Live)
+    }
+
+    fn with(root: Root) -> Self {
+        Self { root, refusals: BTreeMap::new(), log: None, tracker: None, kept: None }
     }
 
     /// The machine whose root is this directory; `/` is the live machine.

@@ -1,6 +1,5 @@
 //! The programs of running processes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -56,8 +55,7 @@ impl Host {
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = openat(&process, "root", flags, Mode::empty()).map_err(|errno| gone(errno.into()))?;
-        let within = Self { root: Root::Below(root), refusals: BTreeMap::new(), log: None, tracker: None };
-        within.reopen_regular(path)
+        Self::with(Root::Below(root)).reopen_regular(path)
     }
 
     /// What the program of a process is, without opening it: many processes run the same one. Fails as
