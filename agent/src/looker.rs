@@ -114,6 +114,12 @@ impl Looker {
     ) -> (Snapshot, BTreeSet<&'static str>, Vec<Section>) {
         let Seen { taken_at, host, sources, mut sections, .. } = seen;
         let before = before.map(|before| before.sections).unwrap_or_default();
+        // What is the same as before has its digest already.
+        for section in &mut sections {
+            if let Some(same) = before.iter().find(|old| **old == *section) {
+                section.clone_from(same);
+            }
+        }
         let changed =
             sources.iter().copied().filter(|source| digests(&before, source) != digests(&sections, source));
         let changed = changed.collect();

@@ -183,8 +183,11 @@ impl Search<'_> {
                 denied = Some(reason);
                 break;
             }
-            if self.host.stat_exe(pid).is_ok_and(|stat| is_known_to_be_other(self.host, &stat)) {
-                continue;
+            // Most are known already, or the kernel's own.
+            match self.host.stat_exe(pid) {
+                Ok(stat) if is_known_to_be_other(self.host, &stat) => continue,
+                Err(error) if Reason::of_io(&error).is_none() => continue,
+                Ok(_) | Err(_) => {}
             }
             let name =
                 || self.host.read_text(format!("/proc/{pid}/comm"), 64).map(|name| name.trim().to_owned());

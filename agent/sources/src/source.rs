@@ -124,7 +124,7 @@ impl Collected {
 }
 
 fn is_too_large(section: &Section) -> bool {
-    section.facts().len() > MAX_FACTS || section.encode().len() > MAX_SECTION_BYTES
+    section.facts().len() > MAX_FACTS || section.encoded_len() > MAX_SECTION_BYTES
 }
 
 /// The section of a source that saw nothing, and why.

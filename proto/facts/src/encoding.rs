@@ -25,6 +25,8 @@ const MAGIC: &[u8] = b"evenkeel.section/1\0";
 pub const MAX_SECTION_BYTES: usize = 16 * 1024 * 1024;
 /// The most facts accepted in one section.
 pub const MAX_FACTS: usize = 200_000;
+/// 64 bits, seven of them in each byte.
+const MAX_VARINT_BYTES: usize = 10;
 /// The longest section name accepted, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
@@ -48,6 +50,16 @@ pub fn encode(section: &Section) -> Vec<u8> {
         put_fact(&mut out, path, observation);
     }
     out
+}
+
+/// The most bytes that [`encode`] may give, without making them.
+pub(crate) fn most_bytes(section: &Section) -> usize {
+    let of = |(path, observation): &(FactPath, Observation)| {
+        let text = if let Observation::Present(Value::Text(text)) = observation { text.len() } else { 0 };
+        2 * MAX_VARINT_BYTES + 1 + path.as_str().len() + text
+    };
+    let header = MAGIC.len() + section.name().len() + 2 * MAX_VARINT_BYTES;
+    header + section.facts().iter().map(of).sum::<usize>()
 }
 
 /// Appends one fact.
@@ -254,6 +266,7 @@ mod tests {
     #[test]
     fn every_truncation_is_refused() {
         let bytes = example().encode();
+        assert!(bytes.len() <= example().encoded_len());
         assert_eq!(decode(&bytes).unwrap(), example());
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_err(), "cut at {end}");

@@ -72,6 +72,11 @@ impl Section {
         encoding::encode(self)
     }
 
+    /// How many bytes [`Section::encode`] gives at most: what a length takes is counted at its largest.
+    pub fn encoded_len(&self) -> usize {
+        encoding::most_bytes(self)
+    }
+
     /// The address of this content: the digest of [`Section::encode`].
     pub fn digest(&self) -> Digest {
         *self.digest.get_or_init(|| Digest::of(&self.encode()))
