@@ -7,8 +7,8 @@ use evenkeel_drift::report::Severity;
 use evenkeel_runtime::label::is_label;
 
 use crate::command::{
-    audit, completions, context, diff, explain, facts, gate, history, login, node, nodes, report, token,
-    user, values,
+    affected, audit, completions, context, diff, explain, facts, gate, history, login, node, nodes, report,
+    token, user, values,
 };
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
@@ -47,6 +47,8 @@ pub enum Command {
     History(history::History),
     /// Say by exit code whether one environment may be promoted to another
     Gate(gate::Gate),
+    /// Show where the versions are that an advisory names
+    Affected(affected::Affected),
     /// Let nodes in: make, list and revoke the tokens with which they enrol
     Token(token::Token),
     /// Send nodes away, and let them back

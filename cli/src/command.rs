@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod affected;
 pub mod audit;
 pub mod completions;
 pub mod context;
@@ -48,6 +49,7 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::Facts(arguments) => facts::run(&context, arguments),
         Command::History(arguments) => history::run(&context, arguments),
         Command::Gate(arguments) => gate::run(&context, arguments),
+        Command::Affected(arguments) => affected::run(&context, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
         Command::Node(arguments) => node::run(&context, arguments),
         Command::User(arguments) => user::run(&context, arguments),

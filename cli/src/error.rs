@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use evenkeel_drift::affected::osv::OsvError;
+use evenkeel_drift::affected::wanted::WantedError;
 use evenkeel_drift::{PolicyError, QueryError};
 use evenkeel_facts::snapshot_file::SnapshotFileError;
 use evenkeel_proto::Malformed;
@@ -191,6 +193,33 @@ pub enum CliError {
     /// A policy is named for what a collector judges.
     #[error("--policy holds for snapshot files; a collector judges by its own policy")]
     PolicyOfCollector,
+    /// What is looked for is no module and range.
+    #[error("{text:?} cannot be looked for")]
+    Wanted {
+        /// What was written.
+        text: String,
+        /// Why.
+        #[source]
+        source: WantedError,
+    },
+    /// Nothing is looked for.
+    #[error("there is nothing to look for: only snapshot files were named")]
+    NothingWanted,
+    /// The file is no report on versions.
+    #[error("{} cannot be looked for", path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: OsvError,
+    },
+    /// A directory without reports.
+    #[error("there is no report (*.json) in or below {}", path.display())]
+    NoReports {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file of output cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -269,8 +298,8 @@ impl CliError {
                 "Ask an admin to invite you with a role that may (`evenkeel user invite NAME --role ROLE`), or run this \
                  on the collector's host as root or as the collector's user."
             }
-            // The collector says what there is, and where to see it.
-            Self::Asked { .. } => return None,
+            // The message says what there is, or what may be written.
+            Self::Asked { .. } | Self::Wanted { .. } => return None,
             Self::Collector { .. } => "See the collector's log; then ask again.",
             Self::Answer(_) | Self::AnswerJson(_) => "Use an evenkeel of the collector's version.",
             Self::Snapshot { .. } => "Take it again: `evenkeel-agent collect > SNAPSHOT.json`.",
@@ -280,6 +309,10 @@ impl CliError {
             Self::NoEnvironment { .. } => "Say it: ENV=FILE.",
             Self::Policy { .. } => "Correct it there.",
             Self::PolicyOfCollector => "Leave it out.",
+            Self::NothingWanted => "Name a module as well, or reports with --osv.",
+            Self::Report { .. } | Self::NoReports { .. } => {
+                "Name a report in the OSV format, or a directory of them: an unpacked copy of a vulnerability database."
+            }
             Self::Write { .. } => "See whether the directory is there and this user may write to it.",
             Self::Query(_) => "Correct the name.",
             Self::NoFormat { .. } | Self::Format(_) => "Choose one of these with --output.",

@@ -5,12 +5,13 @@
 //! - [`args`]: the command line; [`operand`]: what can be held against what; [`moment`]: times as people write them
 //! - [`command`]: one file per command
 //! - [`client`]: the way to the collector; [`place`]: where it is; [`contexts`]: collectors by name
-//! - [`snapshots`]: snapshot files, compared by the engine itself
+//! - [`snapshots`]: snapshot files, compared by the engine itself; [`advisories`]: reports in the OSV format
 //! - [`console`]: where output goes
 //! - [`error`]: what went wrong, and what to do about it
 //!
 //! Not for: deciding what drift is (`evenkeel-drift`) or how it looks (`evenkeel-render`).
 
+pub mod advisories;
 pub mod args;
 pub mod client;
 pub mod command;

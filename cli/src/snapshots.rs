@@ -37,15 +37,22 @@ pub struct Source {
     pub path: PathBuf,
 }
 
-impl FromStr for Source {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl Source {
+    /// Every text is one.
+    pub fn of(text: &str) -> Self {
         let (environment, path) = match text.split_once('=') {
             Some((environment, path)) if is_label(environment) => (Some(environment.to_owned()), path),
             _ => (None, text),
         };
-        Ok(Self { environment, path: path.strip_prefix("file:").unwrap_or(path).into() })
+        Self { environment, path: path.strip_prefix("file:").unwrap_or(path).into() }
+    }
+}
+
+impl FromStr for Source {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::of(text))
     }
 }
 
@@ -73,14 +80,17 @@ impl Files {
         Ok(Self { fleet: Fleet::of_sides(sides.collect()), policy, as_of })
     }
 
-    /// Each snapshot under the environment that it names, or that the caller names for it.
-    pub fn of(sources: &[Source], policy: Option<&Path>) -> Result<Self, CliError> {
+    /// Each snapshot under the environment that the caller names for it, or that it names itself, or this one.
+    pub fn of(sources: &[Source], unnamed: Option<&str>, policy: Option<&Path>) -> Result<Self, CliError> {
         let policy = read_policy(policy)?;
         let mut all = Vec::new();
         for Source { environment, path } in sources {
             for (path, mut snapshot) in read_all(path)? {
-                if environment.is_some() {
-                    snapshot.environment.clone_from(environment);
+                if let Some(environment) = environment {
+                    snapshot.environment = Some(environment.clone());
+                }
+                if snapshot.environment.is_none() {
+                    snapshot.environment = unnamed.map(str::to_owned);
                 }
                 if snapshot.environment.is_none() {
                     return Err(CliError::NoEnvironment { path });

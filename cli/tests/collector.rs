@@ -99,6 +99,21 @@ fn the_exit_code_tells_the_gate_s_answer() {
     );
 }
 
+/// What is looked for, and where, arrives as it was asked.
+#[test]
+fn advisories_are_sent_along() {
+    let collector = Collector::start(Answers::default());
+    let (shown, errors, code) =
+        collector.ask("affected golang.org/x/net@<0.17.0 stdlib --env staging -o csv --exit-code");
+    assert_eq!((errors.as_str(), code), ("", 1));
+    assert_eq!(
+        shown,
+        "advisory,aliases,module,version,fixed,in,environment,nodes,stale,summary\n\
+         golang.org/x/net@<0.17.0,,golang.org/x/net,v0.16.0,,go.program[github.com/acme/pay],staging,stg-web-1,,\n\
+         stdlib,,stdlib,v0.16.0,,go.program[github.com/acme/pay],staging,stg-web-1,,\n"
+    );
+}
+
 /// A file beside an environment goes to the collector with its content.
 #[test]
 fn a_file_is_held_against_an_environment() {

@@ -127,6 +127,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.report.v1.ReportService/ListNodes", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/GetFacts", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer, Reach::Filtered)),
+    ("/evenkeel.report.v1.ReportService/GetAffected", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.admin.v1.AdminService/CreateToken", Callers::Users(Role::Operator, Reach::Checked)),
     ("/evenkeel.admin.v1.AdminService/ListTokens", Callers::Users(Role::Operator, Reach::Filtered)),
     ("/evenkeel.admin.v1.AdminService/RevokeToken", Callers::Users(Role::Operator, Reach::Checked)),

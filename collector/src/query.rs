@@ -9,7 +9,7 @@ use evenkeel_drift::report::Severity;
 use evenkeel_drift::{Policy, Query, evaluate};
 use evenkeel_facts::{Glob, Observation};
 use evenkeel_proto::report::report_service_server::ReportService;
-use evenkeel_proto::{report as wire, reports, times};
+use evenkeel_proto::{affected, report as wire, reports, times};
 use evenkeel_runtime::exit;
 use evenkeel_store::{Reader, StoreError};
 use jiff::Timestamp;
@@ -165,6 +165,24 @@ impl ReportService for Reports {
         }
         facts.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Response::new(wire::GetFactsResponse { node: node.view.name.to_string(), facts }))
+    }
+
+    async fn get_affected(
+        &self,
+        request: Request<wire::GetAffectedRequest>,
+    ) -> Result<Response<wire::GetAffectedResponse>, Status> {
+        let scope = Scope::of(&request);
+        let wire::GetAffectedRequest { advisories, environments } = request.into_inner();
+        let advisories = advisories.into_iter().map(affected::from_wire).collect::<Result<Vec<_>, _>>();
+        let advisories = advisories.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let query =
+            Query { environments: (!environments.is_empty()).then_some(environments), ..Query::default() };
+        self.compute(scope, move |fleet, _, _| {
+            query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let found = evenkeel_drift::affected(fleet, query.environments.as_deref(), &advisories);
+            Ok(Response::new(wire::GetAffectedResponse { json: json(&found)? }))
+        })
+        .await
     }
 
     async fn get_history(

@@ -4,12 +4,14 @@
 //!
 //! - [`enroll`], [`fleet`], [`report`], [`admin`]: generated from `proto/evenkeel/*/v1/*.proto`, checked in
 //! - [`DESCRIPTORS`]: the descriptor set, for server reflection
+//! - [`affected`]: advisories as they travel
 //! - [`commits`]: what a commit names, against what the collector holds already
 //! - [`contents`]: sections as they travel
 //! - [`reports`]: reports as they travel
 //! - `redacted`: messages that carry a secret do not show it
 //! - [`times`]: moments as they travel
 
+pub mod affected;
 pub mod commits;
 pub mod contents;
 mod redacted;

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `main_job`: agents report, the collector compares, the command line shows it
+//! - `affected`: vulnerable versions, found where they are and nowhere else
 //! - `boot`: a booted host, enrolled by following README.md
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts
@@ -19,6 +20,7 @@
 //! - `structure`: the tree is what its documents say
 //! - `third_party`: tools that are not ours read the report
 
+mod affected;
 mod boot;
 mod change_and_back;
 mod ci;

@@ -8,6 +8,7 @@
 //! - [`report`]: a report as a table; [`wide`]: with every value and node
 //! - [`gate`]: whether an environment may be promoted
 //! - `frame`: what was compared and the counts; `unknowns`: what cannot be told
+//! - [`affected`]: where the fleet has what advisories name
 //! - [`explanation`]: one finding or path, with the rule that decided
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
@@ -15,6 +16,7 @@
 //! - [`tokens`], [`users`], [`audit`]: who is let in, and what was done; [`contexts`]: where one has logged in
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
+pub mod affected;
 pub mod audit;
 mod columns;
 pub mod contexts;

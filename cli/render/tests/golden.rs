@@ -155,6 +155,14 @@ fn facts() {
 }
 
 #[test]
+fn affected() {
+    all_formats("affected", &judged::affected(1));
+    all_formats("affected-none", &judged::affected(0));
+    golden("affected-many.table", &judged::affected(12), Format::Table, &NARROW);
+    rows("affected", &judged::affected(1));
+}
+
+#[test]
 fn history() {
     all_formats("history", &examples::history());
 }

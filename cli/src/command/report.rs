@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> 
         without_policy(policy)?;
         of_collector(context, environments, role, reference, &listing)?
     } else {
-        let files = Files::of(&snapshots, policy.as_deref())?;
+        let files = Files::of(&snapshots, None, policy.as_deref())?;
         let query = Query {
             environments: (!environments.is_empty()).then_some(environments),
             role,

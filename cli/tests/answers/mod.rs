@@ -1,15 +1,17 @@
 //! A collector's answers, from memory.
 
+use evenkeel_drift::affected::{Advised, Affected, Found, Place};
 use evenkeel_drift::report::{Environment, Report as Words, SCHEMA, Summary};
 use evenkeel_proto::report::gate_response::Verdict;
 use evenkeel_proto::report::operand::Operand as Choice;
 use evenkeel_proto::report::report_service_server::ReportService;
 use evenkeel_proto::report::{
-    Change, DiffRequest, ExplainRequest, ExplainResponse, Fact, GateRequest, GateResponse, GetFactsRequest,
-    GetFactsResponse, GetHistoryRequest, GetHistoryResponse, GetReportRequest, GetValuesRequest,
-    GetValuesResponse, ListNodesRequest, ListNodesResponse, Node, Report, State,
+    Change, DiffRequest, ExplainRequest, ExplainResponse, Fact, GateRequest, GateResponse,
+    GetAffectedRequest, GetAffectedResponse, GetFactsRequest, GetFactsResponse, GetHistoryRequest,
+    GetHistoryResponse, GetReportRequest, GetValuesRequest, GetValuesResponse, ListNodesRequest,
+    ListNodesResponse, Node, Report, State,
 };
-use evenkeel_proto::{reports, times};
+use evenkeel_proto::{affected, reports, times};
 use tonic::{Request, Response, Status};
 
 /// What to answer.
@@ -94,6 +96,32 @@ impl ReportService for Answers {
             fact("go.version", State::Present, "1.21.6", Some(moment())),
         ];
         Ok(Response::new(GetFactsResponse { node, facts }))
+    }
+
+    /// Says what was asked for.
+    async fn get_affected(&self, request: Request<GetAffectedRequest>) -> Answer<GetAffectedResponse> {
+        let GetAffectedRequest { advisories, environments } = request.into_inner();
+        let advisories = advisories.into_iter().map(|advisory| affected::from_wire(advisory).unwrap());
+        let found = advisories.map(|advisory| Advised {
+            found: vec![Found {
+                module: advisory.packages[0].module.clone(),
+                version: "v0.16.0".into(),
+                fixed: None,
+                thing: "go.program[github.com/acme/pay]".into(),
+                places: vec![Place {
+                    environment: environments.join(","),
+                    nodes: vec!["stg-web-1".into()],
+                    stale: Vec::new(),
+                }],
+            }],
+            id: advisory.id,
+            aliases: advisory.aliases,
+            summary: advisory.summary,
+        });
+        let found: Vec<Advised> = found.collect();
+        let answer =
+            Affected { advisories: found.len() as u64, nodes: 1, affected: found, unknowns: Vec::new() };
+        Ok(Response::new(GetAffectedResponse { json: serde_json::to_string(&answer).unwrap() }))
     }
 
     async fn get_history(&self, request: Request<GetHistoryRequest>) -> Answer<GetHistoryResponse> {

@@ -31,12 +31,14 @@
 //!
 //! - [`values`]: one fact over the fleet, node by node
 //! - [`explain`]: one finding or fact with the rules that decided
+//! - [`affected`]: which nodes have what advisories name
 //! - [`gate`]: whether one environment may be promoted into another
 //!
 //! Not for: storing, fetching or showing anything. It knows no clock: the caller says what time it is and which
 //! nodes are fresh.
 
 pub mod acceptance;
+pub mod affected;
 pub mod compare;
 mod contents;
 mod coverage;
@@ -67,6 +69,7 @@ pub mod values;
 mod violation;
 
 pub use acceptance::Acceptance;
+pub use affected::{Affected, affected};
 pub use evaluate::evaluate;
 pub use explain::{Explanation, explain};
 pub use fleet::{Fleet, Node, Side};

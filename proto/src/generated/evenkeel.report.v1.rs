@@ -442,6 +442,129 @@ pub struct Change {
     #[prost(string, tag = "9")]
     pub after: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetAffectedRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub advisories: ::prost::alloc::vec::Vec<Advisory>,
+    /// Only nodes of these environments; empty: all.
+    #[prost(string, repeated, tag = "2")]
+    pub environments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAffectedResponse {
+    /// What was found as JSON (evenkeel.affected/v1).
+    #[prost(string, tag = "1")]
+    pub json: ::prost::alloc::string::String,
+}
+/// A report on vulnerable versions, as OSV writes it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Advisory {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub summary: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub packages: ::prost::alloc::vec::Vec<AdvisedPackage>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AdvisedPackage {
+    /// A Go module's path; stdlib or toolchain for what comes with Go.
+    #[prost(string, tag = "1")]
+    pub module: ::prost::alloc::string::String,
+    /// The affected versions: in any of these ranges, or one of these; or, if there are any, within all of these bounds.
+    /// With none of the three: all.
+    #[prost(message, repeated, tag = "2")]
+    pub ranges: ::prost::alloc::vec::Vec<VersionRange>,
+    #[prost(string, repeated, tag = "3")]
+    pub versions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "4")]
+    pub bounds: ::prost::alloc::vec::Vec<VersionBound>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct VersionRange {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<VersionEvent>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionEvent {
+    #[prost(oneof = "version_event::Event", tags = "1, 2, 3, 4")]
+    pub event: ::core::option::Option<version_event::Event>,
+}
+/// Nested message and enum types in `VersionEvent`.
+pub mod version_event {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(string, tag = "1")]
+        Introduced(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Fixed(::prost::alloc::string::String),
+        #[prost(string, tag = "3")]
+        LastAffected(::prost::alloc::string::String),
+        #[prost(string, tag = "4")]
+        Limit(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionBound {
+    #[prost(enumeration = "version_bound::Relation", tag = "1")]
+    pub relation: i32,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `VersionBound`.
+pub mod version_bound {
+    /// How an affected version compares with this one.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Relation {
+        Unspecified = 0,
+        Before = 1,
+        UpTo = 2,
+        Is = 3,
+        From = 4,
+        After = 5,
+    }
+    impl Relation {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "RELATION_UNSPECIFIED",
+                Self::Before => "RELATION_BEFORE",
+                Self::UpTo => "RELATION_UP_TO",
+                Self::Is => "RELATION_IS",
+                Self::From => "RELATION_FROM",
+                Self::After => "RELATION_AFTER",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "RELATION_UNSPECIFIED" => Some(Self::Unspecified),
+                "RELATION_BEFORE" => Some(Self::Before),
+                "RELATION_UP_TO" => Some(Self::UpTo),
+                "RELATION_IS" => Some(Self::Is),
+                "RELATION_FROM" => Some(Self::From),
+                "RELATION_AFTER" => Some(Self::After),
+                _ => None,
+            }
+        }
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Severity {
@@ -844,6 +967,34 @@ pub mod report_service_client {
                 .insert(GrpcMethod::new("evenkeel.report.v1.ReportService", "GetFacts"));
             self.inner.unary(req, path, codec).await
         }
+        /// Where the fleet has the versions of Go modules, of the standard library or of toolchains that advisories name.
+        /// Who may call it: viewers, operators, admins.
+        pub async fn get_affected(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAffectedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAffectedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.report.v1.ReportService/GetAffected",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.report.v1.ReportService", "GetAffected"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// What changed on which node, when; the newest first.
         /// Who may call it: viewers, operators, admins.
         pub async fn get_history(
@@ -936,6 +1087,15 @@ pub mod report_service_server {
             request: tonic::Request<super::GetFactsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetFactsResponse>,
+            tonic::Status,
+        >;
+        /// Where the fleet has the versions of Go modules, of the standard library or of toolchains that advisories name.
+        /// Who may call it: viewers, operators, admins.
+        async fn get_affected(
+            &self,
+            request: tonic::Request<super::GetAffectedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAffectedResponse>,
             tonic::Status,
         >;
         /// What changed on which node, when; the newest first.
@@ -1322,6 +1482,51 @@ pub mod report_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetFactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.report.v1.ReportService/GetAffected" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAffectedSvc<T: ReportService>(pub Arc<T>);
+                    impl<
+                        T: ReportService,
+                    > tonic::server::UnaryService<super::GetAffectedRequest>
+                    for GetAffectedSvc<T> {
+                        type Response = super::GetAffectedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAffectedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ReportService>::get_affected(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAffectedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,5 +1,6 @@
 //! Values, explanations and gates to show.
 
+use evenkeel_drift::affected::{Advised, Affected, Found, Place, Unjudged};
 use evenkeel_drift::explain::Deciding;
 use evenkeel_drift::report::{Severity, State, Unknown};
 use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues};
@@ -101,4 +102,43 @@ pub(crate) fn gate_of_nothing() -> GateOutcome {
         ..unknown()
     };
     GateOutcome { unknowns: vec![nothing], fail_on: Severity::Critical, ..gate(GateVerdict::CannotTell) }
+}
+
+/// So many advisories found something.
+pub(crate) fn affected(number: usize) -> Affected {
+    let place = |environment: &str, nodes: &[&str], stale: &[&str]| Place {
+        environment: environment.into(),
+        nodes: strings(nodes),
+        stale: strings(stale),
+    };
+    let found = |module: &str, version: &str, fixed: Option<String>, thing: &str| Found {
+        module: module.into(),
+        version: version.into(),
+        fixed,
+        thing: thing.into(),
+        places: vec![
+            place("staging", &["stg-web-1"], &[]),
+            place("prod", &["web-1", "web-2"], &["web-\u{1b}[31m9"]),
+        ],
+    };
+    let advised = |at: usize| Advised {
+        id: format!("GO-2023-{}", 2100 + at),
+        aliases: strings(&["CVE-2023-39325", "GHSA-4374-p667-p6c8"]),
+        summary: "HTTP/2 rapid reset can cause excessive work in net/http".into(),
+        found: vec![
+            found(
+                "golang.org/x/net",
+                "v0.16.0",
+                (at != 3).then(|| format!("0.17.{at}")),
+                "go.program[github.com/acme/pay]",
+            ),
+            found("stdlib", "1.20.9", Some("1.20.10".into()), "go.program[github.com/acme/ledger]"),
+        ],
+    };
+    let unknowns = vec![Unjudged {
+        path: "go.program".into(),
+        reason: "partial".into(),
+        places: vec![place("staging", &["stg-web-4"], &[])],
+    }];
+    Affected { advisories: 4291, nodes: 14, affected: (0..number).map(advised).collect(), unknowns }
 }

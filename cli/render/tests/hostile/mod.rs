@@ -127,7 +127,8 @@ fn shape(format: Format, shown: &str) -> Vec<usize> {
             cells.chain([shown.lines().count()]).collect()
         }
         Format::Markdown => {
-            let bare = shown.replace("\\|", "");
+            // A pipe in a cell, which the table takes for two other characters.
+            let bare = shown.replace("\\|", "__");
             vec![
                 shown.lines().count(),
                 bare.matches('|').count(),
@@ -185,7 +186,7 @@ fn harmless(view: &impl View, tame: &impl View) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reports(text in hostile()) {
