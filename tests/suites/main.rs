@@ -15,6 +15,7 @@
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
+//! - `secrets`: keys and tokens are where they belong and nowhere else
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
@@ -34,6 +35,7 @@ mod main_job;
 mod people;
 mod persisted;
 mod refusals;
+mod secrets;
 mod silence;
 mod structure;
 mod third_party;

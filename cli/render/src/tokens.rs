@@ -80,13 +80,13 @@ impl View for Tokens {
                 token;
             let [created, expires] =
                 [created, expires].map(|time| time.map(|time| time.to_string()).unwrap_or_default());
-            let [uses, used] = [uses, used].map(ToString::to_string);
+            let counts = [uses, used].map(ToString::to_string);
             sheet.row([
                 id.as_str(),
                 environment,
                 token.state(self.as_of),
-                &uses,
-                &used,
+                &counts[0],
+                &counts[1],
                 &created,
                 &expires,
                 by,
