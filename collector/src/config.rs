@@ -39,8 +39,20 @@ pub struct Config {
     pub stale_after: Duration,
     /// How long certificates live.
     pub certificates: Certificates,
+    /// Who of this host may come by the Unix socket.
+    pub access: Access,
     /// Limits of connections and calls.
     pub transport: Transport,
+}
+
+/// Who of this host may come by the Unix socket, besides root and the collector's own user, who are admins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// The Unix group whose members are viewers; empty: nobody.
+    pub viewers_group: String,
+    /// The Unix group whose members are operators; empty: nobody.
+    pub operators_group: String,
 }
 
 /// How long certificates live.
@@ -103,6 +115,7 @@ impl Default for Config {
             names: Vec::new(),
             stale_after: Duration::from_secs(180),
             certificates: Certificates::default(),
+            access: Access::default(),
             transport: Transport::default(),
         }
     }

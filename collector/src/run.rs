@@ -1,9 +1,7 @@
 //! Everything put together: `run(config, listeners, shutdown)`.
 
-use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +30,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::query::Reports;
 use crate::serve::descriptors::Shares;
-use crate::serve::{Admission, ByCertificate, OpenConnections, Port, Service};
+use crate::serve::{Admission, ByCertificate, Locals, OpenConnections, Port, Service};
 use crate::state::State;
 use crate::tending::{Tending, TendingError};
 use crate::users::{self, Users};
@@ -66,6 +64,9 @@ pub enum RunError {
     /// Another collector runs on this data directory.
     #[error("another collector uses {}: stop it, or use another data directory", .0.display())]
     Busy(PathBuf),
+    /// The groups of the Unix socket.
+    #[error("{0}")]
+    Access(String),
     /// A port cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -83,6 +84,7 @@ pub struct Listeners {
     enroll: TcpListener,
     http: TcpListener,
     unix: UnixListener,
+    locals: Locals,
     /// Held for as long as the collector runs: one collector a data directory.
     _lock: nix::fcntl::Flock<std::fs::File>,
 }
@@ -109,14 +111,14 @@ impl Listeners {
         files::remove(&socket)?;
         let unix = UnixListener::bind(&socket)
             .map_err(|source| RunError::Listen { address: socket.display().to_string(), source })?;
-        // Whatever the umask: who may connect is decided twice, here and by the peer's credentials.
-        std::fs::set_permissions(&socket, Permissions::from_mode(0o600))
-            .map_err(FileError::io("protect", &socket))?;
+        let locals = Locals::of(&config.access).map_err(RunError::Access)?;
+        locals.admit(&config.data_dir, &socket)?;
         Ok(Self {
             fleet: listen(config.listen)?,
             enroll: listen(config.enroll_listen)?,
             http: listen(config.http_listen)?,
             unix,
+            locals,
             _lock: lock,
         })
     }
@@ -210,7 +212,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     tokio::join!(
         fleet.over_tls(listeners.fleet, tending.fleet()),
         enroll.over_tls(listeners.enroll, tending.enroll()),
-        local.over_unix(listeners.unix),
+        local.over_unix(listeners.unix, listeners.locals),
         http.plain(listeners.http, routes),
         presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
         tending.watch(shutdown.clone()),

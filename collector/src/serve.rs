@@ -35,6 +35,7 @@ mod progress;
 
 pub use admission::{Admission, ByCertificate};
 pub use call::Wish;
+pub use local::Locals;
 pub use open::OpenConnections;
 pub use overload::Requests;
 pub use port::Port;

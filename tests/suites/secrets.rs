@@ -38,7 +38,8 @@ impl Secret {
         let der = Key::from_pem(&pem).unwrap().to_der().secret_der().to_vec();
         let at = der.windows(2).position(|pair| pair == [4, 32]).unwrap() + 2;
         let number = der[at..at + 32].to_vec();
-        let hex: String = number.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digit = |digit: u8| char::from_digit(digit.into(), 16).unwrap();
+        let hex: String = number.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
         let listed = format!("{number:?}").trim_matches(['[', ']']).to_owned();
         forms.extend([hex.to_uppercase().into_bytes(), hex.into_bytes(), listed.into_bytes(), number, der]);
         Self { name: format!("the key in {}", file.display()), forms }

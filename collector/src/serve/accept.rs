@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::room::Place;
-use super::{Service, local};
+use super::{Locals, Service};
 use crate::access::Origin;
 use crate::metrics::count;
 
@@ -77,16 +77,17 @@ impl Service {
         }
     }
 
-    /// Serves the Unix socket until the end, then drains. Root and the collector's own user are admins, nobody else is
-    /// let in.
-    pub async fn over_unix(self: Arc<Self>, listener: UnixListener) {
+    /// Serves the Unix socket until the end, then drains. Who comes is who the kernel says.
+    pub async fn over_unix(self: Arc<Self>, listener: UnixListener, locals: Locals) {
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let accept = async || listener.accept().await.map(|(stream, _)| (stream, here));
-        self.port.each(accept, |stream, _, place| Arc::clone(&self).arrive_locally(stream, place)).await;
+        self.port
+            .each(accept, |stream, _, place| Arc::clone(&self).arrive_locally(stream, place, locals))
+            .await;
     }
 
-    async fn arrive_locally(self: Arc<Self>, stream: UnixStream, place: Place) {
-        match stream.peer_cred().ok().and_then(local::peer) {
+    async fn arrive_locally(self: Arc<Self>, stream: UnixStream, place: Place, locals: Locals) {
+        match stream.peer_cred().ok().and_then(|credentials| locals.peer(credentials)) {
             Some(peer) => self.connection(stream, Origin(None), place, peer, None).await,
             None => count(&self.port.metrics.connections, "credentials_refused"),
         }

@@ -186,7 +186,7 @@ fn an_unknown_key() {
             "evenkeel-collector cannot run: {shown}: TOML parse error at line 1, column 1\n  \
              |\n1 | stale_afte = \"3m\"\n  | ^^^^^^^^^^\n\
              unknown field `stale_afte`, expected one of `data_dir`, `listen`, `enroll_listen`, `http_listen`, \
-             `environments`, `names`, `stale_after`, `certificates`, `transport`\ndid you mean `stale_after`?\n"
+             `environments`, `names`, `stale_after`, `certificates`, `access`, `transport`\ndid you mean `stale_after`?\n"
         ),
     );
     fs::write(&config, "intervall = \"60s\"\n").unwrap();
