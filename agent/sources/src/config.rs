@@ -17,6 +17,44 @@ pub struct SourcesConfig {
     pub go_programs: GoProgramsConfig,
     /// Settings of the source `go_toolchain`.
     pub go_toolchain: GoToolchainConfig,
+    /// Settings of the source `files`.
+    pub files: FilesConfig,
+    /// Settings of the source `custom`.
+    pub custom: CustomConfig,
+}
+
+/// Settings of the source `files`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesConfig {
+    /// Files to take digests of: absolute paths, with a `*` in any name.
+    pub paths: Vec<PathBuf>,
+    /// Larger files are not read, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for FilesConfig {
+    fn default() -> Self {
+        Self { paths: Vec::new(), max_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// Settings of the source `custom`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CustomConfig {
+    /// The directory of facts of one's own.
+    pub directory: PathBuf,
+    /// Whether programs in it are run.
+    pub execute: bool,
+    /// How long one program may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for CustomConfig {
+    fn default() -> Self {
+        Self { directory: "/etc/evenkeel/facts.d".into(), execute: false, timeout_ms: 2_000 }
+    }
 }
 
 /// Settings of the source `go_programs`.

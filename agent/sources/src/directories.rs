@@ -34,19 +34,31 @@ impl<'a> Directories<'a> {
     pub(crate) fn expand(&mut self, patterns: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for pattern in patterns {
-            let mut bases = vec![PathBuf::from("/")];
-            for part in pattern.components() {
-                let Component::Normal(part) = part else { continue };
-                bases = match part.to_str().and_then(|part| part.split_once('*')) {
-                    None => bases.into_iter().map(|base| base.join(part)).collect(),
-                    Some((prefix, suffix)) => {
-                        bases.iter().flat_map(|base| self.matching(base, prefix, suffix)).collect()
-                    }
-                };
-            }
+            let bases = self.paths(&pattern, Kind::Directory);
             found.extend(bases.into_iter().filter(|path| self.is_new(path)));
         }
         found
+    }
+
+    /// The files that a pattern stands for; one without a `*` stands for itself, whether it is there or not.
+    pub(crate) fn files(&mut self, pattern: &Path) -> Vec<PathBuf> {
+        self.paths(pattern, Kind::File)
+    }
+
+    fn paths(&mut self, pattern: &Path, last: Kind) -> Vec<PathBuf> {
+        let mut bases = vec![PathBuf::from("/")];
+        let mut parts = pattern.components().peekable();
+        while let Some(part) = parts.next() {
+            let Component::Normal(part) = part else { continue };
+            let kind = if parts.peek().is_some() { Kind::Directory } else { last };
+            bases = match part.to_str().and_then(|part| part.split_once('*')) {
+                None => bases.into_iter().map(|base| base.join(part)).collect(),
+                Some((prefix, suffix)) => {
+                    bases.iter().flat_map(|base| self.matching(base, prefix, suffix, kind)).collect()
+                }
+            };
+        }
+        bases
     }
 
     /// Whether a path lies on a network file system, or is a link that leads there at once.
@@ -62,7 +74,7 @@ impl<'a> Directories<'a> {
                 .is_ok_and(|target| lies(&lexical(&path.parent().unwrap_or(path).join(target))))
     }
 
-    fn matching(&mut self, base: &Path, prefix: &str, suffix: &str) -> Vec<PathBuf> {
+    fn matching(&mut self, base: &Path, prefix: &str, suffix: &str, kind: Kind) -> Vec<PathBuf> {
         if self.is_remote(base) {
             self.unseen.push((base.to_owned(), Reason::Unsupported));
             return Vec::new();
@@ -82,7 +94,7 @@ impl<'a> Directories<'a> {
         };
         entries
             .into_iter()
-            .filter(|entry| matches!(entry.kind, Kind::Directory | Kind::Symlink))
+            .filter(|entry| entry.kind == kind || entry.kind == Kind::Symlink)
             .filter(|entry| entry.name.to_str().is_some_and(fits))
             .map(|entry| base.join(entry.name))
             .collect()

@@ -21,14 +21,21 @@
 //! - [`go_toolchain`]: Go toolchains, which of them `go` is, and how it is set up
 //! - [`go_programs`]: Go programs on disk and running, and what they were built from
 //! - [`processes`]: processes that run what is no longer on the disk
+//! - [`container_runtime`]: the programs that run containers, and their settings
+//! - [`limits`]: what a program may have, by the way in which it is started
+//! - [`files`]: digests of configured files
+//! - [`custom`]: facts of one's own
 //! - [`identity`]: what must be unique to each machine
 
 pub mod budget;
 pub mod config;
+pub mod container_runtime;
 mod credentials;
+pub mod custom;
 mod directories;
 mod drop_ins;
 mod elf;
+pub mod files;
 pub mod go_buildinfo;
 pub mod go_programs;
 pub mod go_toolchain;
@@ -37,6 +44,7 @@ pub mod host;
 pub mod identity;
 pub mod kernel;
 pub mod libc;
+pub mod limits;
 pub mod os;
 pub mod packages;
 pub mod processes;
@@ -62,5 +70,9 @@ pub static SOURCES: &[&dyn Source] = &[
     &go_toolchain::GoToolchain,
     &go_programs::GoPrograms,
     &processes::Processes,
+    &container_runtime::ContainerRuntime,
+    &limits::Limits,
+    &files::Files,
+    &custom::Custom,
     &identity::Identity,
 ];

@@ -2,14 +2,20 @@
 //!
 //! - `time.zone`: the name, such as `Europe/Berlin`
 //! - `time.rule`: the POSIX rule that holds for the future, such as `CET-1CEST,M3.5.0,M10.5.0/3`, from the zone's file
+//! - `time.transitions`: when the local clock jumps until the end of the year after next, by the zone's file
+//! - `time.service`, `time.servers`, `time.synchronised`: who keeps the clock right, and whether it is
 //! - `tzdata.version`: the edition, such as `2025b`
 //! - `tzdata.package`: the version of the distribution's package, where there is one
+
+pub(crate) mod clock;
+mod transitions;
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder, Value};
+use jiff::Timestamp;
 
 use crate::{Budget, Host, Source, SourcesConfig, packages};
 
@@ -35,7 +41,17 @@ impl Source for Time {
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut section = SectionBuilder::new("time");
         section.observe(FactPath::known("time.zone"), zone(host));
-        let rule = host.read(LOCALTIME, MAX_ZONE_BYTES).and_then(|zone| {
+        let zone = host.read(LOCALTIME, MAX_ZONE_BYTES);
+        let transitions = match &zone {
+            Ok(zone) => transitions::of(zone, Timestamp::now()),
+            // Without the file the clock is UTC, which never jumps.
+            Err(error) => {
+                Reason::of_io(error).map_or(Observation::Present("none".into()), Observation::Unreadable)
+            }
+        };
+        section.observe(FactPath::known("time.transitions"), transitions);
+        clock::collect(host, &mut section);
+        let rule = zone.and_then(|zone| {
             parse_rule(&zone).map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidData.into())
         });
         section.observe(FactPath::known("time.rule"), seen(rule));

@@ -112,6 +112,13 @@ impl Tracker {
 }
 
 impl Host {
+    /// Notes that what is at this path tells nobody when it says something else: the output of a program.
+    pub(crate) fn note_silent(&self, path: &Path) {
+        if let Some(Tracker(places)) = &self.tracker {
+            places.lock().unwrap_or_else(PoisonError::into_inner).silent.insert(path.to_owned());
+        }
+    }
+
     /// The same host, but it keeps track of the places that are looked at: [`Host::take_places`].
     #[must_use]
     pub fn tracking(mut self) -> Self {

@@ -11,7 +11,8 @@ use crate::credentials;
 use crate::kernel::{cmdline, modules, next};
 use crate::sysctl::persisted;
 use crate::sysctl::rules::{self, Treatment};
-use crate::{go_buildinfo, hardware, libc, packages, processes};
+use crate::time::clock;
+use crate::{container_runtime, go_buildinfo, hardware, libc, limits, packages, processes};
 
 type Change = fn(&Path, &str, &str) -> String;
 
@@ -33,6 +34,15 @@ const CHANGES: &[(&str, Change)] = &[
     ("/var/lib/dpkg/*",                  |_, text, _| packages::redacted_dpkg(text)),
     ("*/lib/apk/db/installed",           |_, text, _| packages::redacted_apk(text)),
     ("/proc/*/maps",                     |_, text, _| processes::redacted(text)),
+    ("/etc/security/limits.*",           |_, text, _| limits::redacted(text)),
+    ("*/systemd/system.conf*",           |_, text, _| limits::redacted(text)),
+    ("/etc/docker/daemon.json",          |_, text, _| container_runtime::redacted(text, true)),
+    ("/etc/containerd/*",                |_, text, _| container_runtime::redacted(text, false)),
+    ("/etc/crio/*",                      |_, text, _| container_runtime::redacted(text, false)),
+    ("*/containers/containers.conf*",    |_, text, _| container_runtime::redacted(text, false)),
+    ("/etc/chrony*",                     |_, text, _| clock::redacted(text)),
+    ("/etc/ntp*",                        |_, text, _| clock::redacted(text)),
+    ("*/timesyncd.conf*",                |_, text, _| clock::redacted(text)),
     ("/boot/*",                          |_, text, _| next::redacted(text)),
     ("*/sysctl.d/*",                     |_, text, _| persisted::redacted(text)),
     ("/etc/sysctl.conf",                 |_, text, _| persisted::redacted(text)),
