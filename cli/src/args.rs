@@ -7,8 +7,8 @@ use evenkeel_drift::report::Severity;
 use evenkeel_runtime::label::is_label;
 
 use crate::command::{
-    affected, audit, completions, context, diff, explain, facts, gate, history, login, node, nodes, report,
-    token, user, values,
+    affected, audit, completions, context, diff, explain, facts, fix, gate, history, login, node, nodes,
+    report, token, user, values,
 };
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
@@ -37,6 +37,8 @@ pub enum Command {
     Diff(diff::Diff),
     /// Show everything about one finding or fact: who has what, and which rule decides
     Explain(explain::Explain),
+    /// Print what mends a finding: commands, a file, an Ansible task; nothing is run
+    Fix(fix::Fix),
     /// Show one fact's values over the fleet
     Values(values::Values),
     /// List the nodes

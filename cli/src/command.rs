@@ -7,6 +7,7 @@ pub mod context;
 pub mod diff;
 pub mod explain;
 pub mod facts;
+pub mod fix;
 pub mod gate;
 pub mod history;
 pub mod login;
@@ -49,6 +50,7 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::Facts(arguments) => facts::run(&context, arguments),
         Command::History(arguments) => history::run(&context, arguments),
         Command::Gate(arguments) => gate::run(&context, arguments),
+        Command::Fix(arguments) => fix::run(&context, arguments),
         Command::Affected(arguments) => affected::run(&context, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
         Command::Node(arguments) => node::run(&context, arguments),

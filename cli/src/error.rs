@@ -220,6 +220,34 @@ pub enum CliError {
         /// The directory.
         path: PathBuf,
     },
+    /// Nothing differs there.
+    #[error("there is no finding at {subject:?} now: there is nothing to mend")]
+    NothingToFix {
+        /// What was named.
+        subject: String,
+    },
+    /// Several findings speak of one fact, for several roles.
+    #[error("{} findings speak of {subject}: {}", ids.len(), ids.join(", "))]
+    SeveralFindings {
+        /// The fact.
+        subject: String,
+        /// The findings.
+        ids: Vec<String>,
+    },
+    /// A value that nobody could check by reading, or that some language would obey.
+    #[error("the value {value:?} of {path} cannot be written safely into a command, a file or a playbook")]
+    Unquotable {
+        /// The fact.
+        path: String,
+        /// Its value.
+        value: String,
+    },
+    /// The remedy has no such part.
+    #[error("no such remedy is known for {path}")]
+    NoSuchRemedy {
+        /// The fact.
+        path: String,
+    },
     /// A file of output cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -309,6 +337,10 @@ impl CliError {
             Self::NoEnvironment { .. } => "Say it: ENV=FILE.",
             Self::Policy { .. } => "Correct it there.",
             Self::PolicyOfCollector => "Leave it out.",
+            Self::NothingToFix { .. } => "`evenkeel report --all` lists what differs.",
+            Self::SeveralFindings { .. } => "Name one of them.",
+            Self::Unquotable { .. } => "See on the node what it really is, and set it by hand.",
+            Self::NoSuchRemedy { .. } => "Without --as it is said what to do.",
             Self::NothingWanted => "Name a module as well, or reports with --osv.",
             Self::Report { .. } | Self::NoReports { .. } => {
                 "Name a report in the OSV format, or a directory of them: an unpacked copy of a vulnerability database."

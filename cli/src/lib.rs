@@ -6,6 +6,7 @@
 //! - [`command`]: one file per command
 //! - [`client`]: the way to the collector; [`place`]: where it is; [`contexts`]: collectors by name
 //! - [`snapshots`]: snapshot files, compared by the engine itself; [`advisories`]: reports in the OSV format
+//! - [`remedies`]: from a finding to what mends it; [`quoting`]: values in languages that obey some characters
 //! - [`console`]: where output goes
 //! - [`error`]: what went wrong, and what to do about it
 //!
@@ -21,6 +22,8 @@ pub mod error;
 pub mod moment;
 pub mod operand;
 pub mod place;
+pub mod quoting;
+pub mod remedies;
 pub mod snapshots;
 
 pub use args::Args;

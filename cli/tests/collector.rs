@@ -108,9 +108,9 @@ fn advisories_are_sent_along() {
     assert_eq!((errors.as_str(), code), ("", 1));
     assert_eq!(
         shown,
-        "advisory,aliases,module,version,fixed,in,environment,nodes,stale,summary\n\
-         golang.org/x/net@<0.17.0,,golang.org/x/net,v0.16.0,,go.program[github.com/acme/pay],staging,stg-web-1,,\n\
-         stdlib,,stdlib,v0.16.0,,go.program[github.com/acme/pay],staging,stg-web-1,,\n"
+        "advisory,aliases,module,version,fixed,in,pending,environment,nodes,stale,summary\n\
+         golang.org/x/net@<0.17.0,,golang.org/x/net,v0.16.0,,go.program[github.com/acme/pay],,staging,stg-web-1,,\n\
+         stdlib,,stdlib,v0.16.0,,go.program[github.com/acme/pay],,staging,stg-web-1,,\n"
     );
 }
 
@@ -140,4 +140,37 @@ fn a_refusal_says_what_and_what_next() {
             collector.data.path().display()
         )
     );
+}
+
+/// The whole remedy is a script whose comments say the rest; each part can be had by itself.
+#[test]
+fn a_remedy_is_printed_and_nothing_is_run() {
+    let collector = Collector::start(Answers::default());
+    let (shown, errors, code) = collector.ask("fix f-good");
+    assert_eq!((errors.as_str(), code), ("", 0));
+    let commands: Vec<&str> =
+        shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    let file = "/etc/sysctl.d/90-evenkeel-net.core.somaxconn.conf";
+    let expected =
+        [format!("printf '%s\\n' 'net.core.somaxconn = 65535' > {file}"), format!("sysctl -p {file}")];
+    assert_eq!(commands, expected);
+    assert!(
+        shown.contains("# on stg-web-1 stg-web-2\n# Raise the lower side.\n# Nothing was run."),
+        "{shown}"
+    );
+    let (shown, _, code) = collector.ask("fix f-good --as sysctl.d");
+    assert_eq!((shown.as_str(), code), ("# evenkeel f-good\nnet.core.somaxconn = 65535\n", 0));
+    let (shown, errors, code) = collector.ask("fix f-hostile");
+    let expected = "evenkeel: the value \"1\\n$(reboot)\" of sysctl.net.core.somaxconn cannot be written safely into a command, a \
+                    file or a playbook\nSee on the node what it really is, and set it by hand.\n";
+    assert_eq!((shown.as_str(), errors.as_str(), code), ("", expected, 2));
+}
+
+#[test]
+fn an_explanation_says_when_it_changed() {
+    let collector = Collector::start(Answers::default());
+    let (shown, errors, code) = collector.ask("explain f-good");
+    assert_eq!((errors.as_str(), code), ("", 0));
+    assert!(shown.contains("CHANGED\n  2026-11-20 03:12 UTC   (staging)  <absent> -> 1.21.6\n"), "{shown}");
+    assert!(shown.ends_with("next: evenkeel fix f-good\n"), "{shown}");
 }

@@ -45,6 +45,7 @@ impl View for Affected {
             "version",
             "fixed",
             "in",
+            "pending",
             "environment",
             "nodes",
             "stale",
@@ -53,7 +54,7 @@ impl View for Affected {
         let mut sheet = Sheet::new(&heads);
         for Advised { id, aliases, summary, found } in &self.affected {
             let aliases = aliases.join(" ");
-            for Found { module, version, fixed, thing, places } in found {
+            for Found { module, version, fixed, thing, pending, places } in found {
                 let fixed = fixed.as_deref().unwrap_or_default();
                 for Place { environment, nodes, stale } in places {
                     let (nodes, stale) = (nodes.join(" "), stale.join(" "));
@@ -64,6 +65,7 @@ impl View for Affected {
                         version,
                         fixed,
                         thing,
+                        pending,
                         environment,
                         &nodes,
                         &stale,
@@ -76,7 +78,7 @@ impl View for Affected {
             for Place { environment, nodes, stale } in places {
                 let (nodes, stale) = (nodes.join(" "), stale.join(" "));
                 let why = format!("cannot tell: {reason}");
-                sheet.row(["", "", "", "", "", path, environment, &nodes, &stale, &why]);
+                sheet.row(["", "", "", "", "", path, "", environment, &nodes, &stale, &why]);
             }
         }
         Some(sheet)
@@ -137,7 +139,7 @@ fn one(page: &mut Page, advised: &Advised, names_width: usize) {
         let fixed = fixed.as_ref().map(|fixed| format!(", fixed in {}", escape(fixed))).unwrap_or_default();
         page.line(2, Ink::Strong, &format!("{} {}{fixed}", escape(module), escape(version)));
         let mut table = Columns::new(&[]);
-        for Found { thing, places, .. } in group {
+        for Found { thing, places, pending, .. } in group {
             for place in places {
                 table.row(vec![
                     Cell::new(&place.environment),
@@ -145,6 +147,9 @@ fn one(page: &mut Page, advised: &Advised, names_width: usize) {
                     Cell::number((place.nodes.len() + place.stale.len()) as u64),
                     Cell::escaped(who(place, names_width)),
                 ]);
+            }
+            if !pending.is_empty() {
+                table.row(vec![Cell::new(""), Cell::new(pending).ink(Ink::Faint)]);
             }
         }
         page.table(4, &table);

@@ -1,10 +1,14 @@
 //! One finding or fact, with everything that led to it.
 
+use evenkeel_drift::Values;
 use evenkeel_drift::explain::{Deciding, Explanation};
 use evenkeel_drift::policy::AdviceTexts;
 use evenkeel_drift::report::Finding;
 
+use serde::{Deserialize, Serialize};
+
 use crate::columns::{Cell, Columns};
+use crate::history::Change;
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
 use crate::text::escape;
@@ -12,12 +16,26 @@ use crate::unknowns::cannot_tell;
 use crate::values::roles;
 use crate::view::View;
 use crate::when::moment;
-use crate::words::{kind_word, severity_word, status_word};
+use crate::words::{kind_word, severity_word, status_word, value_text};
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
 const NAMES_WIDTH: usize = 30;
 
-impl View for Explanation {
+/// An explanation, with what the history and other facts add to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// What the engine says.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+    /// The newest changes of the fact, the newest first.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// Of a sysctl: the file and line that will set it at the next boot, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_in: Option<Values>,
+}
+
+impl View for Explained {
     const WHAT: &'static str = "an explanation";
 
     fn schema(&self) -> Option<&'static str> {
@@ -33,7 +51,8 @@ impl View for Explanation {
     }
 }
 
-fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> String {
+fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
+    let Explained { explanation, changes, set_in } = explained;
     let Explanation { path, findings, unknowns, rules, advice, values } = explanation;
     let mut page = Page::new(screen);
     page.line(0, Ink::Strong, &escape(path));
@@ -53,6 +72,16 @@ fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> Strin
     page.blank();
     page.line(0, Ink::Strong, "VALUES");
     roles(&mut page, values, names_width);
+    if let Some(set_in) = set_in {
+        page.blank();
+        page.line(0, Ink::Strong, "SET AT BOOT BY");
+        roles(&mut page, set_in, names_width);
+    }
+    if !changes.is_empty() {
+        page.blank();
+        page.line(0, Ink::Strong, "CHANGED");
+        page.table(2, &changed(changes));
+    }
     page.blank();
     page.line(0, Ink::Strong, "POLICY");
     let mut table = Columns::new(&[]);
@@ -65,8 +94,26 @@ fn show(explanation: &Explanation, screen: &Screen, names_width: usize) -> Strin
     }
     page.table(2, &table);
     page.blank();
-    page.line(0, Ink::Faint, &format!("next: evenkeel history --path '{}'", escape(path)));
+    let next = match findings.first() {
+        Some(finding) => format!("next: evenkeel fix {}", escape(&finding.id)),
+        None => format!("next: evenkeel history --path '{}'", escape(path)),
+    };
+    page.line(0, Ink::Faint, &next);
     page.finish()
+}
+
+/// When, on which node, from what to what.
+fn changed(changes: &[Change]) -> Columns {
+    let mut table = Columns::new(&[]);
+    for Change { at, node, environment, before, after, .. } in changes {
+        let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
+        table.row(vec![
+            Cell::new(&moment(*at)),
+            Cell::new(&format!("{node} ({environment})")),
+            Cell::new(&format!("{before} -> {after}")),
+        ]);
+    }
+    table
 }
 
 /// What it can break, what to do, and where it stands.

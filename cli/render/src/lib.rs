@@ -10,6 +10,7 @@
 //! - `frame`: what was compared and the counts; `unknowns`: what cannot be told
 //! - [`affected`]: where the fleet has what advisories name
 //! - [`explanation`]: one finding or path, with the rule that decided
+//! - [`remedy`]: what mends a finding
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
 //! - [`results`]: findings, for `markdown`, `html`, `junit` and `sarif`; [`sheet`]: rows, for CSV and Markdown tables
@@ -30,6 +31,7 @@ mod junit;
 mod markdown;
 pub mod nodes;
 mod page;
+pub mod remedy;
 pub mod report;
 pub mod results;
 mod sarif;

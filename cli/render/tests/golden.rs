@@ -124,7 +124,7 @@ fn what_has_no_such_form_says_so() {
         refused(Format::Sarif),
         "a list of nodes cannot be written as sarif; it can be as table, wide, json, csv or markdown"
     );
-    let refused = render(&judged::explanation(), Format::Csv, &NARROW).unwrap_err().to_string();
+    let refused = render(&judged::explained(), Format::Csv, &NARROW).unwrap_err().to_string();
     assert_eq!(refused, "an explanation cannot be written as csv; it can be as table, wide or json");
 }
 
@@ -175,7 +175,7 @@ fn values() {
 
 #[test]
 fn explanation() {
-    all_formats("explanation", &judged::explanation());
+    all_formats("explanation", &judged::explained());
     all_formats("explanation-none", &judged::no_difference());
 }
 

@@ -1,10 +1,15 @@
 //! `evenkeel explain`: everything about one finding or fact.
 
-use evenkeel_drift::Explanation;
-use evenkeel_proto::report::ExplainRequest;
+use evenkeel_drift::{Explanation, Values};
+use evenkeel_proto::report::{ExplainRequest, GetHistoryRequest, GetValuesRequest};
+use evenkeel_render::explanation::Explained;
 
-use super::Context;
+use super::{Context, history};
+use crate::client::Client;
 use crate::error::CliError;
+
+/// So many of the newest changes are shown.
+const CHANGES: u32 = 10;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -18,6 +23,25 @@ pub(super) fn run(context: &Context, arguments: Explain) -> Result<u8, CliError>
     let client = context.client()?;
     let request = ExplainRequest { subject: arguments.subject };
     let answer = client.wait(client.reports().explain(request))?;
-    context.console.show(&serde_json::from_str::<Explanation>(&answer.json)?)?;
+    let explanation: Explanation = serde_json::from_str(&answer.json)?;
+    let path = explanation.path.clone();
+    // Of a thing (`go.program[x]`) every fact of it.
+    let glob = if path.ends_with(']') { format!("{path}*") } else { path.clone() };
+    let request = GetHistoryRequest { path: Some(glob), limit: CHANGES, ..GetHistoryRequest::default() };
+    let history = client.wait(client.reports().get_history(request))?;
+    let changes = history.changes.into_iter().map(history::from_wire).collect::<Result<_, _>>()?;
+    let set_in = path.strip_prefix("sysctl.").map(|key| set_in(&client, key)).transpose()?.flatten();
+    context.console.show(&Explained { explanation, changes, set_in })?;
     Ok(evenkeel_runtime::exit::DONE)
+}
+
+/// The file and line that set a sysctl at boot, if any node knows one.
+fn set_in(client: &Client, key: &str) -> Result<Option<Values>, CliError> {
+    let request = GetValuesRequest { path: format!("sysctl.persisted[{key}].source") };
+    match client.wait(client.reports().get_values(request)) {
+        Ok(answer) => Ok(Some(serde_json::from_str(&answer.json)?)),
+        // No node knows one, or the collector is older than the question.
+        Err(CliError::Asked { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

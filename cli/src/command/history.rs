@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, arguments: History) -> Result<u8, CliError>
     Ok(exit::DONE)
 }
 
-fn from_wire(change: wire::Change) -> Result<Change, Malformed> {
+pub(super) fn from_wire(change: wire::Change) -> Result<Change, Malformed> {
     let wire::Change { at, journal, node, environment, path, before_state, before, after_state, after } =
         change;
     let side = |field, state, value| {

@@ -12,6 +12,7 @@ use evenkeel_proto::report::{
     ListNodesResponse, Node, Report, State,
 };
 use evenkeel_proto::{affected, reports, times};
+use serde_json::json;
 use tonic::{Request, Response, Status};
 
 /// What to answer.
@@ -59,9 +60,26 @@ impl ReportService for Answers {
         }))
     }
 
-    /// Refuses, with a message that would repaint a terminal.
-    async fn explain(&self, _: Request<ExplainRequest>) -> Answer<ExplainResponse> {
-        Err(Status::permission_denied("\u{1b}[31mnobody may call this"))
+    /// One finding of a sysctl; refuses anything else, with a message that would repaint a terminal.
+    async fn explain(&self, request: Request<ExplainRequest>) -> Answer<ExplainResponse> {
+        let value = match request.into_inner().subject.as_str() {
+            "f-good" => "65535",
+            "f-hostile" => "1\n$(reboot)",
+            _ => return Err(Status::permission_denied("\u{1b}[31mnobody may call this")),
+        };
+        let explanation = json!({
+            "path": "sysctl.net.core.somaxconn",
+            "findings": [{
+                "id": "f-good", "path": "sysctl.net.core.somaxconn", "kind": "differs", "severity": "critical",
+                "status": "open", "role": "web", "since": "2026-11-20T03:12:00Z", "nodes": ["stg-web-1", "stg-web-2"],
+                "values": [{"environment": "prod", "value": value, "nodes": 3},
+                           {"environment": "staging", "value": "4096", "nodes": 2}],
+                "summary": "staging has 4096, prod has 65535", "reason": "The length of every listen queue.",
+            }],
+            "unknowns": [], "rules": [], "advice": {"risk": "r", "remedy": "Raise the lower side.", "file": ""},
+            "values": {"path": "sysctl.net.core.somaxconn", "roles": []},
+        });
+        Ok(Response::new(ExplainResponse { json: explanation.to_string() }))
     }
 
     async fn get_values(&self, request: Request<GetValuesRequest>) -> Answer<GetValuesResponse> {
@@ -108,6 +126,7 @@ impl ReportService for Answers {
                 version: "v0.16.0".into(),
                 fixed: None,
                 thing: "go.program[github.com/acme/pay]".into(),
+                pending: String::new(),
                 places: vec![Place {
                     environment: environments.join(","),
                     nodes: vec!["stg-web-1".into()],
@@ -126,7 +145,9 @@ impl ReportService for Answers {
 
     async fn get_history(&self, request: Request<GetHistoryRequest>) -> Answer<GetHistoryResponse> {
         let request = request.into_inner();
-        assert_eq!(request.since.map(|since| since.seconds), Some(1_795_132_800), "midnight UTC");
+        if request.path.is_none() {
+            assert_eq!(request.since.map(|since| since.seconds), Some(1_795_132_800), "midnight UTC");
+        }
         let change = Change {
             at: Some(moment()),
             journal: 7,

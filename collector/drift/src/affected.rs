@@ -132,6 +132,10 @@ pub struct Found {
     pub fixed: Option<String>,
     /// What carries it: `go.program[github.com/acme/pay]`, `go.toolchain[/usr/local/go]`.
     pub thing: String,
+    /// What runs and what lies on the disk, where these are two: `running go1.20.1 v1.4.0, on disk go1.21.6 v1.5.0`. The
+    /// version is that of one of them. Empty: nothing else runs than what lies there, or nothing of it runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pending: String,
     /// The nodes, by environment in order of promotion.
     pub places: Vec<Place>,
 }

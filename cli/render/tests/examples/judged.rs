@@ -6,6 +6,8 @@ use evenkeel_drift::report::{Severity, State, Unknown};
 use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues};
 use evenkeel_drift::{Explanation, GateOutcome, GateVerdict, Values};
 
+use evenkeel_render::explanation::Explained;
+
 use super::{go_version, strings};
 
 fn held(value: Option<&str>, state: State, reason: Option<&str>, nodes: &[&str]) -> Held {
@@ -48,7 +50,13 @@ fn rule(attribute: &str, value: &str, rule: Option<&str>, reason: &str) -> Decid
     }
 }
 
-pub(crate) fn explanation() -> Explanation {
+pub(crate) fn explained() -> Explained {
+    let mut set_in = values();
+    "sysctl.persisted[net.core.somaxconn].source".clone_into(&mut set_in.path);
+    Explained { explanation: explanation(), changes: super::history().changes, set_in: Some(set_in) }
+}
+
+fn explanation() -> Explanation {
     Explanation {
         path: "go.version".into(),
         findings: vec![go_version()],
@@ -68,8 +76,9 @@ pub(crate) fn explanation() -> Explanation {
     }
 }
 
-pub(crate) fn no_difference() -> Explanation {
-    Explanation { findings: Vec::new(), unknowns: Vec::new(), ..explanation() }
+pub(crate) fn no_difference() -> Explained {
+    let explanation = Explanation { findings: Vec::new(), unknowns: Vec::new(), ..explanation() };
+    Explained { explanation, changes: Vec::new(), set_in: None }
 }
 
 fn unknown() -> Unknown {
@@ -116,6 +125,11 @@ pub(crate) fn affected(number: usize) -> Affected {
         version: version.into(),
         fixed,
         thing: thing.into(),
+        pending: if module == "stdlib" {
+            "running go1.20.9 v1.4.0, on disk go1.21.6 v1.5.0".into()
+        } else {
+            String::new()
+        },
         places: vec![
             place("staging", &["stg-web-1"], &[]),
             place("prod", &["web-1", "web-2"], &["web-\u{1b}[31m9"]),

@@ -36,8 +36,8 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
     let mut hits: BTreeMap<(usize, Hit), BTreeSet<usize>> = BTreeMap::new();
     let mut unknowns: BTreeMap<(String, String), BTreeSet<usize>> = BTreeMap::new();
     for (section, nodes) in contents(fleet, &nodes) {
-        let mut look = Look { wanted: &wanted, hits: Vec::new(), unknowns: Vec::new() };
-        look.at(section);
+        let mut look = Look { wanted: &wanted, section, hits: Vec::new(), unknowns: Vec::new() };
+        look.through();
         for hit in look.hits {
             hits.entry(hit).or_default().extend(&nodes);
         }
@@ -52,8 +52,8 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
         }
     }
     let mut by_advisory: BTreeMap<(&str, usize), Vec<Found>> = BTreeMap::new();
-    for ((at, Hit { module, version, thing, fixed }), nodes) in hits {
-        let found = Found { module, version, fixed, thing, places: places(fleet, &nodes) };
+    for ((at, Hit { module, version, thing, fixed, pending }), nodes) in hits {
+        let found = Found { module, version, fixed, thing, pending, places: places(fleet, &nodes) };
         by_advisory.entry((&advisories[at].id, at)).or_default().push(found);
     }
     let affected = by_advisory.into_iter().map(|((_, at), found)| {
@@ -90,21 +90,23 @@ struct Hit {
     version: String,
     thing: String,
     fixed: Option<String>,
+    pending: String,
 }
 
 /// What is found in one section.
 struct Look<'a> {
     wanted: &'a HashMap<&'a str, Vec<(usize, &'a Package)>>,
+    section: &'a Section,
     hits: Vec<(usize, Hit)>,
     unknowns: Vec<(String, String)>,
 }
 
 impl Look<'_> {
-    fn at(&mut self, section: &Section) {
-        for (path, observation) in section.facts() {
+    fn through(&mut self) {
+        for (path, observation) in self.section.facts() {
             let path = path.as_str();
             match observation {
-                Observation::Present(value) => self.fact(section, path, &value.to_string()),
+                Observation::Present(value) => self.fact(path, &value.to_string()),
                 Observation::Unreadable(reason) if self.hides(path) => {
                     self.unknowns.push((path.to_owned(), reason.to_string()));
                 }
@@ -123,7 +125,7 @@ impl Look<'_> {
         (program && !other) || toolchain
     }
 
-    fn fact(&mut self, section: &Section, path: &str, value: &str) {
+    fn fact(&mut self, path: &str, value: &str) {
         let Some(thing) = thing_of(path) else { return };
         let rest = &path[thing.len()..];
         let is_program = thing.starts_with("go.program[");
@@ -147,7 +149,7 @@ impl Look<'_> {
             }
         } else if is_program && rest == ".version" {
             // Of a program that is a wanted module itself.
-            let main = section.find(&format!("{thing}.main_module"));
+            let main = self.section.find(&format!("{thing}.main_module"));
             if let Some(Observation::Present(main)) = main {
                 self.versions(&main.to_string(), value, thing, path);
             }
@@ -174,8 +176,17 @@ impl Look<'_> {
                     continue;
                 }
             };
-            let hit =
-                Hit { module: module.to_owned(), version: text.to_owned(), thing: thing.to_owned(), fixed };
+            let pending = match self.section.find(&format!("{thing}.restart_pending")) {
+                Some(Observation::Present(pending)) => pending.to_string(),
+                _ => String::new(),
+            };
+            let hit = Hit {
+                module: module.to_owned(),
+                version: text.to_owned(),
+                thing: thing.to_owned(),
+                fixed,
+                pending,
+            };
             self.hits.push((*advisory, hit));
         }
     }
