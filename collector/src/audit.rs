@@ -195,7 +195,7 @@ fn deed(entry: Entry, state: &State) -> Option<Deed> {
         }
         Entry::UserInvited(UserInvited { id, name, role, environments, expires, by, .. }) => Deed {
             what: format!(
-                "invited {name} as {role} of {} by {id} until {expires:.0}",
+                "invited {name} as {role} of {}: {id}, until {expires:.0}",
                 everywhere_or(&environments)
             ),
             who: by,
@@ -210,7 +210,7 @@ fn deed(entry: Entry, state: &State) -> Option<Deed> {
                 what: match (invitation.as_str(), own) {
                     ("", true) => format!("logged in as {role} of {of} until {expires:.0}"),
                     ("", false) => format!("gave {name} a certificate as {role} of {of} until {expires:.0}"),
-                    (id, _) => format!("logged in first, by {id}, as {role} of {of} until {expires:.0}"),
+                    (id, _) => format!("logged in with invitation {id} as {role} of {of} until {expires:.0}"),
                 },
                 action: if own { "user.login" } else { "user.certified" },
                 who: by,
