@@ -22,6 +22,32 @@ pub struct Arguments {
 pub enum Command {
     /// Run the collector until SIGTERM
     Run(Run),
+    /// The certificate authority of the collector that runs here
+    Ca(Ca),
+}
+
+/// Arguments of `ca`.
+#[derive(Debug, Args)]
+pub struct Ca {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CaCommand,
+    /// Where the collector keeps its data [default: as `run` does]
+    #[arg(long, global = true, value_name = "DIR", env = "EVENKEEL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What to do with the authority.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum CaCommand {
+    /// Show its generations, what comes next, and which nodes have not followed yet
+    Status,
+    /// Take the next step of a rotation: prepare a new generation, activate it, retire the old one
+    Rotate {
+        /// Also when nodes would be left behind: they must be enrolled again
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 /// Everything that overrides the configuration file.

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`config`], [`args`]: what can be set
-//! - [`ca`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
+//! - [`ca`], [`ca_command`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
 //! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
@@ -21,6 +21,7 @@ pub mod admin;
 pub mod args;
 pub mod audit;
 pub mod ca;
+pub mod ca_command;
 pub mod changes;
 pub mod config;
 pub mod enrolment;

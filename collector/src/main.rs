@@ -5,26 +5,40 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use evenkeel_collector::args::{Arguments, Command, Run};
-use evenkeel_collector::{Listeners, run};
+use evenkeel_collector::args::{Arguments, Ca, Command, Run};
+use evenkeel_collector::config::default_data_dir;
+use evenkeel_collector::{Listeners, ca_command, run};
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::{exit, logging};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    logging::init("evenkeel-collector");
-    let Command::Run(arguments) = arguments.command;
-    match start(arguments) {
+    let (what, result) = match Arguments::parse().command {
+        Command::Run(arguments) => ("evenkeel-collector cannot run", start(arguments)),
+        Command::Ca(arguments) => ("evenkeel-collector ca", ca(arguments)),
+    };
+    match result {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(error) => {
             // For the person who started it: a caret under a wrong key is unreadable inside a JSON string.
-            let _ = writeln!(std::io::stderr(), "evenkeel-collector cannot run: {}", exit::chain(&*error));
+            let _ = writeln!(std::io::stderr(), "{what}: {}", exit::chain(&*error));
             ExitCode::from(exit::ERROR)
         }
     }
 }
 
+fn ca(Ca { command, data_dir }: Ca) -> Result<(), Box<dyn Error>> {
+    let data_dir = data_dir.unwrap_or_else(default_data_dir);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let text = runtime.block_on(ca_command::run(command, &data_dir))?;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads it has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
 fn start(arguments: Run) -> Result<(), Box<dyn Error>> {
+    logging::init("evenkeel-collector");
     let config = arguments.resolve()?;
     config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -37,7 +37,7 @@ use crate::users::{self, Users};
 use crate::{http, presence};
 
 /// The Unix socket in the data directory.
-const SOCKET: &str = "collector.sock";
+pub(crate) const SOCKET: &str = "collector.sock";
 /// The collector's certificate is made anew so often, or four times in its life.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest question: two snapshot files to be compared.

@@ -5,7 +5,7 @@
 //! - [`collector`], [`agent`], [`cli`]: one file a program
 //! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
 //! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
-//! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
+//! - [`minted`]: certificates that a test makes itself
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`journal`]: what the collector's store holds, read behind its back
@@ -19,6 +19,7 @@ pub mod collector;
 pub mod hosts;
 pub mod journal;
 pub mod machine;
+pub mod minted;
 pub mod process;
 pub mod programs;
 pub mod skip;
@@ -28,4 +29,5 @@ pub use agent::{Agent, Node};
 pub use cli::{Cli, Outcome};
 pub use collector::{Collector, Settings};
 pub use machine::Machine;
+pub use minted::Minted;
 pub use process::Process;

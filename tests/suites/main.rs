@@ -14,6 +14,7 @@
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
+//! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `secrets`: keys and tokens are where they belong and nowhere else
 //! - `silence`: what is not heard or may not be read is named, and is no drift
@@ -34,6 +35,7 @@ mod load;
 mod main_job;
 mod people;
 mod persisted;
+mod membership;
 mod refusals;
 mod secrets;
 mod silence;

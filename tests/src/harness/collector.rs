@@ -23,12 +23,20 @@ pub struct Settings {
     pub transport: String,
     /// What the program is started by: words before it, such as `prlimit --nofile=128`.
     pub by: Vec<OsString>,
+    /// Further tables of its configuration file.
+    pub config: String,
 }
 
 impl Default for Settings {
     /// No node of a slow machine is stale by accident.
     fn default() -> Self {
-        Self { stale_after: "1h".to_owned(), address: None, transport: UNLIMITED.to_owned(), by: Vec::new() }
+        Self {
+            stale_after: "1h".to_owned(),
+            address: None,
+            transport: UNLIMITED.to_owned(),
+            by: Vec::new(),
+            config: String::new(),
+        }
     }
 }
 
@@ -70,8 +78,8 @@ impl Collector {
     /// When it does not become ready.
     pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let Settings { stale_after, address, transport, by } = settings.clone();
-        let config = format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n");
+        let Settings { stale_after, address, transport, by, config } = settings.clone();
+        let config = format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n{config}\n");
         fs::write(directory.path().join("collector.toml"), config).expect("the configuration can be written");
         let any: SocketAddr =
             format!("{}:0", address.unwrap_or_else(own_address)).parse().expect("it is an address");

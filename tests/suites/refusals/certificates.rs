@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use evenkeel_facts::root_digest;
 use evenkeel_proto::enroll::RenewRequest;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
@@ -14,75 +12,14 @@ use evenkeel_proto::fleet::CheckInRequest;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::report::GetReportRequest;
 use evenkeel_proto::report::report_service_client::ReportServiceClient;
-use evenkeel_runtime::channel::{self, Address};
+use evenkeel_runtime::channel;
 use evenkeel_runtime::keys::{self, Key};
-use evenkeel_runtime::tls::{self, Chain};
 use evenkeel_tests::harness::cli::Outcome;
+use evenkeel_tests::harness::minted::authority_file;
 use evenkeel_tests::harness::skip::{has_command, skipped};
-use evenkeel_tests::harness::{Agent, Collector, Machine};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, SanType,
-};
+use evenkeel_tests::harness::{Agent, Collector, Machine, Minted};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-
-/// A certificate (with its issuer's behind it) and key, made with a key of the collector's own authority.
-struct Minted {
-    certificates: Vec<rustls_pki_types::CertificateDer<'static>>,
-    key: Key,
-}
-
-/// Issued by this authority of the collector (`env-dev`, `users`), for this name.
-fn mint(collector: &Collector, issuer: &str, uri: &str) -> Minted {
-    let ca = |kind: &str| collector.data_dir().join("ca/1").join(format!("{issuer}.{kind}"));
-    let certificate = keys::read_certificates(&ca("crt")).unwrap().remove(0);
-    let issuer =
-        Issuer::from_ca_cert_der(&certificate, keys::read_key(&ca("key")).unwrap().into_pair()).unwrap();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.use_authority_key_identifier_extension = true;
-    params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
-    let key = Key::generate();
-    let leaf = params.signed_by(key.pair(), &issuer).unwrap().der().clone();
-    Minted { certificates: vec![leaf, certificate], key }
-}
-
-/// From an authority that nobody trusts.
-fn self_made(uri: &str) -> Minted {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let key = Key::generate();
-    let root = params.self_signed(key.pair()).unwrap().der().clone();
-    let issuer = Issuer::from_ca_cert_der(&root, key.into_pair()).unwrap();
-    let mut params = CertificateParams::default();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
-    let key = Key::generate();
-    let leaf = params.signed_by(key.pair(), &issuer).unwrap().der().clone();
-    Minted { certificates: vec![leaf, root], key }
-}
-
-/// The identity that an agent enrolled with.
-fn of_agent(agent: &Agent) -> Minted {
-    let state = agent.state_dir();
-    Minted {
-        certificates: keys::read_certificates(&state.join("node.crt")).unwrap(),
-        key: keys::read_key(&state.join("node.key")).unwrap(),
-    }
-}
-
-fn channel(collector: &Collector, minted: &Minted) -> Channel {
-    let roots = keys::read_certificates(&collector.data_dir().join("ca/1/root.crt")).unwrap();
-    let chain = Chain { certificates: minted.certificates.clone(), key: minted.key.to_der() };
-    let config = tls::client(&roots, chain).unwrap();
-    let address = Address::parse(&collector.url(), 0).unwrap();
-    channel::over_tls(&address, Arc::new(ArcSwap::from_pointee(config)))
-}
 
 /// A check-in that only says that nothing changed.
 async fn check_in(channel: Channel) -> Result<(), Status> {
@@ -111,9 +48,9 @@ async fn a_certificate_of_another_environment() {
     let mut collector = Collector::default();
     let agent = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
     let prod = Agent::enrol(&collector, Machine::new("prod-1").node("prod"));
-    check_in(channel(&collector, &of_agent(&agent))).await.expect("the certificate itself is good");
-    let good = mint(&collector, "env-dev", &uri("dev", agent.id()));
-    check_in(channel(&collector, &good)).await.expect("what is minted here is as good");
+    check_in(Minted::of_agent(&agent).channel(&collector)).await.expect("the certificate itself is good");
+    let good = Minted::by(&collector, "env-dev", &uri("dev", agent.id()));
+    check_in(good.channel(&collector)).await.expect("what is minted here is as good");
 
     let claims = [
         ("env-dev", uri("prod", prod.id())),
@@ -122,10 +59,10 @@ async fn a_certificate_of_another_environment() {
         ("env-prod", "spiffe://evenkeel.internal/user/eve/role/admin".to_owned()),
     ];
     for (issuer, uri) in &claims {
-        let minted = mint(&collector, issuer, uri);
+        let minted = Minted::by(&collector, issuer, uri);
         for status in [
-            check_in(channel(&collector, &minted)).await.unwrap_err(),
-            report(channel(&collector, &minted)).await.unwrap_err(),
+            check_in(minted.channel(&collector)).await.unwrap_err(),
+            report(minted.channel(&collector)).await.unwrap_err(),
         ] {
             let obstacle = channel::obstacle(&status);
             assert!(obstacle.is_some(), "{issuer} for {uri}: the collector answered: {status:?}");
@@ -142,7 +79,7 @@ async fn a_certificate_that_shows_the_issuer_of_another_environment() {
     let collector = Collector::default();
     let prod = Agent::enrol(&collector, Machine::new("prod-1").node("prod"));
     let of = |name: &str| {
-        let file = collector.data_dir().join("ca/1").join(format!("{name}.crt"));
+        let file = authority_file(&collector, &format!("{name}.crt"));
         keys::read_certificates(&file).unwrap().remove(0)
     };
     for (uri, borrowed) in [
@@ -152,12 +89,12 @@ async fn a_certificate_that_shows_the_issuer_of_another_environment() {
         for behind in
             [vec![of(borrowed)], vec![of(borrowed), of("env-dev")], vec![of("env-dev"), of(borrowed)]]
         {
-            let mut minted = mint(&collector, "env-dev", &uri);
+            let mut minted = Minted::by(&collector, "env-dev", &uri);
             minted.certificates.truncate(1);
             minted.certificates.extend(behind);
             for status in [
-                check_in(channel(&collector, &minted)).await.unwrap_err(),
-                report(channel(&collector, &minted)).await.unwrap_err(),
+                check_in(minted.channel(&collector)).await.unwrap_err(),
+                report(minted.channel(&collector)).await.unwrap_err(),
             ] {
                 let answer = channel::obstacle(&status);
                 assert!(answer.is_some(), "{uri} with {borrowed}: the collector answered: {status:?}");
@@ -170,10 +107,10 @@ async fn a_certificate_that_shows_the_issuer_of_another_environment() {
 #[tokio::test]
 async fn a_node_that_was_never_enrolled() {
     let collector = Collector::default();
-    let minted = mint(&collector, "env-dev", &uri("dev", &uuid::Uuid::new_v4().to_string()));
+    let minted = Minted::by(&collector, "env-dev", &uri("dev", &uuid::Uuid::new_v4().to_string()));
     for status in [
-        check_in(channel(&collector, &minted)).await.unwrap_err(),
-        renew(channel(&collector, &minted)).await.unwrap_err(),
+        check_in(minted.channel(&collector)).await.unwrap_err(),
+        renew(minted.channel(&collector)).await.unwrap_err(),
     ] {
         let said = (Code::PermissionDenied, "this collector does not know the node: enrol it again");
         assert_eq!((status.code(), status.message()), said);
@@ -185,7 +122,7 @@ async fn a_node_that_was_never_enrolled() {
 async fn a_certificate_of_nobody() {
     let collector = Collector::default();
     let agent = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
-    let status = check_in(channel(&collector, &self_made(&uri("dev", agent.id())))).await.unwrap_err();
+    let status = check_in(Minted::by_nobody(&uri("dev", agent.id())).channel(&collector)).await.unwrap_err();
     assert!(channel::obstacle(&status).is_some(), "the collector answered: {status:?}");
     assert!(metric(&collector, "handshake_refused") > 0);
 }
@@ -210,7 +147,7 @@ fn metric(collector: &Collector, outcome: &str) -> u64 {
 async fn nodes_report_and_users_ask() {
     let collector = Collector::default();
     let agent = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
-    let status = report(channel(&collector, &of_agent(&agent))).await.unwrap_err();
+    let status = report(Minted::of_agent(&agent).channel(&collector)).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message().to_owned()),
         (
@@ -226,7 +163,7 @@ async fn nodes_report_and_users_ask() {
         certificates: keys::read_certificates(&collector.directory().join("ada.cert.pem")).unwrap(),
         key: keys::read_key(&collector.directory().join("ada.key.pem")).unwrap(),
     };
-    let status = check_in(channel(&collector, &ada)).await.unwrap_err();
+    let status = check_in(ada.channel(&collector)).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
         (
@@ -243,7 +180,7 @@ fn no_certificate_and_an_old_protocol() {
         return skipped("refusals (openssl)", "openssl is not installed");
     }
     let collector = Collector::default();
-    let (ports, root) = (collector.ports(), collector.data_dir().join("ca/1/root.crt"));
+    let (ports, root) = (collector.ports(), authority_file(&collector, "root.crt"));
     for (port, version, alert) in [
         (ports.fleet, "-tls1_3", "alert certificate required"),
         (ports.fleet, "-tls1_2", "alert protocol version"),
@@ -290,8 +227,8 @@ fn keys_are_private() {
     let agent = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
     collector.user("ada", "viewer");
     let files = [
-        collector.data_dir().join("ca/1/root.key"),
-        collector.data_dir().join("ca/1/env-prod.key"),
+        authority_file(&collector, "root.key"),
+        authority_file(&collector, "env-prod.key"),
         collector.data_dir().join("evenkeel.db"),
         collector.directory().join("ada.key.pem"),
         agent.state_dir().join("node.key"),

@@ -1,0 +1,25 @@
+//! How nodes stay nodes, and how they are sent away.
+
+mod clones;
+mod recovery;
+mod renewal;
+mod sent_away;
+mod tokens;
+
+use evenkeel_facts::root_digest;
+use evenkeel_proto::fleet::CheckInRequest;
+use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// A check-in that only says that nothing changed.
+async fn check_in(channel: Channel) -> Result<(), Status> {
+    let root = root_digest(&[]).as_bytes().to_vec();
+    let request = CheckInRequest { root, boot_epoch: 1, sequence: 1, ..CheckInRequest::default() };
+    FleetServiceClient::new(channel).check_in(request).await.map(|_| ())
+}
+
+/// The name of a node in its certificate.
+fn uri(environment: &str, node: &str) -> String {
+    format!("spiffe://evenkeel.internal/env/{environment}/node/{node}")
+}

@@ -1,0 +1,103 @@
+//! Nodes that are evicted or banned: refused on the next call, on connections that are open too.
+
+use std::time::{Duration, Instant};
+
+use evenkeel_tests::harness::{Agent, Collector, Machine, Minted, wait};
+use tonic::{Code, Status};
+
+use super::check_in;
+
+/// What the next check-in over this channel is told, and over a new connection.
+async fn told(collector: &Collector, minted: &Minted, held: &tonic::transport::Channel) -> [Status; 2] {
+    let over_held = loop {
+        match check_in(held.clone()).await {
+            // It was under way when the connection was closed; the next one is another connection.
+            Err(status) if status.code() != Code::PermissionDenied => {}
+            other => break other.expect_err("it was sent away"),
+        }
+    };
+    [over_held, check_in(minted.channel(collector)).await.expect_err("it was sent away")]
+}
+
+/// Promise: evict and ban are in force on the very next call, with the connection that was open and its resumed TLS
+/// session as without; the agent is told, does not disable itself, and an evicted node comes back by enrolling again.
+#[tokio::test]
+async fn the_next_call_is_refused() {
+    let collector = Collector::default();
+    let machine = Machine::new("web-1");
+    let mut agent = Agent::start(&collector, machine.node("dev"));
+    agent.wait_acknowledged();
+    let minted = Minted::of_agent(&agent);
+    let held = minted.channel(&collector);
+    check_in(held.clone()).await.unwrap();
+    let by = format!("admin uid-{}", nix::unistd::geteuid());
+
+    collector.cli().ok(&["node", "evict", "web-1", "--reason", "moved"]);
+    for status in told(&collector, &minted, &held).await {
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let (begin, end) = ("node web-1 of dev was evicted at ", format!(" by {by}: enrol it again"));
+        assert!(status.message().starts_with(begin) && status.message().ends_with(&end), "{status:?}");
+    }
+    assert!(collector.cli().nodes().nodes.is_empty());
+    agent.process().wait_for("Report not delivered.", |event| {
+        event["error"].as_str().is_some_and(|error| error.contains("was evicted at"))
+    });
+    agent.process().stop();
+    let token = collector.token("dev", &[]);
+    agent.enrol_with(&collector.enroll_url(), &token, &["--again"]).ok();
+    agent.run();
+    agent.wait_acknowledged();
+
+    collector.cli().ok(&["node", "ban", "web-1", "--reason", "stolen"]);
+    let minted = Minted::of_agent(&agent);
+    let status = check_in(minted.channel(&collector)).await.unwrap_err();
+    assert!(status.message().starts_with("node web-1 of dev was banned at "), "{status:?}");
+    agent.process().stop();
+    let token = collector.token("dev", &[]);
+    let refused = agent.enrol_with(&collector.enroll_url(), &token, &["--again"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("lift the ban first (evenkeel node unban "), "{refused:?}");
+
+    let left = collector.cli().json::<evenkeel_render::nodes::Nodes>(&["nodes", "--left"]).nodes;
+    let mut standings: Vec<_> = left.iter().map(|node| node.standing.as_str()).collect();
+    standings.sort_unstable();
+    assert_eq!(standings, ["banned", "evicted"]);
+    collector.cli().ok(&["node", "unban", "web-1"]);
+    agent.enrol_with(&collector.enroll_url(), &token, &["--again"]).ok();
+}
+
+/// Promise: a ban in the middle of a live stream of reports refuses all that follows within a second. The moment is
+/// printed; what is asserted is that nothing is taken in after the ban was answered.
+#[tokio::test]
+async fn a_ban_during_a_stream_of_reports() {
+    let collector = Collector::default();
+    let machine = Machine::new("web-1");
+    let agent = Agent::enrol(&collector, machine.node("dev"));
+    let minted = Minted::of_agent(&agent);
+    let channel = minted.channel(&collector);
+    let stream = tokio::spawn(async move {
+        let mut taken: Vec<Instant> = Vec::new();
+        loop {
+            let asked = Instant::now();
+            match check_in(channel.clone()).await {
+                Ok(()) => taken.push(asked),
+                Err(status) if status.code() == Code::PermissionDenied => return (taken, Instant::now()),
+                Err(_) => {}
+            }
+        }
+    });
+    let cli = collector.cli();
+    let before = cli.clone();
+    wait::until(|| if before.nodes().nodes.is_empty() { Err("it is not there".into()) } else { Ok(()) });
+    tokio::task::spawn_blocking(move || cli.ok(&["node", "ban", "web-1", "--reason", "stolen"]))
+        .await
+        .unwrap();
+    let banned = Instant::now();
+    let (taken, refused) = stream.await.unwrap();
+    assert!(!taken.is_empty(), "reports came in before");
+    let late: Vec<_> = taken.iter().filter(|asked| **asked > banned).collect();
+    assert!(late.is_empty(), "{} reports were taken after the ban", late.len());
+    let latency = refused.saturating_duration_since(banned);
+    println!("refused {latency:?} after the ban was answered; {} reports before", taken.len());
+    assert!(latency < Duration::from_secs(90), "it ends");
+}
