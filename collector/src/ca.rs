@@ -135,6 +135,11 @@ impl Ca {
         Some(Mark::of(&self.roots(), &active.signer(&identity)?.certificate))
     }
 
+    /// Whether this certificate is an intermediate of ours.
+    pub fn is_intermediate(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.generations.load().iter().any(|held| held.generation.is_intermediate(certificate))
+    }
+
     /// Whether this certificate is an intermediate that may speak for this identity.
     pub fn is_issuer_of(&self, identity: &Identity, issuer: &CertificateDer<'_>) -> bool {
         self.generations

@@ -9,6 +9,7 @@ use evenkeel_runtime::{config, duration, label};
 use serde::Deserialize;
 
 use crate::ca::Lives;
+use crate::pki::PkiConfig;
 
 mod transport;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub access: Access,
     /// Limits of connections and calls.
     pub transport: Transport,
+    /// Certificates of another authority.
+    pub pki: PkiConfig,
 }
 
 /// Who of this host may come by the Unix socket, besides root and the collector's own user, who are admins.
@@ -117,6 +120,7 @@ impl Default for Config {
             certificates: Certificates::default(),
             access: Access::default(),
             transport: Transport::default(),
+            pki: PkiConfig::default(),
         }
     }
 }
@@ -150,6 +154,7 @@ impl Config {
             return Err("stale_after: at least one second is needed".to_owned());
         }
         self.certificates.check()?;
+        self.pki.check(&self.environments)?;
         self.transport.check()
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::tending::Tending;
 
 /// How long the journal may take for a write before the collector counts as not ready.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -20,15 +21,16 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 struct Shared {
     ledger: Ledger,
     metrics: Arc<Metrics>,
+    tending: Arc<Tending>,
 }
 
 /// `/healthz`: the process turns. `/readyz`: it can serve and write. `/metrics`: for Prometheus.
-pub fn routes(ledger: Ledger, metrics: Arc<Metrics>) -> Router {
+pub fn routes(ledger: Ledger, metrics: Arc<Metrics>, tending: Arc<Tending>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { ledger, metrics })
+        .with_state(Shared { ledger, metrics, tending })
 }
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
@@ -39,7 +41,11 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     };
     let ready = journal == "ok";
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": ready, "journal": journal, "position": shared.ledger.state().journal });
+    // New files that are of no use are said; what is in service serves.
+    let certificates = shared.tending.fault().unwrap_or_else(|| "ok".to_owned());
+    let position = shared.ledger.state().journal;
+    let body =
+        json!({ "ready": ready, "journal": journal, "certificates": certificates, "position": position });
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub check_ins: Family<Word, Counter>,
     /// Enrolments by outcome.
     pub enrolments: Family<Word, Counter>,
+    /// Certificates of another authority, by whether they could be used.
+    pub certificates: Family<Word, Counter>,
     /// Connections by outcome: one of [`CONNECTIONS`].
     pub connections: Family<Word, Counter>,
     /// Calls by outcome: one of [`REQUESTS`].
@@ -60,6 +62,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("evenkeel"),
             check_ins: Family::default(),
             enrolments: Family::default(),
+            certificates: Family::default(),
             connections: Family::default(),
             requests: Family::default(),
             open: Family::default(),
@@ -74,6 +77,13 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("check_ins", "Check-ins by answer", metrics.check_ins.clone());
         registry.register("enrolments", "Enrolments by outcome", metrics.enrolments.clone());
+        closed(
+            registry,
+            "certificates_read",
+            "Certificates of another authority, by whether they could be used",
+            &metrics.certificates,
+            &[("loaded", "They are in service"), ("refused", "Of no use; those from before are in service")],
+        );
         closed(registry, "connections", "Connections by outcome", &metrics.connections, CONNECTIONS);
         closed(registry, "requests", "Calls by outcome", &metrics.requests, REQUESTS);
         registry.register("connections_open", "Open connections by port", metrics.open.clone());

@@ -28,6 +28,7 @@ use crate::holders::Holders;
 use crate::ingest::{self, Ingest};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::pki::Pki;
 use crate::query::Reports;
 use crate::serve::descriptors::Shares;
 use crate::serve::{Admission, ByCertificate, Locals, OpenConnections, Port, Service};
@@ -146,7 +147,14 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let recovery = config.certificates.recovery;
     let transport = Arc::new(config.transport.clone());
     let tickets = Arc::new(Tickets::new(transport.session_tickets).map_err(TendingError::Tls)?);
-    let tending = Arc::new(Tending::new(Arc::clone(&ca), ledger.clone(), names, tickets, period, recovery)?);
+    let pki = Arc::new(Pki::open(config.pki.clone()).map_err(TendingError::Pki)?);
+    let tending = Arc::new(Tending::new(
+        (Arc::clone(&ca), Arc::clone(&pki)),
+        ledger.clone(),
+        Arc::clone(&metrics),
+        (names, tickets),
+        (period, recovery),
+    )?);
     let (open, holders) = (OpenConnections::default(), Arc::new(Holders::default()));
     let users = Arc::new(Users::new(
         Arc::clone(&ca),
@@ -190,7 +198,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         .add_service(reflection().build_v1().expect(COMPLETE))
         // Of the clients in other languages, many speak the older version only.
         .add_service(reflection().build_v1alpha().expect(COMPLETE));
-    let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, ledger.clone()));
+    let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, pki, ledger.clone()));
     // Last, when everything that needs a descriptor of its own has it.
     let shares = Shares::of_this_process(transport.max_connections);
     let port = |name, connections| Port::new(name, connections, &transport, &metrics, &shutdown);
@@ -204,7 +212,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let enroll = service(port("enroll", shares.other), Routes::new(enrolment));
     let local = service(port("local", shares.other), people);
     let http = Arc::new(port("http", shares.other));
-    let routes = http::routes(ledger.clone(), Arc::clone(&metrics));
+    let routes = http::routes(ledger.clone(), Arc::clone(&metrics), Arc::clone(&tending));
     info!(
         fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
         data_dir = %config.data_dir.display(), "Collector is ready."

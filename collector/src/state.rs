@@ -52,6 +52,8 @@ pub struct NodeState {
     pub enrolled: Timestamp,
     /// SHA-256 of its public key; empty where it is not known.
     key: Vec<u8>,
+    /// Whether its certificates come from another authority than the collector's own.
+    pub is_certified_elsewhere: bool,
     /// Two or more: who speaks with its key at once.
     pub holders: Vec<Holder>,
     /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
@@ -295,6 +297,7 @@ impl State {
             shown: labels.clone(),
             enrolled: at,
             key: key.clone(),
+            is_certified_elsewhere: token.starts_with("pki:"),
             holders: Vec::new(),
             view: Arc::new(view),
             lost: Lost::default(),
@@ -305,6 +308,7 @@ impl State {
             instance: AtomicU64::new(0),
             mark: AtomicU64::new(0),
         };
+        self.left.remove(id);
         self.nodes.insert(*id, node);
     }
 

@@ -17,6 +17,8 @@ use tracing::{error, info};
 
 use crate::ca::{Ca, CaError, rotation};
 use crate::ledger::{Decision, Key, Ledger, LedgerError};
+use crate::metrics::{Metrics, count};
+use crate::pki::{Pki, PkiError};
 
 /// Who takes the steps that are due by themselves.
 const ITSELF: &str = "the collector";
@@ -24,7 +26,9 @@ const ITSELF: &str = "the collector";
 /// The collector's certificates, and the authority behind them.
 pub struct Tending {
     ca: Arc<Ca>,
+    pki: Arc<Pki>,
     ledger: Ledger,
+    metrics: Arc<Metrics>,
     names: Vec<String>,
     tickets: Arc<Tickets>,
     period: Duration,
@@ -42,6 +46,9 @@ pub enum TendingError {
     /// The collector's own certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The files of another authority.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
     /// The journal.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -51,17 +58,16 @@ impl Tending {
     /// Of a collector that is reached by these names. It looks once in a `period`; a node may be off for as long as
     /// `patience` and still recover, so a rotation waits for so long.
     pub fn new(
-        ca: Arc<Ca>,
+        (ca, pki): (Arc<Ca>, Arc<Pki>),
         ledger: Ledger,
-        names: Vec<String>,
-        tickets: Arc<Tickets>,
-        period: Duration,
-        patience: Duration,
+        metrics: Arc<Metrics>,
+        (names, tickets): (Vec<String>, Arc<Tickets>),
+        (period, patience): (Duration, Duration),
     ) -> Result<Self, TendingError> {
-        let (fleet, enroll) = configurations(&ca, &names, &tickets)?;
+        let (fleet, enroll) = configurations(&ca, &pki, &names, &tickets)?;
         let (fleet, enroll) =
             (Arc::new(ArcSwap::from_pointee(fleet)), Arc::new(ArcSwap::from_pointee(enroll)));
-        Ok(Self { ca, ledger, names, tickets, period, patience, fleet, enroll })
+        Ok(Self { ca, pki, ledger, metrics, names, tickets, period, patience, fleet, enroll })
     }
 
     /// For the fleet port; swapped while it runs.
@@ -86,7 +92,7 @@ impl Tending {
             state.environments().iter().map(|name| (Arc::clone(name), self.ca.mark(name))).collect();
         let is_behind = |node: &&crate::state::NodeState| {
             let mark = marks.iter().find(|(name, _)| *name == node.environment).and_then(|(_, mark)| *mark);
-            mark.is_some() && node.mark() != mark
+            mark.is_some() && node.mark() != mark && !node.is_certified_elsewhere
         };
         let mut behind: Vec<String> =
             state.nodes().filter(is_behind).map(|node| node.view.name.to_string()).collect();
@@ -105,15 +111,51 @@ impl Tending {
         Ok(self.ledger.change(Key::None, decide).await?)
     }
 
-    /// Looks once in a period, until the end.
+    /// What is wrong with the certificates; `None`: nothing.
+    pub fn fault(&self) -> Option<String> {
+        self.pki.failure().map(|why| format!("{why}; the certificates from before are in service"))
+    }
+
+    /// Looks once in a period, and more often at files of another authority, until the end.
     pub async fn watch(&self, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.wait() => return,
-                () = tokio::time::sleep(self.period) => {}
+        let files = async {
+            loop {
+                tokio::time::sleep(self.pki.reload()).await;
+                self.reload();
             }
-            if let Err(error) = self.look().await {
-                error!(error = exit::chain(&error), "The collector's certificates were not tended.");
+        };
+        let own = async {
+            loop {
+                tokio::time::sleep(self.period).await;
+                if let Err(error) = self.look().await {
+                    error!(error = exit::chain(&error), "The collector's certificates were not tended.");
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.wait() => {}
+            () = files, if self.pki.is_configured() => {}
+            () = own => {}
+        }
+    }
+
+    fn reload(&self) {
+        let loaded = match self.pki.look() {
+            Ok(false) => return,
+            Ok(true) => self.renew(),
+            Err(error) => Err(error.into()),
+        };
+        match loaded {
+            Ok(()) => {
+                info!("New certificates are in service.");
+                count(&self.metrics.certificates, "loaded");
+            }
+            Err(error) => {
+                error!(
+                    error = exit::chain(&error),
+                    "New certificates are of no use; those from before are in service."
+                );
+                count(&self.metrics.certificates, "refused");
             }
         }
     }
@@ -128,7 +170,7 @@ impl Tending {
     }
 
     fn renew(&self) -> Result<(), TendingError> {
-        let (fleet, enroll) = configurations(&self.ca, &self.names, &self.tickets)?;
+        let (fleet, enroll) = configurations(&self.ca, &self.pki, &self.names, &self.tickets)?;
         self.fleet.store(Arc::new(fleet));
         self.enroll.store(Arc::new(enroll));
         Ok(())
@@ -137,9 +179,11 @@ impl Tending {
 
 fn configurations(
     ca: &Ca,
+    pki: &Pki,
     names: &[String],
     tickets: &Arc<Tickets>,
 ) -> Result<(ServerConfig, ServerConfig), TendingError> {
-    let fleet = tls::mutual_server(&ca.roots(), ca.certify_collector(names)?, tickets)?;
+    let roots = [ca.roots(), pki.roots()].concat();
+    let fleet = tls::mutual_server(&roots, ca.certify_collector(names)?, pki.certified(), tickets)?;
     Ok((fleet, tls::enrolment_server(ca.certify_collector(names)?, tickets)?))
 }

@@ -81,6 +81,12 @@ impl Generation {
         }
     }
 
+    /// Whether this certificate is one of its intermediates.
+    pub(super) fn is_intermediate(&self, certificate: &CertificateDer<'_>) -> bool {
+        let mut all = self.environments.values().chain([&self.users]);
+        all.any(|signer| signer.certificate == *certificate)
+    }
+
     /// By which the root is pinned.
     pub(super) fn pin(&self) -> Pin {
         Pin::of_certificate(&self.root.certificate).expect("the root was parsed when it was opened")

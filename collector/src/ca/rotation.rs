@@ -177,7 +177,7 @@ mod tests {
     fn shake_hands(ca: &Ca, client: ClientConfig) -> Result<(), rustls::Error> {
         let tickets = Arc::new(Tickets::new(false).unwrap());
         let chain = ca.certify_collector(&["collector".into()]).unwrap();
-        let server = tls::mutual_server(&ca.roots(), chain, &tickets).unwrap();
+        let server = tls::mutual_server(&ca.roots(), chain, None, &tickets).unwrap();
         let name = ServerName::try_from(COLLECTOR_NAME).unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
         let mut server = ServerConnection::new(Arc::new(server)).unwrap();

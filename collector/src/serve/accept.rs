@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
+use super::admission::Authenticated;
 use super::room::Place;
 use super::{Locals, Service};
 use crate::access::Origin;
@@ -39,8 +40,15 @@ impl Service {
         let origin = Origin(Some(from.to_canonical()));
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         match self.admission.authenticate(chain) {
-            // In a box: what only a handshake needs is not kept with the connection.
-            Ok((peer, end)) => Box::pin(self.connection(stream, origin, place, peer, end)).await,
+            Ok(Authenticated { peer, end, newcomer }) => {
+                if let Some(newcomer) = newcomer
+                    && let Err(why) = self.admission.welcome(newcomer).await
+                {
+                    warn!(why, "Newcomer not enrolled.");
+                }
+                // In a box: what only a handshake needs is not kept with the connection.
+                Box::pin(self.connection(stream, origin, place, peer, end)).await;
+            }
             Err(why) => {
                 warn!(why, "Certificate refused.");
                 count(&self.port.metrics.connections, "certificate_refused");

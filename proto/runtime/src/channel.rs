@@ -35,6 +35,8 @@ const LONGEST_PUSHBACK: Duration = Duration::from_secs(60 * 60);
 pub struct Address {
     host: String,
     port: u16,
+    /// The name that its certificate must have.
+    certified: String,
 }
 
 impl Address {
@@ -48,12 +50,17 @@ impl Address {
         }
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(refuse)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(default_port) })
+        Ok(Self::new(&host, uri.port_u16().unwrap_or(default_port)))
     }
 
     /// This host (no brackets) and port.
     pub fn new(host: &str, port: u16) -> Self {
-        Self { host: host.to_owned(), port }
+        Self { host: host.to_owned(), port, certified: COLLECTOR_NAME.to_owned() }
+    }
+
+    /// The same, of a collector whose certificate is not its own authority's and says this name instead.
+    pub fn certified_as(self, name: &str) -> Self {
+        Self { certified: name.to_owned(), ..self }
     }
 
     /// The host, without brackets.
@@ -64,7 +71,7 @@ impl Address {
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host, port } = self;
+        let Self { host, port, certified: _ } = self;
         if host.contains(':') {
             write!(f, "https://[{host}]:{port}")
         } else {
@@ -81,14 +88,14 @@ pub fn over_tls(address: &Address, config: Arc<ArcSwap<ClientConfig>>) -> Channe
 
 /// The same, and this line tells whether its connection is open.
 pub fn on_line(address: &Address, config: Arc<ArcSwap<ClientConfig>>, line: &Line) -> Channel {
-    let (Address { host, port }, line) = (address.clone(), line.clone());
+    let (Address { host, port, certified }, line) = (address.clone(), line.clone());
     endpoint().connect_with_connector_lazy(service_fn(move |_: Uri| {
         let (host, config, line) = (host.clone(), config.load_full(), line.clone());
+        let name = ServerName::try_from(certified.clone()).map_err(io::Error::other);
         async move {
             let tcp = TcpStream::connect((host.as_str(), port)).await?;
             tcp.set_nodelay(true)?;
-            let name = ServerName::try_from(COLLECTOR_NAME).map_err(io::Error::other)?;
-            let tls = TlsConnector::from(config).connect(name, tcp).await?;
+            let tls = TlsConnector::from(config).connect(name?, tcp).await?;
             Ok::<_, io::Error>(TokioIo::new(line.open(tls)))
         }
     }))

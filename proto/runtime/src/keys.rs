@@ -113,6 +113,13 @@ pub fn read_key(path: &Path) -> Result<Key, files::FileError> {
         .map_err(|_| files::FileError::content(path, "there is no private key in it".to_owned()))
 }
 
+/// The private key in a PEM file, of any kind that TLS can use.
+pub fn read_any_key(path: &Path) -> Result<PrivateKeyDer<'static>, files::FileError> {
+    let pem = files::read(path)?;
+    PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| files::FileError::content(path, "there is no private key in it".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

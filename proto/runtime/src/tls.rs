@@ -5,8 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -56,18 +57,16 @@ pub fn client(roots: &[CertificateDer<'static>], chain: Chain) -> Result<ClientC
 
 /// For the fleet port: only holders of a certificate below these roots get past the handshake. A certificate that has
 /// ended gets past it, too, so that its holder can prove who it is and renew: what it may still do is decided for each
-/// call.
+/// call. With `other`, that certificate is shown to whoever asks for another name than the collector's own.
 pub fn mutual_server(
     roots: &[CertificateDer<'static>],
     chain: Chain,
+    other: Option<Arc<CertifiedKey>>,
     tickets: &Arc<Tickets>,
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider())
-        .build()
-        .map_err(TlsError::new)?;
-    let builder = server_builder()?.with_client_cert_verifier(Arc::new(Lapsed(verifier)));
-    let config = builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?;
-    Ok(finish(config, tickets))
+    let builder = server_builder()?.with_client_cert_verifier(Arc::new(Lapsed(client_verifier(roots)?)));
+    let ours = Arc::new(certified(chain)?);
+    Ok(finish(builder.with_cert_resolver(Arc::new(ByName { ours, other })), tickets))
 }
 
 /// For the enrolment port: the server shows its certificate, the client none.
@@ -75,6 +74,17 @@ pub fn enrolment_server(chain: Chain, tickets: &Arc<Tickets>) -> Result<ServerCo
     let builder = server_builder()?.with_no_client_auth();
     let config = builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?;
     Ok(finish(config, tickets))
+}
+
+/// For enrolling with a token that is not ours: trusts these roots, shows nothing.
+pub fn anonymous_client(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::new)?
+        .with_root_certificates(root_store(roots)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
 }
 
 /// A client that trusts whatever root has a public key with this pin.
@@ -87,6 +97,31 @@ pub fn pinned_client(pin: crate::pin::Pin) -> Result<ClientConfig, TlsError> {
         .with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
+}
+
+/// Verifies that a client's certificate lies below these roots, and is valid at a time.
+pub fn client_verifier(roots: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(root_store(roots)?);
+    WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(TlsError::new)
+}
+
+/// A chain and its key, when they belong together.
+pub fn certified(Chain { certificates, key }: Chain) -> Result<CertifiedKey, TlsError> {
+    CertifiedKey::from_der(certificates, key, &provider()).map_err(TlsError::new)
+}
+
+/// Shows the collector's own certificate to whoever asks for its own name, and the other to everybody else.
+#[derive(Debug)]
+struct ByName {
+    ours: Arc<CertifiedKey>,
+    other: Option<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let other = self.other.as_ref().filter(|_| hello.server_name() != Some(COLLECTOR_NAME));
+        Some(Arc::clone(other.unwrap_or(&self.ours)))
+    }
 }
 
 /// Verifies a certificate that has ended as of its last second.
