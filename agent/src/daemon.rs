@@ -69,6 +69,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         due: false,
         spread: false,
         backoff: Backoff::up_to(Duration::MAX),
+        was_behind: false,
         renewals: Backoff::up_to(Duration::MAX),
         missed: 0,
     };
@@ -104,6 +105,8 @@ struct Daemon {
     backoff: Backoff,
     /// The same for the certificate.
     renewals: Backoff,
+    /// Whether the last answer was that the boot epoch is behind.
+    was_behind: bool,
     /// How often a sweep found what an event should have told.
     missed: u64,
 }
@@ -281,6 +284,7 @@ impl Daemon {
             return Some(self.failed(&error));
         }
         self.backoff.reset();
+        self.was_behind = false;
         if news {
             info!(%root, sequence = self.place.sequence, "State acknowledged.");
             self.acknowledged = Some(root);
@@ -306,7 +310,10 @@ impl Daemon {
                         "The state directory is older than it was; going on in a later boot epoch."
                     );
                     self.place = Place { boot_epoch, sequence: 1 };
-                    return self.backoff.next_wait();
+                    // At once: nothing stands in the way any more. Not twice, so that two agents that share one identity
+                    // do not outbid each other without end.
+                    let again = std::mem::replace(&mut self.was_behind, true);
+                    return if again { self.backoff.next_wait() } else { Duration::ZERO };
                 }
                 Err(error) => warn!(error = exit::chain(&error), "The boot epoch was not kept."),
             }

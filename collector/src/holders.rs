@@ -35,15 +35,33 @@ pub struct Holders(Mutex<HashMap<Uuid, Instances>>);
 #[derive(Debug, Default)]
 struct Instances {
     /// The one that was heard last stands last.
-    known: Vec<(Sender, Instant)>,
+    known: Vec<Known>,
     returns: u32,
     returned_at: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct Known {
+    sender: Sender,
+    at: Instant,
+    /// Whether it came back after another was heard. One that never does has ended.
+    returned: bool,
+}
+
+impl Known {
+    fn new(sender: Sender, at: Instant) -> Self {
+        Self { sender, at, returned: false }
+    }
+}
+
 impl Holders {
-    /// Another instance than the last one was heard. Returns who holds the key, when there are several.
-    pub fn heard(&self, node: Uuid, last: u64, sender: Sender, now: Instant) -> Option<Vec<Holder>> {
+    /// A message came; `last` is the instance that spoke before, if that was another. Returns who holds the key, when
+    /// there are several.
+    pub fn heard(&self, node: Uuid, last: Option<u64>, sender: Sender, now: Instant) -> Option<Vec<Holder>> {
         let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = last else {
+            return nodes.get_mut(&node)?.told(sender);
+        };
         if nodes.len() > 10_000 {
             nodes.retain(|_, instances| !instances.is_over(now));
         }
@@ -60,42 +78,54 @@ impl Holders {
 
 impl Instances {
     fn heard(&mut self, last: u64, sender: Sender, now: Instant) -> Option<Vec<Holder>> {
-        self.known.retain(|(_, at)| now.duration_since(*at) < FORGOTTEN);
+        self.known.retain(|known| now.duration_since(known.at) < FORGOTTEN);
         if self.known.is_empty() {
             // Of the one before we know only that it was there.
             self.returns = 0;
-            self.known.push((Sender { instance: last, address: None, host: None }, now));
+            self.known.push(Known::new(Sender { instance: last, address: None, host: None }, now));
         }
-        let before = self.known.iter().position(|(known, _)| known.instance == sender.instance);
+        let before = self.known.iter().position(|known| known.sender.instance == sender.instance);
         let Some(place) = before else {
             if self.known.len() == KNOWN {
                 self.known.remove(0);
             }
-            self.known.push((sender, now));
+            self.known.push(Known::new(sender, now));
             return None;
         };
-        let (known, _) = self.known.remove(place);
-        let Sender { instance, address, host } = sender;
-        let host = host.or(known.host);
-        self.known.push((Sender { instance, address, host }, now));
+        let host = self.known.remove(place).sender.host;
+        let sender = Sender { host: sender.host.or(host), ..sender };
+        self.known.push(Known { sender, at: now, returned: true });
         self.returns += 1;
         self.returned_at = Some(now);
-        (self.returns >= RETURNS).then(|| self.holders())
+        self.several()
     }
 
-    fn holders(&self) -> Vec<Holder> {
-        let holder = |(Sender { host, address, .. }, _): &(Sender, Instant)| Holder {
+    /// Whoever spoke last says its name.
+    fn told(&mut self, sender: Sender) -> Option<Vec<Holder>> {
+        let latest = self.known.last_mut().filter(|known| known.sender.instance == sender.instance)?;
+        latest.sender.host = sender.host.or(latest.sender.host.take());
+        self.several()
+    }
+
+    /// Those that came back, and the two that were heard last: one of them is why somebody came back.
+    fn several(&self) -> Option<Vec<Holder>> {
+        if self.returns < RETURNS {
+            return None;
+        }
+        let recent = self.known.len().saturating_sub(2);
+        let alive = self.known.iter().enumerate().filter(|(place, known)| known.returned || *place >= recent);
+        let holder = |(_, Known { sender: Sender { host, address, .. }, .. }): (usize, &Known)| Holder {
             host: host.clone().unwrap_or_default(),
             address: address.map(|address| address.to_string()).unwrap_or_default(),
         };
-        let mut holders: Vec<_> = self.known.iter().map(holder).collect();
+        let mut holders: Vec<_> = alive.map(holder).collect();
         // In an order of their own, so that the same holders are the same list.
         holders.sort();
-        holders
+        Some(holders)
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.known.last().is_none_or(|(_, at)| now.duration_since(*at) >= FORGOTTEN)
+        self.known.last().is_none_or(|known| now.duration_since(known.at) >= FORGOTTEN)
     }
 }
 
@@ -113,16 +143,18 @@ mod tests {
     fn whoever_comes_back_was_there_all_along() {
         let (holders, node, now) = (Holders::default(), Uuid::from_u128(1), Instant::now());
         for restart in 2..20 {
-            assert_eq!(holders.heard(node, restart - 1, sender(restart, "a"), now), None);
+            assert_eq!(holders.heard(node, Some(restart - 1), sender(restart, "a"), now), None);
         }
         assert!(holders.is_single(node, Duration::from_secs(1), now));
 
         let (holders, later) = (Holders::default(), now + Duration::from_secs(60));
-        assert_eq!(holders.heard(node, 1, sender(2, "b"), now), None);
-        assert_eq!(holders.heard(node, 2, sender(1, "a"), now), None);
-        let both = holders.heard(node, 1, sender(2, ""), later).unwrap();
+        assert_eq!(holders.heard(node, Some(1), sender(2, "b"), now), None);
+        assert_eq!(holders.heard(node, Some(2), sender(1, "a"), now), None);
+        let both = holders.heard(node, Some(1), sender(2, ""), later).unwrap();
         let holder = |host: &str, address: &str| Holder { host: host.into(), address: address.into() };
         assert_eq!(both, [holder("a", "10.0.0.1"), holder("b", "10.0.0.2")]);
+        let told = holders.heard(node, None, sender(2, "c"), later).unwrap();
+        assert_eq!(told[1], holder("c", "10.0.0.2"), "whoever tells another name later has it");
         assert!(!holders.is_single(node, Duration::from_secs(60), later));
         assert!(holders.is_single(node, Duration::from_secs(60), later + Duration::from_secs(61)));
     }
@@ -130,9 +162,21 @@ mod tests {
     #[test]
     fn a_third_machine_is_named_too() {
         let (holders, node, now) = (Holders::default(), Uuid::from_u128(1), Instant::now());
-        holders.heard(node, 1, sender(2, "b"), now);
-        holders.heard(node, 2, sender(3, "c"), now);
-        assert_eq!(holders.heard(node, 3, sender(1, "a"), now), None);
-        assert_eq!(holders.heard(node, 1, sender(2, "b"), now).unwrap().len(), 3);
+        holders.heard(node, Some(1), sender(2, "b"), now);
+        holders.heard(node, Some(2), sender(3, "c"), now);
+        assert_eq!(holders.heard(node, Some(3), sender(1, "a"), now), None);
+        holders.heard(node, Some(1), sender(2, "b"), now);
+        assert_eq!(holders.heard(node, Some(2), sender(3, "c"), now).unwrap().len(), 3);
+    }
+
+    /// Promise: an earlier start of a machine's agent is not named beside it.
+    #[test]
+    fn who_has_ended_is_not_named() {
+        let (holders, node, now) = (Holders::default(), Uuid::from_u128(1), Instant::now());
+        holders.heard(node, Some(9), sender(1, "a"), now);
+        holders.heard(node, Some(1), sender(2, "b"), now);
+        holders.heard(node, Some(2), sender(1, "a"), now);
+        let both = holders.heard(node, Some(1), sender(2, "b"), now).unwrap();
+        assert_eq!(both.iter().map(|holder| holder.host.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -83,26 +83,31 @@ impl Ingest {
         self.ca.mark(&node.environment).is_some_and(|newest| newest != trust)
     }
 
-    /// Names machines that hold one node's key. Nothing waits for it: a report is taken all the same.
-    async fn notice_holders(&self, node: Uuid, request: &CheckInRequest, Origin(address): Origin) {
-        let Ok(instance) = request.instance.as_slice().try_into().map(u64::from_be_bytes) else { return };
+    /// Names machines that hold one node's key; that it cannot be kept holds no report up. Whether this is another
+    /// instance of the agent than spoke before.
+    async fn notice_holders(&self, node: Uuid, request: &CheckInRequest, Origin(address): Origin) -> bool {
+        let Ok(instance) = request.instance.as_slice().try_into().map(u64::from_be_bytes) else {
+            return false;
+        };
         let host = request.commit.as_ref().map(|commit| commit.host.clone());
         let last = self.ledger.state().node(node).and_then(|node| node.spoken_by(instance));
-        let sender = Sender { instance, address, host };
-        let Some(holders) = last.and_then(|last| self.holders.heard(node, last, sender, Instant::now()))
-        else {
-            return;
-        };
-        let decide = move |state: &State| {
-            let mut decision = Decision::only(());
-            if state.node(node).is_some_and(|known| known.holders != holders) {
-                decision.entries.push(Entry::NodeCloned(NodeCloned { node, holders }));
-            }
-            decision
-        };
-        if let Err(error) = self.ledger.change(Key::Node(node), decide).await {
-            warn!(%node, %error, "Several machines hold one node's key, and it cannot be kept.");
+        if last.is_none() && host.is_none() {
+            return false;
         }
+        let sender = Sender { instance, address, host };
+        if let Some(holders) = self.holders.heard(node, last, sender, Instant::now()) {
+            let decide = move |state: &State| {
+                let mut decision = Decision::only(());
+                if state.node(node).is_some_and(|known| known.holders != holders) {
+                    decision.entries.push(Entry::NodeCloned(NodeCloned { node, holders }));
+                }
+                decision
+            };
+            if let Err(error) = self.ledger.change(Key::Node(node), decide).await {
+                warn!(%node, %error, "Several machines hold one node's key, and it cannot be kept.");
+            }
+        }
+        last.is_some()
     }
 
     async fn answer(&self, node: Uuid, request: CheckInRequest) -> Result<Answer, Status> {
@@ -345,7 +350,12 @@ impl FleetService for Ingest {
         let origin = request.extensions().get().copied().unwrap_or(Origin(None));
         let hang_up = request.extensions().get::<Wish>().is_some_and(|wish| wish.hang_up);
         let request = request.into_inner();
-        self.notice_holders(node, &request, origin).await;
+        if self.notice_holders(node, &request, origin).await && request.commit.is_none() {
+            // Another instance: who is it? Its commit says.
+            count(&self.metrics.check_ins, "send_commit");
+            let answer = Some(Answer::SendCommit(SendCommit {}));
+            return Ok(Response::new(CheckInResponse { answer, ..CheckInResponse::default() }));
+        }
         let trust = Mark::try_from(request.trust.as_slice()).ok();
         let renew = self.must_renew(node, trust);
         let answer = self.answer(node, request).await;

@@ -59,6 +59,7 @@ impl Address {
     }
 
     /// The same, of a collector whose certificate is not its own authority's and says this name instead.
+    #[must_use]
     pub fn certified_as(self, name: &str) -> Self {
         Self { certified: name.to_owned(), ..self }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use evenkeel_tests::harness::{Agent, Collector, Machine, Minted, wait};
 use tonic::{Code, Status};
 
-use super::check_in;
+use super::{check_in, own_name};
 
 /// What the next check-in over this channel is told, and over a new connection.
 async fn told(collector: &Collector, minted: &Minted, held: &tonic::transport::Channel) -> [Status; 2] {
@@ -30,7 +30,7 @@ async fn the_next_call_is_refused() {
     let minted = Minted::of_agent(&agent);
     let held = minted.channel(&collector);
     check_in(held.clone()).await.unwrap();
-    let by = format!("admin uid-{}", nix::unistd::geteuid());
+    let by = own_name();
 
     collector.cli().ok(&["node", "evict", "web-1", "--reason", "moved"]);
     for status in told(&collector, &minted, &held).await {

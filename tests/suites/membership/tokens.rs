@@ -6,6 +6,8 @@ use std::path::Path;
 use evenkeel_tests::harness::cli::Outcome;
 use evenkeel_tests::harness::{Agent, Collector, Machine};
 
+use super::own_name;
+
 const NEXT: &str = "Make a new token on the collector's host: evenkeel token create --env ENV > FILE";
 
 fn id_of(token: &Path) -> String {
@@ -63,7 +65,7 @@ fn a_revoked_token_is_no_more() {
     enrol(&collector, &agent, &token).ok();
     let id = id_of(&token);
     collector.cli().ok(&["token", "revoke", &id]);
-    let by = format!("admin uid-{}", nix::unistd::geteuid());
+    let by = own_name();
     enrol(&collector, &agent, &token)
         .refused(2, &refusal(&collector, &format!("token {id} was revoked by {by}")));
     assert!(collector.cli().nodes().nodes.iter().any(|node| node.name == "web-1"));
