@@ -199,7 +199,6 @@ impl Daemon {
         let sources = self.settling.take(now, works);
         if !sources.is_empty() {
             let changed = self.look(Wanted::Only(sources)).await;
-            self.settling.spend(now.elapsed(), Instant::now());
             self.due |= changed.is_some_and(|changed| !changed.is_empty());
         }
     }
@@ -230,6 +229,9 @@ impl Daemon {
                 return None;
             }
         };
+        if matches!(wanted, Wanted::Only(_)) {
+            self.settling.spend(seen.took, Instant::now());
+        }
         // What happened between a look and the watch that it led to was not heard.
         self.settling.add(News { kernel: seen.unheard.clone(), ..News::default() }, Instant::now());
         let before = self.newest.take();

@@ -1,5 +1,6 @@
 //! The agent against its peers, side by side.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -84,7 +85,12 @@ fn sysctls(table: &mut Table) {
 /// The daemon, reporting to a collector.
 fn idle(table: &mut Table) {
     let collector = Collector::default();
-    let node = Node { name: "bench".to_owned(), environment: "dev".to_owned(), ..Node::default() };
+    let shipped = shipped();
+    if shipped.is_none() {
+        table.note("memory is that of the release build: what is shipped was not built (cargo build --profile dist --bins)");
+    }
+    let node =
+        Node { name: "bench".to_owned(), environment: "dev".to_owned(), program: shipped, ..Node::default() };
     let mut agent = Agent::start(&collector, node);
     agent.wait_acknowledged();
     let process = Process(agent.process().id());
@@ -110,6 +116,13 @@ fn idle(table: &mut Table) {
             None => table.row(what, Unit::Bytes, budget, float(own)),
         }
     }
+}
+
+/// The program of the `dist` profile, beside that of this run, if it was built.
+fn shipped() -> Option<PathBuf> {
+    let own = programs::path("evenkeel-agent");
+    let program = own.ancestors().nth(2)?.join("dist/evenkeel-agent");
+    program.is_file().then_some(program)
 }
 
 /// What node_exporter holds after its start, not yet asked for anything.

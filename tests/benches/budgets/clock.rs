@@ -23,6 +23,19 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The one that so large a share of them does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "there are not so many figures"
+)]
+pub(crate) fn percentile(mut figures: Vec<f64>, share: f64) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let at = (figures.len() as f64 * share) as usize;
+    figures.get(at.min(figures.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
 /// This thread's processor time, to the nanosecond: `getrusage` of a running thread counts in ticks of 4 ms.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a run fit a double")]
 fn so_far() -> f64 {

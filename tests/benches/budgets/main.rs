@@ -6,6 +6,7 @@
 //! - `clock`: processor time, medians
 //! - `command`: what a program of somebody's took, from outside
 //! - `agent`, `go`, `sizes`: the agent against its peers, side by side
+//! - `changes`: from a change on the machine until the collector has it durably
 //! - `wire`: bytes of messages
 //! - `collector`, `scale`: a collector under load; and with many nodes
 //! - `drift`: the engine alone
@@ -13,6 +14,7 @@
 //! Not for: deciding whether a build is good. Nothing fails when a budget is missed; the table says by how much.
 
 mod agent;
+mod changes;
 mod clock;
 mod collector;
 mod command;
@@ -35,6 +37,7 @@ type Part = fn(&mut Table);
 /// What can be run alone, in the order of the table.
 const PARTS: &[(&str, Part)] = &[
     ("agent", agent::run),
+    ("changes", changes::run),
     ("go", go::run),
     ("sizes", sizes::run),
     ("wire", wire::run),

@@ -120,8 +120,13 @@ impl Agent {
     pub fn run_every(&mut self, interval: &str) {
         let mut command = self.command("run");
         command.args(["--interval", interval]);
-        let log = self.directory.path().join("agent.log");
+        let log = self.log();
         self.process = Some(Process::start(&format!("evenkeel-agent {}", self.node.name), command, &log));
+    }
+
+    /// The log of its daemons.
+    pub fn log(&self) -> PathBuf {
+        self.directory.path().join("agent.log")
     }
 
     /// The running daemon.
