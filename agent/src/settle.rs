@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::watch::News;
 
 /// So long after the last of several events, all of them have probably come.
-const QUIET: Duration = Duration::from_millis(5);
+const QUIET: Duration = Duration::from_millis(3);
 /// So long after the first, nobody waits any more for a last one.
 const CEILING: Duration = Duration::from_millis(50);
 /// How often to look whether the package manager is done.
@@ -151,8 +151,8 @@ mod tests {
         assert_eq!(settling.due(), None);
         settling.add(kernel(&["sysctl"]), begin);
         settling.add(kernel(&["sysctl", "kernel"]), begin + ms(3));
-        assert_eq!(settling.due(), Some(begin + ms(8)));
-        assert_eq!(settling.take(begin + ms(7), false), BTreeSet::new());
+        assert_eq!(settling.due(), Some(begin + ms(6)));
+        assert_eq!(settling.take(begin + ms(5), false), BTreeSet::new());
         assert_eq!(settling.take(begin + ms(8), false), BTreeSet::from(["kernel", "sysctl"]));
         assert_eq!(settling.due(), None);
         for at in 0..100 {
