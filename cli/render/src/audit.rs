@@ -12,20 +12,20 @@ use crate::when::stamp;
 /// The value of the `schema` field.
 pub const SCHEMA: &str = "evenkeel.audit/v1";
 
-/// Deeds, the newest first.
+/// Entries, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Always [`SCHEMA`].
     pub schema: String,
     /// What was done.
-    pub deeds: Vec<Deed>,
+    pub entries: Vec<Entry>,
     /// Whether older ones were left out.
     pub more: bool,
 }
 
 /// One thing that somebody did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct Entry {
     /// The position of the journal.
     pub journal: u64,
     /// When it was done, by the collector's clock.
@@ -55,7 +55,7 @@ impl View for Audit {
 
     fn sheet(&self) -> Option<Sheet> {
         let mut sheet = Sheet::new(&["at", "journal", "who", "action", "subject", "environments", "what"]);
-        for Deed { journal, at, who, action, subject, environments, what } in &self.deeds {
+        for Entry { journal, at, who, action, subject, environments, what } in &self.entries {
             let (at, journal) = (at.to_string(), journal.to_string());
             sheet.row([&*at, &journal, who, action, subject, &environments.join(" "), what]);
         }
@@ -65,7 +65,7 @@ impl View for Audit {
 
 impl Audit {
     fn rows(&self, screen: &Screen, wide: bool) -> String {
-        if self.deeds.is_empty() {
+        if self.entries.is_empty() {
             return "Nothing was done.\n".into();
         }
         let headers: &[&str] = if wide {
@@ -74,7 +74,7 @@ impl Audit {
             &["WHEN (UTC)", "WHO", "WHAT"]
         };
         let mut table = Columns::new(headers).lead();
-        for Deed { journal, at, who, action, subject: _, environments: _, what } in &self.deeds {
+        for Entry { journal, at, who, action, subject: _, environments: _, what } in &self.entries {
             let mut row = vec![Cell::new(&stamp(*at)), Cell::new(who).ink(Ink::Strong), Cell::new(what)];
             if wide {
                 row.insert(1, Cell::number(*journal));
@@ -82,7 +82,7 @@ impl Audit {
             }
             table.row(row);
         }
-        let total = match self.deeds.len() {
+        let total = match self.entries.len() {
             1 => "1 entry".to_owned(),
             more => format!("{more} entries"),
         };

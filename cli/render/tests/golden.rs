@@ -137,7 +137,7 @@ fn people_and_what_they_did() {
     all_formats("audit", &people::audit());
     let nobody = Users { users: Vec::new(), ..people::users() };
     golden("users-none.table", &nobody, Format::Table, &NARROW);
-    let nothing = Audit { deeds: Vec::new(), ..people::audit() };
+    let nothing = Audit { entries: Vec::new(), ..people::audit() };
     golden("audit-none.table", &nothing, Format::Table, &NARROW);
     rows("users", &people::users());
     rows("tokens", &people::tokens());

@@ -2,7 +2,7 @@
 
 use evenkeel_proto::admin::{self as wire, ListAuditRequest};
 use evenkeel_proto::{Malformed, times};
-use evenkeel_render::audit::{Audit as Shown, Deed, SCHEMA};
+use evenkeel_render::audit::{Audit as Shown, Entry, SCHEMA};
 use evenkeel_runtime::exit;
 use jiff::Timestamp;
 
@@ -27,7 +27,7 @@ pub struct Audit {
 pub(super) fn run(context: &Context, arguments: Audit) -> Result<u8, CliError> {
     let Audit { since, who } = arguments;
     let client = context.client()?;
-    let mut shown = Shown { schema: SCHEMA.to_owned(), deeds: Vec::new(), more: false };
+    let mut shown = Shown { schema: SCHEMA.to_owned(), entries: Vec::new(), more: false };
     let mut page_token = String::new();
     loop {
         let request = ListAuditRequest {
@@ -38,11 +38,11 @@ pub(super) fn run(context: &Context, arguments: Audit) -> Result<u8, CliError> {
         };
         let page = client.wait(client.admin().list_audit(request))?;
         for entry in page.entries {
-            shown.deeds.push(from_wire(entry)?);
+            shown.entries.push(from_wire(entry)?);
         }
         page_token = page.next_page_token;
         shown.more = !page_token.is_empty();
-        if !shown.more || (since.is_none() && shown.deeds.len() >= USUAL) {
+        if !shown.more || (since.is_none() && shown.entries.len() >= USUAL) {
             break;
         }
     }
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, arguments: Audit) -> Result<u8, CliError> {
     Ok(exit::DONE)
 }
 
-fn from_wire(entry: wire::AuditEntry) -> Result<Deed, Malformed> {
+fn from_wire(entry: wire::AuditEntry) -> Result<Entry, Malformed> {
     let wire::AuditEntry { journal, at, who, action, subject, environments, what } = entry;
-    Ok(Deed { journal, at: times::from_wire("at", at)?, who, action, subject, environments, what })
+    Ok(Entry { journal, at: times::from_wire("at", at)?, who, action, subject, environments, what })
 }

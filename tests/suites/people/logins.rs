@@ -81,10 +81,10 @@ fn from_the_invitation_to_the_end() {
     assert_eq!((ada.standing.as_str(), ada.reason.as_str()), ("revoked", "left the team"));
 
     let audit: Audit = collector.cli().json(&["audit"]);
-    let deeds: Vec<(&str, &str)> =
-        audit.deeds.iter().rev().map(|deed| (deed.who.as_str(), deed.action.as_str())).collect();
+    let entries: Vec<(&str, &str)> =
+        audit.entries.iter().rev().map(|entry| (entry.who.as_str(), entry.action.as_str())).collect();
     assert_eq!(
-        deeds,
+        entries,
         [
             ("admin root", "user.invited"),
             ("operator ada", "user.login"),
@@ -94,10 +94,10 @@ fn from_the_invitation_to_the_end() {
         ]
     );
     let audit: Audit = collector.cli().json(&["audit", "--who", "ada"]);
-    assert_eq!(audit.deeds.len(), 3);
+    assert_eq!(audit.entries.len(), 3);
     let later = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
     let audit: Audit = collector.cli().json(&["audit", "--since", &later]);
-    assert_eq!(audit.deeds, []);
+    assert_eq!(audit.entries, []);
     person.ok(&["context", "delete", &context.name]);
     assert!(!own.exists());
 }

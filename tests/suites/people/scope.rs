@@ -90,7 +90,7 @@ fn others_are_not_there() {
     }
     ada.ok(&["token", "create", "--env", "dev"]);
     let audit: Audit = ada.json(&["audit"]);
-    assert!(audit.deeds.iter().any(|deed| deed.action == "token.created"));
+    assert!(audit.entries.iter().any(|entry| entry.action == "token.created"));
     let admin = logged_in(&collector, "eve", &["--role", "admin", "--env", "dev"]);
     let said = admin.run(&["user", "invite", "mallory", "--role", "admin"]);
     let why = "admin eve may not call /evenkeel.admin.v1.AdminService/InviteUser: it concerns all environments, and admin \

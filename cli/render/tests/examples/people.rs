@@ -1,6 +1,6 @@
 //! Who is let in, and what was done.
 
-use evenkeel_render::audit::{self, Audit, Deed};
+use evenkeel_render::audit::{self, Audit, Entry};
 use evenkeel_render::contexts::{self, Context, Contexts};
 use evenkeel_render::tokens::{self, Token, Tokens};
 use evenkeel_render::users::{self, User, Users};
@@ -90,7 +90,7 @@ pub(crate) fn contexts() -> Contexts {
 }
 
 pub(crate) fn audit() -> Audit {
-    let deed = |journal, who: &str, action: &str, what: &str| Deed {
+    let entry = |journal, who: &str, action: &str, what: &str| Entry {
         journal,
         at: at("2026-11-22T09:30:07Z"),
         who: who.into(),
@@ -101,15 +101,15 @@ pub(crate) fn audit() -> Audit {
     };
     Audit {
         schema: audit::SCHEMA.into(),
-        deeds: vec![
-            deed(1042, "admin root", "user.revoked", &format!("revoked eve: {EVIL}")),
-            deed(
+        entries: vec![
+            entry(1042, "admin root", "user.revoked", &format!("revoked eve: {EVIL}")),
+            entry(
                 1041,
                 "token 1a2b3c4d5e",
                 "node.enrolled",
                 "enrolled stg-web-1 as node 67e55044-10b1-426f-9247-bb680e5fe0c8 of staging, role web",
             ),
-            deed(
+            entry(
                 7,
                 "operator ada",
                 "token.created",
