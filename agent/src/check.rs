@@ -132,6 +132,7 @@ mod tests {
             took: Duration::from_micros(7_640),
             places: Places::default(),
             fault: None,
+            rests: None,
         }];
         assert_eq!(
             tell(&collected, &["hardware".to_owned()]),
@@ -161,6 +162,7 @@ mod tests {
                 took: Duration::ZERO,
                 places: Places::default(),
                 fault: None,
+                rests: None,
             }
         });
         let text = tell(&sections.collect::<Vec<_>>(), &[]);

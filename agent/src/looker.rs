@@ -70,11 +70,14 @@ impl Looker {
             sections: Vec::new(),
             unheard: BTreeSet::new(),
         };
-        for Collected { source, sections, took: _, places, fault } in
+        for Collected { source, sections, took: _, places, fault, rests } in
             collect_some(&self.host, &self.config, is_wanted)
         {
             if let Some(fault) = fault {
                 error!(source, fault, "Source failed.");
+            }
+            if let Some(rests) = rests {
+                warn!(source, again_in = rests.as_secs(), "Source keeps failing and is tried less often.");
             }
             seen.sources.insert(source);
             seen.sections.extend(sections);

@@ -27,6 +27,7 @@
 //! - [`custom`]: facts of one's own
 //! - [`identity`]: what must be unique to each machine
 
+mod breaker;
 pub mod budget;
 pub mod config;
 pub mod container_runtime;

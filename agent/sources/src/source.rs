@@ -56,6 +56,8 @@ pub struct Collected {
     pub places: Places,
     /// What it said when it panicked: a fault of evenkeel, to be logged.
     pub fault: Option<String>,
+    /// How long it is not tried again, for it keeps failing. It says what it said last.
+    pub rests: Option<Duration>,
 }
 
 /// The sections of every enabled source, by name.
@@ -81,10 +83,20 @@ pub fn collect_some(
     sources.map(|source| fenced(*source, host, config)).collect()
 }
 
-/// Runs one source, unless it would see what it saw before. A panic ends here, and so does what the collector would
-/// refuse.
+/// Runs one source, unless it rests or would see what it saw before. A panic ends here, and so does what the collector
+/// would refuse.
 fn fenced(source: &dyn Source, host: &Host, config: &SourcesConfig) -> Collected {
     let began = Instant::now();
+    let Some(breakers) = host.breakers() else { return tried(source, host, config, began) };
+    if let Some(resting) = breakers.resting(source.name(), began) {
+        return resting;
+    }
+    let collected = tried(source, host, config, began);
+    breakers.note(&collected, Instant::now());
+    collected
+}
+
+fn tried(source: &dyn Source, host: &Host, config: &SourcesConfig, began: Instant) -> Collected {
     if !source.sees_only_files() {
         return look(source, host, config, began);
     }
@@ -109,7 +121,7 @@ fn look(source: &dyn Source, host: &Host, config: &SourcesConfig, began: Instant
         Err(panic) => (vec![unseen(source, Reason::Failed)], Some(message(panic.as_ref()))),
     };
     let places = host.take_places();
-    Collected { source: source.name(), sections, took: began.elapsed(), places, fault }
+    Collected { source: source.name(), sections, took: began.elapsed(), places, fault, rests: None }
 }
 
 impl Collected {
@@ -160,6 +172,24 @@ mod tests {
         fn collect(&self, _: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {
             panic!("index {} out of range", 7)
         }
+    }
+
+    /// Promise: a source that panics again and again is left alone for a while, still says that it failed, and stops no
+    /// other.
+    #[test]
+    fn who_keeps_panicking_rests() {
+        let host = Host::live().keeping();
+        for _ in 0..3 {
+            let collected = fenced(&Broken, &host, &SourcesConfig::default());
+            assert!(collected.fault.is_some() && collected.rests.is_none());
+        }
+        let collected = fenced(&Broken, &host, &SourcesConfig::default());
+        assert!(collected.fault.is_none() && collected.rests.is_some());
+        assert_eq!(
+            collected.sections[0].find("cracked.version"),
+            Some(&Observation::Unreadable(Reason::Failed))
+        );
+        assert!(fenced(&crate::os::Os, &host, &SourcesConfig::default()).rests.is_none());
     }
 
     #[test]

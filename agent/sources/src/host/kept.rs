@@ -15,6 +15,7 @@ use super::once::Made;
 use super::witness::Notes;
 use super::{Host, READ, Witness, read_to_end};
 use crate::Collected;
+use crate::breaker::Breakers;
 
 /// Where the kernel's parameters are.
 pub(super) const PARAMETERS: &str = "/proc/sys";
@@ -32,6 +33,7 @@ pub(super) struct Kept {
     pub(super) made: Made,
     pub(super) notes: Notes,
     pub(super) seen: Mutex<HashMap<&'static str, (Witness, Collected)>>,
+    breakers: Breakers,
 }
 
 impl Kept {
@@ -64,6 +66,11 @@ impl Host {
         let budget = usize::try_from(descriptors().unwrap_or(0) / 2).unwrap_or(usize::MAX);
         self.kept = Some(Kept { budget, ..Kept::default() });
         self
+    }
+
+    /// Which sources keep failing; known only to those who look again and again.
+    pub(crate) fn breakers(&self) -> Option<&Breakers> {
+        self.kept.as_ref().map(|kept| &kept.breakers)
     }
 
     /// What a source has seen, if its files are what they were then.
