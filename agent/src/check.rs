@@ -1,5 +1,7 @@
 //! `evenkeel-agent check`: which sources work here, what cannot be read, why, and what would change that.
 
+mod standing;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,14 +21,15 @@ const EXAMPLES: usize = 3;
 /// Looks once and gives the text to print.
 pub fn run(args: &args::Check) -> Result<String, AgentError> {
     let (host, config) = open(&args.place)?;
-    Ok(tell(&collect_each(&host, &config.sources), &config.sources.disable))
+    let seen = tell(&collect_each(&host, &config.sources), &config.sources.disable);
+    Ok(standing::told(&host) + "\n" + &seen)
 }
 
 /// What one source could not see, by reason.
 type Unreadable<'a> = BTreeMap<Reason, Vec<&'a str>>;
 
 fn tell(collected: &[Collected], disabled: &[String]) -> String {
-    let mut text = format!("{:<16}{:>8}{:>12}{:>10}\n", "SOURCE", "FACTS", "UNREADABLE", "MS");
+    let mut text = format!("{:<18}{:>8}{:>12}{:>10}\n", "SOURCE", "FACTS", "UNREADABLE", "MS");
     let mut total = (0, 0, Duration::ZERO);
     for of in collected {
         let facts = facts_of(of);
@@ -36,7 +39,7 @@ fn tell(collected: &[Collected], disabled: &[String]) -> String {
     }
     row(&mut text, "all", total.0, total.1, total.2);
     for name in disabled {
-        let _ = writeln!(text, "{name:<16}disabled by the configuration");
+        let _ = writeln!(text, "{name:<18}disabled by the configuration");
     }
     for of in collected {
         if let Some(fault) = &of.fault {
@@ -56,7 +59,7 @@ fn tell(collected: &[Collected], disabled: &[String]) -> String {
 
 fn row(text: &mut String, source: &str, facts: usize, unreadable: usize, took: Duration) {
     let milliseconds = took.as_secs_f64() * 1000.0;
-    let _ = writeln!(text, "{source:<16}{facts:>8}{unreadable:>12}{milliseconds:>10.1}");
+    let _ = writeln!(text, "{source:<18}{facts:>8}{unreadable:>12}{milliseconds:>10.1}");
 }
 
 fn explain(text: &mut String, source: &str, reason: Reason, paths: &[&str]) {
@@ -76,8 +79,17 @@ fn remedy(source: &str, reason: Reason) -> &'static str {
         // proc_sys_permission() looks at the user alone.
         ("sysctl", Reason::Permission) => "Only root may read these; no capability changes that.",
         ("go_programs", Reason::Permission) => "CAP_SYS_PTRACE shows the programs of other users' processes.",
+        ("processes", Reason::Permission) => "CAP_SYS_PTRACE shows what other users' processes run.",
+        ("custom", Reason::Permission) => {
+            "Whoever may write a program is the agent: let only its owner write it."
+        }
+        ("custom", Reason::Unsupported) => {
+            "Programs run only with execute = true, and only on the machine itself."
+        }
+        ("custom", Reason::Failed) => "The program ended with another exit code than 0.",
+        ("files", Reason::Truncated) => "It is larger than max_bytes in [sources.files].",
         (_, Reason::Permission) => "Read permission for the agent's user would show it.",
-        (_, Reason::Namespace) => "Run in the host's network namespace (hostNetwork: true) to see these.",
+        (_, Reason::Namespace) => "The host's own namespaces show these (hostNetwork: true, hostIPC: true).",
         (_, Reason::Sandbox) => "The agent's own sandbox hides it: loosen its unit or its mounts.",
         (_, Reason::Malformed) => "The file is not what its format promises: look at it.",
         (_, Reason::Truncated) => "There is more of it than one source may send.",
@@ -136,10 +148,10 @@ mod tests {
         }];
         assert_eq!(
             tell(&collected, &["hardware".to_owned()]),
-            "SOURCE             FACTS  UNREADABLE        MS\n\
-             sysctl                 1           4       7.6\n\
-             all                    1           4       7.6\n\
-             hardware        disabled by the configuration\n\
+            "SOURCE               FACTS  UNREADABLE        MS\n\
+             sysctl                   1           4       7.6\n\
+             all                      1           4       7.6\n\
+             hardware          disabled by the configuration\n\
              \n\
              sysctl: 4 unreadable (permission)\n  \
                sysctl.net.core.bpf_jit_enable\n  \

@@ -51,10 +51,12 @@ impl Source for Sysctl {
                 return sections;
             }
         };
+        let other_ipc = !host.shares_ipc();
         for entry in entries {
             let part = entry.name.to_str().filter(|name| is_part(name) && entry.kind == Kind::Directory);
             let mut own = part.map(|name| SectionBuilder::new(&format!("sysctl.{name}")));
-            let mut walk = Walk { host, budget, section: own.as_mut().unwrap_or(&mut whole), spent: None };
+            let section = own.as_mut().unwrap_or(&mut whole);
+            let mut walk = Walk { host, budget, section, other_ipc, spent: None };
             if entry.name == "net" && !host.shares_network() {
                 walk.section.unreadable(FactPath::known("sysctl.net"), Reason::Namespace);
             } else {
@@ -84,6 +86,8 @@ struct Walk<'a> {
     host: &'a Host,
     budget: &'a Budget,
     section: &'a mut SectionBuilder,
+    /// Whether what belongs to an IPC namespace is not the host's.
+    other_ipc: bool,
     /// Why the walk ended early, if it did.
     spent: Option<Reason>,
 }
@@ -102,6 +106,10 @@ impl Walk<'_> {
         };
         if let Err(reason) = self.budget.spend(fact.as_str().len()) {
             self.spent = Some(reason);
+            return;
+        }
+        if self.other_ipc && rules::is_of_ipc(&key) {
+            self.section.unreadable(fact, Reason::Namespace);
             return;
         }
         let path = directory.join(&entry.name);

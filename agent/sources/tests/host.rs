@@ -4,9 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use evenkeel_facts::{Observation, Reason};
 use evenkeel_sources::host::{HostError, Kind};
 use evenkeel_sources::{Host, SourcesConfig, collect_all};
 use nix::sys::stat::Mode;
@@ -123,6 +125,32 @@ fn a_root_that_is_none_is_an_error() {
     let root = TempDir::new().unwrap();
     fs::write(root.path().join(".evenkeel-refusals"), "thirteen /proc\n").unwrap();
     assert!(matches!(Host::at(root.path()), Err(HostError::Refusals { .. })));
+}
+
+/// Promise: what belongs to a namespace that the agent is not in is said to be unreadable, never the value of its own.
+#[test]
+fn queues_of_another_namespace_are_not_the_hosts() {
+    let program = std::env::current_exe().unwrap();
+    if std::env::var_os("EVENKEEL_INSIDE").is_some() {
+        let host = Host::at(Path::new("/proc/self/root")).unwrap();
+        let seen = collect_all(&host, &SourcesConfig::default());
+        let find = |path: &str| seen.iter().find_map(|section| section.find(path)).cloned();
+        assert!(!host.shares_ipc());
+        for path in ["sysctl.kernel.shmmax", "sysctl.kernel.sem"] {
+            assert_eq!(find(path), Some(Observation::Unreadable(Reason::Namespace)), "{path}");
+        }
+        assert!(matches!(find("sysctl.vm.swappiness"), Some(Observation::Present(_))));
+        return;
+    }
+    let test = ["queues_of_another_namespace_are_not_the_hosts", "--exact"];
+    let mut inside = Command::new("unshare");
+    inside.args(["--ipc", "--map-root-user"]).arg(program).args(test).env("EVENKEEL_INSIDE", "1");
+    match inside.output() {
+        // Where nobody may make namespaces, nobody is in one.
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("unshare: ") => {}
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+    }
 }
 
 /// `/proc/self/root` is this machine, but by way of a root: the agent in a container that the host's root is mounted

@@ -130,6 +130,25 @@ pub static RULES: &[(&str, Class, &str)] = &[
     ("net.mpls.conf.*",                     Interface, "one interface's copy; there is no copy for all"),
 ];
 
+/// Keys, and directories of keys, that each IPC namespace has for itself (ipc/ipc_sysctl.c, ipc/mq_sysctl.c).
+const OF_IPC: &[&str] = &[
+    "kernel.shmmax",
+    "kernel.shmall",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+    "kernel.msgmax",
+    "kernel.msgmni",
+    "kernel.msgmnb",
+    "kernel.auto_msgmni",
+    "kernel.sem",
+    "fs.mqueue",
+];
+
+/// Whether a key, or a directory of keys, belongs to an IPC namespace.
+pub(super) fn is_of_ipc(key: &str) -> bool {
+    OF_IPC.contains(&key)
+}
+
 struct Index {
     literal: HashMap<&'static str, Class>,
     globs: Vec<(Glob, Class)>,
