@@ -5,6 +5,7 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `affected`: vulnerable versions, found where they are and nowhere else
 //! - `boot`: a booted host, enrolled by following README.md
+//! - `catalogue`: docs/facts.md is what the sources declare
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts
 //! - `events`: changes are seen when they are made
@@ -24,6 +25,7 @@
 
 mod affected;
 mod boot;
+mod catalogue;
 mod change_and_back;
 mod ci;
 mod demo;

@@ -14,7 +14,7 @@ use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use serde_json::Value as Json;
 
 use crate::go_buildinfo::{self, BuildInfo};
-use crate::{Budget, Host, Source, SourcesConfig, drop_ins};
+use crate::{Budget, Declared, Host, Source, SourcesConfig, drop_ins};
 
 const FAMILY: &str = "container_runtime";
 const MAX_BYTES: usize = 1024 * 1024;
@@ -62,6 +62,13 @@ const SETTINGS: &[&str] = &[
     "events_logger", "network_backend", "netns", "userns", "ipcns", "utsns", "cgroups", "shm_size", "tz", "umask", "database_backend",
 ];
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "container_runtime[NAME].version", what: "of docker, containerd, cri-o, runc, podman", from: "build info in the program's file" },
+    Declared { path: "container_runtime[NAME].go_version", what: "the Go that built it", from: "the same" },
+    Declared { path: "container_runtime[NAME].config[KEY]", what: "a setting, by allow-list", from: "daemon.json, config.toml, crio.conf, containers.conf" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct ContainerRuntime;
@@ -73,6 +80,10 @@ impl Source for ContainerRuntime {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &[FAMILY]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn sees_only_files(&self) -> bool {

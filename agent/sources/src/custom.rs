@@ -19,13 +19,18 @@ use serde_json::Value as Json;
 
 use crate::config::CustomConfig;
 use crate::host::Kind;
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 /// The most that one file, or one program, may say, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 /// The most files that are looked at.
 const MAX_FILES: usize = 256;
 const MAX_DEPTH: usize = 16;
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "custom.KEY", what: "a fact of one's own", from: "/etc/evenkeel/facts.d" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -38,6 +43,10 @@ impl Source for Custom {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["custom"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section> {

@@ -13,10 +13,16 @@ use std::path::Path;
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
 use crate::directories::Directories;
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 /// The most files that one pattern may stand for in one directory is the most that are listed; of all together this many.
 const MAX_FILES: usize = 10_000;
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "file[PATH].digest", what: "BLAKE3 of a configured file's content", from: "the file" },
+    Declared { path: "file[PATH].mode", what: "its permission bits, octal", from: "the file" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +35,10 @@ impl Source for Files {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["file"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section> {

@@ -39,7 +39,7 @@ use nix::errno::Errno;
 use crate::directories::Directories;
 use crate::go_buildinfo::BuildInfo;
 use crate::host::{Kind, Pid, Stat};
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 use facts::{OnDisk, Programs};
 use known::{is_known_to_be_other, read};
 
@@ -60,6 +60,21 @@ const DIRECTORIES: &[&str] = &[
 /// many (seen: Go 1.19 to 1.27, 32 and 64 bits). Those of recorded hosts are made small.
 const SMALLEST: u64 = 256 * 1024;
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "go.program[MAIN PACKAGE].go_version", what: "the Go that built it", from: "build info in the program's file, on disk or running" },
+    Declared { path: "go.program[MAIN PACKAGE].go_vendor", what: "who built that Go, if not the Go project", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].go_experiment", what: "GOEXPERIMENTs of the build", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].version", what: "of the main module", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].main_module", what: "its path", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].module[PATH]", what: "version of a dependency, and what replaces it", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].setting[NAME]", what: "a build setting", from: "the same" },
+    Declared { path: "go.program[MAIN PACKAGE].restart_pending", what: "what runs and what its file has become since", from: "/proc/PID/exe, /proc/PID/root" },
+    Declared { path: "go.program_directory[DIR]", what: "unreadable: programs may be in there", from: "" },
+    Declared { path: "go.program_file[PATH]", what: "unreadable: may be a Go program", from: "" },
+    Declared { path: "go.process[NAME]", what: "unreadable: may run a Go program", from: "" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct GoPrograms;
@@ -71,6 +86,10 @@ impl Source for GoPrograms {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["go.program", "go.process"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, config: &SourcesConfig, budget: &Budget) -> Vec<Section> {

@@ -25,7 +25,7 @@ use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use crate::directories::{Directories, lexical};
 use crate::go_buildinfo::{self, BuildInfoError, split_version};
 use crate::host::Kind;
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 /// Where toolchains are looked for, configured directories apart. A link is named after what it leads to, where that
 /// comes first.
@@ -51,6 +51,16 @@ const MAX_LINKS: usize = 16;
 const MAX_VERSION_BYTES: usize = 4096;
 const MAX_ENV_BYTES: usize = 64 * 1024;
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "go.version", what: "the version of what `go` resolves to", from: "the go command's own build info" },
+    Declared { path: "go.toolchain[DIR].version", what: "of every toolchain", from: "its VERSION file" },
+    Declared { path: "go.toolchain[DIR].vendor", what: "who built it, if not the Go project", from: "the same" },
+    Declared { path: "go.env.NAME", what: "a setting of Go for everybody", from: "/etc/environment, GOROOT/go.env" },
+    Declared { path: "go.user_env[USER].NAME", what: "what `go env -w` wrote", from: "~/.config/go/env" },
+    Declared { path: "go.toolchain_directory[DIR]", what: "unreadable: toolchains may be in there", from: "" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct GoToolchain;
@@ -62,6 +72,10 @@ impl Source for GoToolchain {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["go.version", "go.toolchain", "go.env", "go.user_env"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn sees_only_files(&self) -> bool {

@@ -9,11 +9,18 @@ use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::host::Access;
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 /// About 1.5 KB a processor; machines with 1,024 exist.
 const MAX_CPUINFO_BYTES: usize = 4 * 1024 * 1024;
 const MAX_MEMINFO_BYTES: usize = 64 * 1024;
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "hardware.cpu.count", what: "processors that are online", from: "/proc/cpuinfo" },
+    Declared { path: "hardware.cpu.model", what: "their model", from: "/proc/cpuinfo" },
+    Declared { path: "hardware.memory.bytes", what: "memory that the kernel manages, in bytes", from: "/proc/meminfo" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -26,6 +33,10 @@ impl Source for Hardware {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["hardware"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {

@@ -8,11 +8,20 @@ use std::path::Path;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 const MAX_BYTES: usize = 16 * 1024;
 const INTERFACES: &str = "/sys/class/net";
 const SSH: &str = "/etc/ssh";
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "identity.hostname", what: "the host name", from: "/proc/sys/kernel/hostname, /etc/hostname" },
+    Declared { path: "identity.domainname", what: "the NIS domain name", from: "/proc/sys/kernel/domainname" },
+    Declared { path: "identity.machine_id", what: "machine-id(5), hashed", from: "/etc/machine-id" },
+    Declared { path: "identity.mac[INTERFACE]", what: "address of a network interface that is a device", from: "/sys/class/net" },
+    Declared { path: "identity.ssh_host_key[TYPE]", what: "an SSH host key, hashed", from: "/etc/ssh" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +34,10 @@ impl Source for Identity {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["identity"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {

@@ -11,7 +11,7 @@ use std::io;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 const MAX_BYTES: usize = 64 * 1024;
 const VULNERABILITIES: &str = "/sys/devices/system/cpu/vulnerabilities";
@@ -41,6 +41,29 @@ const CGROUPS: &[(&str, &str)] = &[
     ("/sys/fs/cgroup/pids/cgroup.procs", "1"),
 ];
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "kernel.release", what: "as `uname -r` says", from: "/proc/sys/kernel/osrelease" },
+    Declared { path: "kernel.version", what: "as `uname -v` says", from: "/proc/sys/kernel/version" },
+    Declared { path: "kernel.arch", what: "as `uname -m` says", from: "/proc/sys/kernel/arch, or uname(2)" },
+    Declared { path: "kernel.next_release", what: "the kernel that the next boot starts", from: "GRUB's configuration, /boot/loader/entries, /vmlinuz" },
+    Declared { path: "kernel.installed", what: "every kernel in /boot, oldest first", from: "/boot" },
+    Declared { path: "kernel.cmdline[KEY]", what: "a parameter of the command line, by allow-list", from: "/proc/cmdline" },
+    Declared { path: "kernel.module[NAME]", what: "`loaded` or `builtin`, of modules that change how a machine behaves", from: "/proc/modules, /sys/module" },
+    Declared { path: "kernel.modules_disabled", what: "1 when no more modules can be loaded", from: "/proc/sys/kernel/modules_disabled" },
+    Declared { path: "kernel.taint", what: "why the kernel calls itself tainted, in words", from: "/proc/sys/kernel/tainted" },
+    Declared { path: "kernel.clocksource", what: "what time is read from", from: "/sys/devices/system/clocksource" },
+    Declared { path: "kernel.thp.enabled", what: "transparent huge pages", from: "/sys/kernel/mm/transparent_hugepage" },
+    Declared { path: "kernel.thp.defrag", what: "how hard it tries to make them", from: "the same" },
+    Declared { path: "kernel.thp.shmem_enabled", what: "the same for shared memory", from: "the same" },
+    Declared { path: "kernel.smt", what: "whether processors run two threads each", from: "/sys/devices/system/cpu/smt/control" },
+    Declared { path: "kernel.mitigation[NAME]", what: "what is done about a fault of the processor", from: "/sys/devices/system/cpu/vulnerabilities" },
+    Declared { path: "kernel.lsm", what: "security modules", from: "/sys/kernel/security/lsm" },
+    Declared { path: "kernel.lockdown", what: "what even root may not do", from: "/sys/kernel/security/lockdown" },
+    Declared { path: "kernel.selinux", what: "`enforcing` or `permissive`", from: "/sys/fs/selinux/enforce" },
+    Declared { path: "kernel.cgroup.version", what: "layout of control groups: `1`, `2` or `hybrid`", from: "/sys/fs/cgroup" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct Kernel;
@@ -52,6 +75,10 @@ impl Source for Kernel {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["kernel"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {

@@ -33,6 +33,7 @@ pub mod config;
 pub mod container_runtime;
 mod credentials;
 pub mod custom;
+mod declared;
 mod directories;
 mod drop_ins;
 mod elf;
@@ -56,6 +57,7 @@ pub mod time;
 
 pub use budget::Budget;
 pub use config::SourcesConfig;
+pub use declared::Declared;
 pub use host::Host;
 pub use source::{Collected, Source, collect_all, collect_each, collect_some};
 

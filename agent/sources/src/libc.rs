@@ -15,7 +15,7 @@ use std::io;
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
 use crate::elf;
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 pub(crate) use minimal::shrink;
 
@@ -49,6 +49,14 @@ const MUSL: &[&str] = &[
 /// The constants of glibc have 150 KB, those of musl 200 KB.
 const MAX_RODATA_BYTES: u64 = 4 * 1024 * 1024;
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "libc.family", what: "`glibc`, or `musl` where there is no glibc", from: "the library's file" },
+    Declared { path: "glibc.version", what: "`2.36`", from: "libc.so.6" },
+    Declared { path: "glibc.package", what: "what the distribution calls its build", from: "libc.so.6" },
+    Declared { path: "musl.version", what: "`1.2.3`, also beside glibc", from: "ld-musl-*.so.1" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct Libc;
@@ -60,6 +68,10 @@ impl Source for Libc {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["libc", "glibc", "musl"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn sees_only_files(&self) -> bool {

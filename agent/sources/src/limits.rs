@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig, drop_ins};
+use crate::{Budget, Declared, Host, Source, SourcesConfig, drop_ins};
 
 const MAX_BYTES: usize = 256 * 1024;
 
@@ -47,6 +47,14 @@ const SYSTEMD_DROP_INS: &[&str] = &[
 const PAM: &str = "/etc/security/limits.conf";
 const PAM_DROP_INS: &[&str] = &["/etc/security/limits.d"];
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "limits.init.NAME", what: "soft and hard limit that services start from", from: "/proc/1/limits" },
+    Declared { path: "limits.service.NAME", what: "what systemd is told to give to every service", from: "system.conf and its drop-ins" },
+    Declared { path: "limits.login[DOMAIN].NAME.soft", what: "what logins get, by PAM", from: "limits.conf, limits.d" },
+    Declared { path: "limits.login[DOMAIN].NAME.hard", what: "the same", from: "the same" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct Limits;
@@ -58,6 +66,10 @@ impl Source for Limits {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["limits"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {

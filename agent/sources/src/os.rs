@@ -4,7 +4,7 @@ use std::io;
 
 use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 /// The fields that are facts; each is `os.` and its name in lower case. Addresses of home pages and bug trackers say
 /// nothing that these do not.
@@ -23,6 +23,19 @@ const FIELDS: &[&str] = &[
 const FILES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 const MAX_BYTES: usize = 64 * 1024;
 
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "os.id", what: "the distribution: `debian`", from: "/etc/os-release, /usr/lib/os-release" },
+    Declared { path: "os.id_like", what: "distributions that it is made from", from: "the same" },
+    Declared { path: "os.version_id", what: "its release: `12`", from: "the same" },
+    Declared { path: "os.version_codename", what: "the release's name", from: "the same" },
+    Declared { path: "os.pretty_name", what: "both, for people", from: "the same" },
+    Declared { path: "os.variant_id", what: "an edition of it", from: "the same" },
+    Declared { path: "os.build_id", what: "the build that the system began as", from: "the same" },
+    Declared { path: "os.image_id", what: "the image that it was installed from", from: "the same" },
+    Declared { path: "os.image_version", what: "that image's version", from: "the same" },
+];
+
 /// See the module.
 #[derive(Debug)]
 pub struct Os;
@@ -34,6 +47,10 @@ impl Source for Os {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["os"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn sees_only_files(&self) -> bool {

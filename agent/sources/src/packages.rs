@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 pub(crate) use apk::redacted as redacted_apk;
 pub(crate) use dpkg::redacted as redacted_dpkg;
@@ -27,6 +27,12 @@ pub(crate) use rpm::shrink as shrink_rpm;
 
 /// Between the versions of one package that is installed more than once.
 const AND: &str = " | ";
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "package[NAME].version", what: "of an installed package; `NAME:ARCHITECTURE` for a foreign one", from: "the databases of dpkg, rpm (sqlite, ndb) and apk" },
+    Declared { path: "package[NAME].state", what: "only where an installation is not complete: `unpacked`, `half-configured`", from: "dpkg's status" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -39,6 +45,10 @@ impl Source for Packages {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["package"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn sees_only_files(&self) -> bool {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 const FAMILY: &str = "process.restart_pending";
 /// A browser has 2,000 lines of 100 bytes.
@@ -21,6 +21,11 @@ const MAX_MAPS_BYTES: usize = 2 * 1024 * 1024;
 const INSTALLED: &[&str] =
     &["/usr/", "/lib", "/bin/", "/sbin/", "/opt/", "/srv/", "/app/", "/nix/", "/snap/"];
 const DELETED: &str = " (deleted)";
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "process.restart_pending[NAME]", what: "programs and libraries that processes of this name run and that were replaced or deleted since", from: "/proc/PID/maps" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -33,6 +38,10 @@ impl Source for Processes {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &[FAMILY]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {

@@ -10,6 +10,7 @@ use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use crate::SOURCES;
 use crate::budget::Budget;
 use crate::config::SourcesConfig;
+use crate::declared::Declared;
 use crate::host::{Host, Places};
 
 /// How long one source may take.
@@ -32,6 +33,9 @@ pub trait Source: Sync {
 
     /// The paths that cover all facts of this source. When the source fails as a whole, these are unreadable.
     fn top_paths(&self) -> &'static [&'static str];
+
+    /// Every kind of fact that it may yield.
+    fn declares(&self) -> &'static [Declared];
 
     /// Whether it sees nothing but files and directories, and sees the same in the same ones: then it need not look again
     /// while they are unchanged. A source that asks the kernel or the clock does not.
@@ -167,6 +171,10 @@ mod tests {
 
         fn top_paths(&self) -> &'static [&'static str] {
             &["broken", "cracked.version"]
+        }
+
+        fn declares(&self) -> &'static [Declared] {
+            &[]
         }
 
         fn collect(&self, _: &Host, _: &SourcesConfig, _: &Budget) -> Vec<Section> {

@@ -15,13 +15,20 @@ use std::path::Path;
 use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
 
 use crate::host::{DirEntry, Kind};
-use crate::{Budget, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig};
 
 const ROOT: &str = "/proc/sys";
 /// The kernel's own limit for text keys is one page; bitmaps such as `ip_local_reserved_ports` print longer.
 const MAX_VALUE_BYTES: usize = 256 * 1024;
 /// The deepest directory known is `net/ipv4/conf/NAME`, five names down.
 const MAX_DEPTH: usize = 16;
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "sysctl.KEY", what: "a kernel parameter as it runs, named as sysctl(8) prints it; of keys of hash functions `set` or `unset`", from: "/proc/sys" },
+    Declared { path: "sysctl.persisted[KEY].value", what: "what the next boot will set it to", from: "sysctl.d, in systemd's order" },
+    Declared { path: "sysctl.persisted[KEY].source", what: "the line that decides: `/etc/sysctl.d/99-web.conf:12`", from: "the same" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -34,6 +41,10 @@ impl Source for Sysctl {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["sysctl"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {

@@ -17,13 +17,25 @@ use std::path::Path;
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder, Value};
 use jiff::Timestamp;
 
-use crate::{Budget, Host, Source, SourcesConfig, packages};
+use crate::{Budget, Declared, Host, Source, SourcesConfig, packages};
 
 const LOCALTIME: &str = "/etc/localtime";
 const ZONEINFO: &str = "/usr/share/zoneinfo";
 /// The largest zone file of 2025 has 3.5 KB.
 const MAX_ZONE_BYTES: usize = 256 * 1024;
 const MAX_NAME_BYTES: usize = 4096;
+
+#[rustfmt::skip]
+const DECLARED: &[Declared] = &[
+    Declared { path: "time.zone", what: "the zone's name", from: "/etc/localtime, /etc/timezone" },
+    Declared { path: "time.rule", what: "the POSIX rule that holds for the future", from: "/etc/localtime" },
+    Declared { path: "time.transitions", what: "when the local clock jumps until the end of the year after next", from: "/etc/localtime" },
+    Declared { path: "time.service", what: "the services that are to keep the clock right", from: "systemd's links" },
+    Declared { path: "time.servers", what: "the servers that they are told to ask", from: "timesyncd.conf, chrony.conf, ntp.conf" },
+    Declared { path: "time.synchronised", what: "whether systemd-timesyncd has set the clock since boot", from: "/run/systemd/timesync" },
+    Declared { path: "tzdata.version", what: "edition of the time zone database: `2025b`", from: "/usr/share/zoneinfo/tzdata.zi, or the package's version" },
+    Declared { path: "tzdata.package", what: "version of the distribution's package", from: "the package database" },
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -36,6 +48,10 @@ impl Source for Time {
 
     fn top_paths(&self) -> &'static [&'static str] {
         &["time", "tzdata"]
+    }
+
+    fn declares(&self) -> &'static [Declared] {
+        DECLARED
     }
 
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {

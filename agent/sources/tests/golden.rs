@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use evenkeel_facts::Section;
-use evenkeel_sources::{Collected, Host, SourcesConfig, collect_each};
+use evenkeel_facts::{Observation, Section};
+use evenkeel_sources::{Collected, Host, SOURCES, SourcesConfig, collect_each};
 
 #[test]
 fn each_source_sees_what_its_golden_file_says() {
@@ -42,4 +42,27 @@ fn held_against_golden(source: &str, sections: &[Section]) -> Option<String> {
 
 fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// Promise: whatever a source yields, on a recorded host or on this machine, it has declared; the catalogue leaves nothing
+/// out. What is unreadable may be a whole family.
+#[test]
+fn every_fact_is_declared() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("x.txt"), "own = 1\n").unwrap();
+    let mut config = SourcesConfig::default();
+    config.custom.directory = directory.path().to_owned();
+    config.files.paths = vec![directory.path().join("x.txt")];
+    for host in [Host::live(), Host::at(&testdata().join("bookworm")).unwrap()] {
+        for Collected { source, sections, .. } in collect_each(&host, &config) {
+            let declared = SOURCES.iter().find(|known| known.name() == source).unwrap().declares();
+            for (path, seen) in sections.iter().flat_map(Section::facts) {
+                let known = declared.iter().any(|fact| fact.covers(path.as_str()));
+                assert!(
+                    known || !matches!(seen, Observation::Present(_)),
+                    "{source}: {path} is not declared"
+                );
+            }
+        }
+    }
 }
