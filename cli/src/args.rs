@@ -7,8 +7,8 @@ use evenkeel_drift::report::Severity;
 use evenkeel_runtime::label::is_label;
 
 use crate::command::{
-    affected, audit, completions, context, diff, explain, facts, fix, gate, history, login, node, nodes,
-    report, token, user, values,
+    accept, affected, audit, baseline, completions, context, diff, explain, facts, fix, gate, history, login,
+    node, nodes, policy, report, token, user, values, watch,
 };
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
@@ -51,6 +51,18 @@ pub enum Command {
     Gate(gate::Gate),
     /// Show where the versions are that an advisory names
     Affected(affected::Affected),
+    /// Follow findings as they open, change and end
+    Watch(watch::Watch),
+    /// Sign off what is known: with an owner, a reason and an end
+    Accept(accept::Accept),
+    /// List what is signed off
+    Accepted(accept::Accepted),
+    /// End a sign-off: what it covered is open again
+    Unaccept(accept::Unaccept),
+    /// Keep what an environment is under a name, to hold others against it
+    Baseline(baseline::Baseline),
+    /// Check, show and apply the policy that decides what is drift
+    Policy(policy::Policy),
     /// Let nodes in: make, list and revoke the tokens with which they enrol
     Token(token::Token),
     /// Send nodes away, and let them back

@@ -15,7 +15,7 @@ use evenkeel_runtime::tls::{self, Chain};
 use jiff::Timestamp;
 use tokio::runtime::{self, Runtime};
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::args::Connection;
 use crate::error::CliError;
@@ -83,6 +83,29 @@ impl Client {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(failure(&self.place, &status)),
             Err(_) => Err(CliError::Silent { place: self.place.clone(), seconds: DEADLINE.as_secs() }),
+        }
+    }
+
+    /// Takes what comes, for as long as it comes; `each` says whether to go on.
+    pub fn follow<T>(
+        &self,
+        answer: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+        mut each: impl FnMut(T) -> Result<bool, CliError>,
+    ) -> Result<(), CliError> {
+        let mut stream = self.wait(answer)?;
+        loop {
+            match self.runtime.block_on(stream.message()) {
+                Ok(Some(item)) => {
+                    if !each(item)? {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => {
+                    let message = "it ended the watch, as it does when it stops".to_owned();
+                    return Err(CliError::Collector { place: self.place.clone(), message });
+                }
+                Err(status) => return Err(failure(&self.place, &status)),
+            }
         }
     }
 }

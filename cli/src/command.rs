@@ -1,7 +1,9 @@
 //! One file per command.
 
+pub mod accept;
 pub mod affected;
 pub mod audit;
+pub mod baseline;
 pub mod completions;
 pub mod context;
 pub mod diff;
@@ -13,10 +15,12 @@ pub mod history;
 pub mod login;
 pub mod node;
 pub mod nodes;
+pub mod policy;
 pub mod report;
 pub mod token;
 pub mod user;
 pub mod values;
+pub mod watch;
 
 use crate::args::{Args, Command, Connection};
 use crate::client::Client;
@@ -52,6 +56,12 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::Gate(arguments) => gate::run(&context, arguments),
         Command::Fix(arguments) => fix::run(&context, arguments),
         Command::Affected(arguments) => affected::run(&context, arguments),
+        Command::Watch(arguments) => watch::run(&context, &arguments),
+        Command::Accept(arguments) => accept::run(&context, arguments),
+        Command::Accepted(arguments) => accept::list(&context, &arguments),
+        Command::Unaccept(arguments) => accept::end(&context, arguments),
+        Command::Baseline(arguments) => baseline::run(&context, arguments),
+        Command::Policy(arguments) => policy::run(&context, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
         Command::Node(arguments) => node::run(&context, arguments),
         Command::User(arguments) => user::run(&context, arguments),

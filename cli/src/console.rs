@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
 use evenkeel_drift::Report;
+use evenkeel_render::watch::Seen;
 use evenkeel_render::{Format, Screen, View, render};
 use terminal_size::{Width, terminal_size_of};
 
@@ -98,6 +99,20 @@ impl Console {
             self.print(text)?;
         }
         Ok(())
+    }
+
+    /// Shows one of many that come one by one: in JSON a line each. `false`: the reader has gone.
+    pub fn show_seen(&self, seen: &Seen) -> Result<bool, CliError> {
+        let is_json =
+            self.outputs.iter().any(|output| output.file.is_none() && output.format == Format::Json);
+        let width = if self.is_terminal { self.screen.width } else { DEFAULT_WIDTH };
+        let text = if is_json { seen.json() } else { seen.lines(&Screen { width, ..self.screen }) };
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(CliError::Output(error)),
+            Ok(()) => Ok(true),
+        }
     }
 
     /// Prints text as it is. A reader that has gone has what it wanted: that is success.

@@ -1,18 +1,24 @@
-//! What can be held against what: `ENV`, `node/NAME`, `file:SNAPSHOT.json`.
+//! What can be held against what: `ENV`, `node/NAME`, both with `@TIME` for what they were, `baseline/NAME`,
+//! `file:SNAPSHOT.json`.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use evenkeel_runtime::label::is_label;
+use jiff::Timestamp;
+
+use crate::moment;
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operand {
-    /// An environment.
-    Environment(String),
-    /// A node, by name or UUID.
-    Node(String),
+    /// An environment, now or at a moment.
+    Environment(String, Option<Timestamp>),
+    /// A node, by name or UUID, now or at a moment.
+    Node(String, Option<Timestamp>),
+    /// What was kept under a name.
+    Baseline(String),
     /// A snapshot file.
     File(PathBuf),
 }
@@ -20,14 +26,13 @@ pub enum Operand {
 /// Why a text is not an operand.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperandError {
-    /// An earlier time is asked for.
-    #[error("an earlier time (@{0}) cannot be asked for yet; without it, what is now is compared")]
+    /// What stands behind `@` is no time.
+    #[error("{0}")]
     Time(String),
-    /// A frozen reference is asked for.
-    #[error("baselines cannot be asked for yet")]
-    Baseline,
     /// The text has no such form.
-    #[error("write an environment's name, node/NAME, or file:SNAPSHOT.json")]
+    #[error(
+        "write an environment's name or node/NAME (with @TIME for what it was), baseline/NAME, or file:SNAPSHOT.json"
+    )]
     Shape,
 }
 
@@ -38,13 +43,16 @@ impl FromStr for Operand {
         if let Some(path) = text.strip_prefix("file:") {
             return if path.is_empty() { Err(OperandError::Shape) } else { Ok(Self::File(path.into())) };
         }
-        if let Some((_, time)) = text.split_once('@') {
-            return Err(OperandError::Time(time.to_owned()));
-        }
-        match text.split_once('/') {
-            Some(("node", name)) if is_label(name) => Ok(Self::Node(name.to_owned())),
-            Some(("baseline", _)) => Err(OperandError::Baseline),
-            None if is_label(text) => Ok(Self::Environment(text.to_owned())),
+        let (what, at) = match text.split_once('@') {
+            None => (text, None),
+            Some((what, time)) => {
+                (what, Some(moment::parse(time, Timestamp::now()).map_err(OperandError::Time)?))
+            }
+        };
+        match (what.split_once('/'), at) {
+            (Some(("node", name)), at) if is_label(name) => Ok(Self::Node(name.to_owned(), at)),
+            (Some(("baseline", name)), None) if is_label(name) => Ok(Self::Baseline(name.to_owned())),
+            (None, at) if is_label(what) => Ok(Self::Environment(what.to_owned(), at)),
             _ => Err(OperandError::Shape),
         }
     }
@@ -52,11 +60,19 @@ impl FromStr for Operand {
 
 impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment(name) => f.write_str(name),
-            Self::Node(name) => write!(f, "node/{name}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-        }
+        let at = match self {
+            Self::Environment(name, at) => {
+                f.write_str(name)?;
+                at
+            }
+            Self::Node(name, at) => {
+                write!(f, "node/{name}")?;
+                at
+            }
+            Self::Baseline(name) => return write!(f, "baseline/{name}"),
+            Self::File(path) => return write!(f, "file:{}", path.display()),
+        };
+        at.map_or(Ok(()), |at| write!(f, "@{at}"))
     }
 }
 
@@ -65,20 +81,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_forms() {
-        assert_eq!("prod".parse(), Ok(Operand::Environment("prod".into())));
-        assert_eq!("node/web-1".parse(), Ok(Operand::Node("web-1".into())));
+    fn the_forms() {
+        let at = || "2026-11-20T03:12:00Z".parse().ok();
+        assert_eq!("prod".parse(), Ok(Operand::Environment("prod".into(), None)));
+        assert_eq!("node/web-1".parse(), Ok(Operand::Node("web-1".into(), None)));
+        assert_eq!("prod@2026-11-20T03:12:00Z".parse(), Ok(Operand::Environment("prod".into(), at())));
+        assert_eq!("node/web-1@2026-11-20T03:12:00Z".parse(), Ok(Operand::Node("web-1".into(), at())));
+        assert_eq!("baseline/launch".parse(), Ok(Operand::Baseline("launch".into())));
         assert_eq!("file:a@b/c.json".parse(), Ok(Operand::File("a@b/c.json".into())));
-        for text in ["prod", "node/web-1", "file:a.json"] {
+        for text in ["prod", "node/web-1", "file:a.json", "baseline/x", "prod@2026-11-20T03:12:00Z"] {
             assert_eq!(text.parse::<Operand>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_not_one_says_why() {
-        assert_eq!("prod@yesterday".parse::<Operand>(), Err(OperandError::Time("yesterday".into())));
-        assert_eq!("baseline/x".parse::<Operand>(), Err(OperandError::Baseline));
-        for text in ["", "file:", "node/", "a/b", "Prod", "a b"] {
+        let time = "\"soon\" is not a time: write 2h, 7d, 2026-11-20 or 2026-11-20T03:12:00Z";
+        assert_eq!("prod@soon".parse::<Operand>(), Err(OperandError::Time(time.into())));
+        for text in ["", "file:", "node/", "a/b", "Prod", "a b", "baseline/x@2026-11-20"] {
             assert_eq!(text.parse::<Operand>(), Err(OperandError::Shape), "{text:?}");
         }
     }

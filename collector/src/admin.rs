@@ -5,10 +5,12 @@
 //! - [`tokens`]: made, listed, ended
 //! - [`nodes`]: sent away, let back
 //! - [`authority`]: the certificate authority's next step
+//! - [`judgement`]: the policy, sign-off, baselines
 //!
 //! People are let in and sent away by [`Users`]; what was done is told by [`Audit`].
 
 mod authority;
+mod judgement;
 mod nodes;
 mod tokens;
 
@@ -22,6 +24,7 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::access::Peer;
+use crate::archive::Archive;
 use crate::audit::Audit;
 use crate::ca::Ca;
 use crate::ledger::{Decision, Key, Ledger};
@@ -53,6 +56,7 @@ pub struct Admin {
     enroll_address: String,
     users: Arc<Users>,
     audit: Audit,
+    archive: Archive,
 }
 
 impl Admin {
@@ -60,14 +64,15 @@ impl Admin {
     /// closed.
     pub fn new(
         ca: Arc<Ca>,
-        ledger: Ledger,
+        archive: Archive,
         tending: Arc<Tending>,
         open: OpenConnections,
         enroll_address: String,
         users: Arc<Users>,
         audit: Audit,
     ) -> Self {
-        Self { ca, ledger, tending, open, enroll_address, users, audit }
+        let ledger = archive.ledger().clone();
+        Self { ca, ledger, tending, open, enroll_address, users, audit, archive }
     }
 
     async fn record(&self, entry: Entry) -> Result<(), Status> {
@@ -84,6 +89,46 @@ impl AdminService for Admin {
     ) -> Result<Response<wire::CreateTokenResponse>, Status> {
         let actor = Actor::of(&request);
         self.make_token(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn apply_policy(
+        &self,
+        request: Request<wire::ApplyPolicyRequest>,
+    ) -> Result<Response<wire::ApplyPolicyResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.apply(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn accept(
+        &self,
+        request: Request<wire::AcceptRequest>,
+    ) -> Result<Response<wire::AcceptResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.sign_off(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn unaccept(
+        &self,
+        request: Request<wire::UnacceptRequest>,
+    ) -> Result<Response<wire::UnacceptResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.take_back(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn create_baseline(
+        &self,
+        request: Request<wire::CreateBaselineRequest>,
+    ) -> Result<Response<wire::CreateBaselineResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.keep(request.into_inner(), actor).await.map(Response::new)
+    }
+
+    async fn delete_baseline(
+        &self,
+        request: Request<wire::DeleteBaselineRequest>,
+    ) -> Result<Response<wire::DeleteBaselineResponse>, Status> {
+        let actor = Actor::of(&request);
+        self.forget(request.into_inner(), actor).await.map(Response::new)
     }
 
     async fn list_tokens(

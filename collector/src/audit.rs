@@ -1,13 +1,14 @@
 //! What was done to this collector: by whom, when. Read from the journal.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_proto::admin::{AuditEntry, ListAuditRequest, ListAuditResponse};
 use evenkeel_proto::times;
 use evenkeel_runtime::exit;
 use evenkeel_store::entry::{
-    AuthorityMoved, Enrolled, NodeLeft, NodeUnbanned, Step, TokenCreated, TokenRevoked, UserCertified,
-    UserInvited, UserRevoked,
+    Accepted, AuthorityMoved, BaselineCreated, BaselineDeleted, Enrolled, NodeLeft, NodeUnbanned,
+    PolicyApplied, Step, TokenCreated, TokenRevoked, Unaccepted, UserCertified, UserInvited, UserRevoked,
 };
 use evenkeel_store::{Entry, Reader, Record};
 use jiff::Timestamp;
@@ -128,12 +129,62 @@ impl Filter {
     }
 }
 
+/// What somebody said of drift; `None`: the entry is of another kind.
+fn judgement(entry: Entry) -> Option<Deed> {
+    Some(match entry {
+        Entry::PolicyApplied(PolicyApplied { text: _, version, by }) => Deed {
+            what: format!("put a policy in force, as version {version}"),
+            who: by,
+            action: "policy.applied",
+            subject: version.to_string(),
+            environments: Vec::new(),
+        },
+        Entry::Accepted(Accepted { id, findings, paths, owner, reason, until, by }) => Deed {
+            what: match findings.as_slice() {
+                [] => format!("accepted {paths} for {owner} until {until:.0}: {reason}"),
+                [one] => format!("accepted {} for {owner} until {until:.0}: {reason}", one.path),
+                several => {
+                    format!("accepted {} findings for {owner} until {until:.0}: {reason}", several.len())
+                }
+            },
+            who: by,
+            action: "accepted",
+            subject: id,
+            environments: Vec::new(),
+        },
+        Entry::Unaccepted(Unaccepted { id, by }) => Deed {
+            what: format!("ended the sign-off {id}"),
+            who: by,
+            action: "unaccepted",
+            subject: id,
+            environments: Vec::new(),
+        },
+        Entry::BaselineCreated(BaselineCreated { name, from, nodes, by, .. }) => Deed {
+            what: format!("kept {from} as baseline {name}"),
+            who: by,
+            action: "baseline.created",
+            subject: name,
+            environments: nodes
+                .into_iter()
+                .map(|node| node.environment)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        },
+        Entry::BaselineDeleted(BaselineDeleted { name, by }) => Deed {
+            what: format!("forgot baseline {name}"),
+            who: by,
+            action: "baseline.deleted",
+            subject: name,
+            environments: Vec::new(),
+        },
+        _ => return None,
+    })
+}
+
 /// `None`: nobody did it. The state knows of nodes and tokens what the entry does not say.
 fn deed(entry: Entry, state: &State) -> Option<Deed> {
     Some(match entry {
-        Entry::Committed(_) | Entry::Presence(_) | Entry::NodeCloned(_) | Entry::NodeSingle(_) => {
-            return None;
-        }
         Entry::Enrolled(Enrolled { node, environment, host, role, token, .. }) => Deed {
             what: format!("enrolled {host} as node {node} of {}", cohort(&environment, &role)),
             who: format!("token {token}"),
@@ -225,6 +276,7 @@ fn deed(entry: Entry, state: &State) -> Option<Deed> {
             subject: name,
             environments: Vec::new(),
         },
+        other => return judgement(other),
     })
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::state::State;
 
@@ -69,6 +70,7 @@ pub enum LedgerError {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     state: Arc<RwLock<State>>,
+    clock: Arc<Clock>,
     jobs: mpsc::Sender<Message>,
 }
 
@@ -112,7 +114,8 @@ impl Ledger {
         })?;
         let state = Arc::new(RwLock::new(state));
         let (jobs, inbox) = mpsc::channel(QUEUE);
-        let keeper = Keeper { state: Arc::clone(&state), writer, metrics };
+        let clock = Arc::new(Clock::default());
+        let keeper = Keeper { state: Arc::clone(&state), clock: Arc::clone(&clock), writer, metrics };
         thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
@@ -124,12 +127,19 @@ impl Ledger {
                 }
             })
             .expect("a thread can be started");
-        Ok(Self { state, jobs })
+        Ok(Self { state, clock, jobs })
     }
 
     /// The state as of now. Hold it briefly: a write waits for it.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, and the moment that a report on it speaks of.
+    pub fn now(&self) -> (RwLockReadGuard<'_, State>, Timestamp) {
+        let state = self.state();
+        let moment = self.clock.read(Timestamp::now());
+        (state, moment)
     }
 
     /// Decides on the state, appends, applies; then gives the answer. An answer means: durable.
@@ -180,6 +190,7 @@ impl Group {
 /// The owner of the writer.
 struct Keeper {
     state: Arc<RwLock<State>>,
+    clock: Arc<Clock>,
     writer: Writer,
     metrics: Arc<Metrics>,
 }
@@ -223,7 +234,7 @@ impl Keeper {
     fn decide(&mut self, jobs: Vec<Job>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut batch = Batch::default();
-        let now = Timestamp::now();
+        let now = self.clock.decide(Timestamp::now());
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             for job in jobs {
@@ -234,6 +245,7 @@ impl Keeper {
             }
         }
         let result = if batch.entries.is_empty() { Ok(()) } else { self.commit(batch) };
+        self.clock.settle();
         for answer in answers {
             answer(result.clone());
         }
@@ -257,6 +269,7 @@ impl Keeper {
             };
             state.apply(&record, load).expect("a decision brings every content that its entries name");
         }
+        self.clock.settle();
         Ok(())
     }
 }

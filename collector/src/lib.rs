@@ -9,7 +9,9 @@
 //! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
 //! - [`rate`]: how often somebody may do something
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
-//! - [`state`], [`changes`]: what the journal says, in memory; the fleet index
+//! - [`state`], [`changes`]: what the journal says, in memory; the fleet index; [`judgement`]: what people say of drift;
+//!   [`volatility`]: what keeps changing by itself
+//! - [`archive`]: the same at a moment in the past; [`clock`]: what a moment is; [`transitions`]: findings come and go
 //! - [`presence`]: nodes that fall silent
 //! - [`query`], [`operand`], [`history`], [`admin`], [`users`], [`audit`]: what people ask and do; [`people`]: who they are
 //! - [`metrics`]: what is counted
@@ -18,17 +20,20 @@
 
 pub mod access;
 pub mod admin;
+pub mod archive;
 pub mod args;
 pub mod audit;
 pub mod ca;
 pub mod ca_command;
 pub mod changes;
+pub mod clock;
 pub mod config;
 pub mod enrolment;
 pub mod history;
 pub mod holders;
 pub mod http;
 pub mod ingest;
+pub mod judgement;
 pub mod ledger;
 pub mod metrics;
 pub mod named;
@@ -43,7 +48,9 @@ pub mod serve;
 pub mod state;
 pub mod tending;
 pub mod token;
+pub mod transitions;
 pub mod users;
+pub mod volatility;
 pub mod waiting;
 
 mod run;

@@ -1,30 +1,86 @@
-//! What `diff` and `gate` compare: an environment, a node, or a snapshot file that the caller sends along.
+//! What `diff` and `gate` compare: an environment or a node, now or at a moment, a baseline, or a snapshot file that the
+//! caller sends along.
 
 use std::sync::Arc;
 
-use evenkeel_drift::{Fleet, Node, Side};
+use evenkeel_drift::{Fleet, Node, Policy, Side};
 use evenkeel_facts::snapshot_file;
 use evenkeel_proto::report::{Operand, operand};
 use evenkeel_runtime::exit;
+use jiff::Timestamp;
+use tonic::Status;
+
+use crate::archive::{Archive, View};
+use crate::scope::Scope;
+
+/// One side of a comparison.
+#[derive(Debug)]
+pub enum Chosen {
+    /// Nodes.
+    Nodes(Side),
+    /// A baseline that is a list of expectations, and what it is called.
+    Expectations(Arc<Policy>, String),
+}
 
 /// The side that an operand stands for. The error is a sentence for the caller.
-pub fn side(fleet: &Fleet, operand: Option<Operand>) -> Result<Side, String> {
+pub fn choose(
+    archive: &Archive,
+    scope: &Scope,
+    view: &View,
+    operand: Option<Operand>,
+) -> Result<Chosen, Status> {
     match operand.and_then(|operand| operand.operand) {
-        Some(operand::Operand::Selector(selector)) => selected(fleet, &selector),
+        Some(operand::Operand::Selector(selector)) => chosen(archive, scope, view, &selector),
         Some(operand::Operand::File(file)) => match snapshot_file::from_json(&file.json) {
-            Ok(snapshot) => Ok(Side::of_snapshot(&file.name, snapshot)),
-            Err(error) => Err(format!("cannot read the snapshot {}: {}", file.name, exit::chain(&error))),
+            Ok(snapshot) => Ok(Chosen::Nodes(Side::of_snapshot(&file.name, snapshot))),
+            Err(error) => {
+                let why = format!("cannot read the snapshot {}: {}", file.name, exit::chain(&error));
+                Err(Status::invalid_argument(why))
+            }
         },
-        None => Err("an operand is missing: name an environment, node/NAME or file:SNAPSHOT.json".to_owned()),
+        None => Err(Status::invalid_argument(
+            "an operand is missing: name an environment, node/NAME, baseline/NAME or file:SNAPSHOT.json",
+        )),
     }
 }
 
-fn selected(fleet: &Fleet, selector: &str) -> Result<Side, String> {
-    if selector.contains('@') {
-        return Err(format!(
-            "{selector}: a moment in the past cannot be asked for yet; leave out the part from @ on"
-        ));
+fn chosen(archive: &Archive, scope: &Scope, view: &View, selector: &str) -> Result<Chosen, Status> {
+    if let Some(name) = selector.strip_prefix("baseline/") {
+        return baseline(archive, scope, name);
     }
+    let side = match selector.split_once('@') {
+        None => selected(&view.fleet, selector, selector),
+        Some((what, moment)) => {
+            let at: Timestamp = moment.parse().map_err(|_| {
+                Status::invalid_argument(format!(
+                    "{moment:?} in {selector} is no time such as 2026-11-20T03:12:00Z"
+                ))
+            })?;
+            selected(&archive.view_at(scope, at)?.fleet, what, selector)
+        }
+    };
+    side.map(Chosen::Nodes).map_err(Status::invalid_argument)
+}
+
+fn baseline(archive: &Archive, scope: &Scope, name: &str) -> Result<Chosen, Status> {
+    let state = archive.ledger().state();
+    let known = state.judgement().baseline(name);
+    let known = known.filter(|known| known.nodes.iter().all(|(environment, _)| scope.includes(environment)));
+    let Some(known) = known else {
+        return Err(Status::not_found(format!("there is no baseline {name:?}: see evenkeel baseline list")));
+    };
+    let label = format!("baseline/{name}");
+    Ok(match &known.expectations {
+        Some(policy) => Chosen::Expectations(Arc::clone(policy), label),
+        None => Chosen::Nodes(Side {
+            label,
+            nodes: known.nodes.iter().map(|(_, node)| Arc::clone(node)).collect(),
+        }),
+    })
+}
+
+/// The nodes that a selector without a moment means.
+pub fn selected(fleet: &Fleet, selector: &str, label: &str) -> Result<Side, String> {
     let nodes: Vec<Arc<Node>> = if let Some(name) = selector.strip_prefix("node/") {
         let named = |node: &&Arc<Node>| *node.name == *name || *node.id == *name;
         let nodes: Vec<_> = fleet.nodes.iter().filter(named).cloned().collect();
@@ -45,31 +101,27 @@ fn selected(fleet: &Fleet, selector: &str) -> Result<Side, String> {
         let Some(at) = fleet.environments.iter().position(|name| **name == *selector) else {
             let known = fleet.environments.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
             return Err(format!(
-                "{selector:?} is neither an environment ({known}) nor node/NAME nor file:SNAPSHOT.json"
+                "{selector:?} is neither an environment ({known}) nor node/NAME, baseline/NAME or file:SNAPSHOT.json"
             ));
         };
         fleet.nodes.iter().filter(|node| node.environment == at).cloned().collect()
     };
-    Ok(Side { label: selector.to_owned(), nodes })
+    Ok(Side { label: label.to_owned(), nodes })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn select(selector: &str) -> Result<Side, String> {
-        let fleet = Fleet { environments: vec!["dev".into(), "prod".into()], ..Fleet::default() };
-        side(&fleet, Some(Operand { operand: Some(operand::Operand::Selector(selector.into())) }))
-    }
-
     #[test]
     fn what_is_not_there_is_named() {
+        let fleet = Fleet { environments: vec!["dev".into(), "prod".into()], ..Fleet::default() };
+        let select = |selector: &str| selected(&fleet, selector, selector);
         assert_eq!(select("prod").unwrap().label, "prod");
         assert_eq!(
             select("prd").unwrap_err(),
-            "\"prd\" is neither an environment (dev, prod) nor node/NAME nor file:SNAPSHOT.json"
+            "\"prd\" is neither an environment (dev, prod) nor node/NAME, baseline/NAME or file:SNAPSHOT.json"
         );
         assert_eq!(select("node/web-1").unwrap_err(), "there is no node \"web-1\": see evenkeel nodes");
-        assert!(select("prod@yesterday").unwrap_err().contains("cannot be asked for yet"));
     }
 }

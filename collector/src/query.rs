@@ -1,12 +1,13 @@
 //! ReportService: what people and tools ask. Nothing here writes.
 
+mod judgement;
 mod nodes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_drift::fleet::{Fleet, Side};
 use evenkeel_drift::report::Severity;
-use evenkeel_drift::{Policy, Query, evaluate};
+use evenkeel_drift::{Query, evaluate};
 use evenkeel_facts::{Glob, Observation};
 use evenkeel_proto::report::report_service_server::ReportService;
 use evenkeel_proto::{affected, report as wire, reports, times};
@@ -16,11 +17,13 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::archive::{Archive, View};
 use crate::history::{self, Filter};
 use crate::ledger::Ledger;
-use crate::operand;
+use crate::operand::{Chosen, choose};
 use crate::scope::Scope;
 use crate::state::{NodeState, State};
+use crate::transitions::Transitions;
 
 /// The most changes that one call returns.
 const MAX_CHANGES: u32 = 10_000;
@@ -29,23 +32,24 @@ const MAX_CHANGES: u32 = 10_000;
 pub struct Reports {
     ledger: Ledger,
     reader: Arc<Mutex<Reader>>,
-    policy: Arc<Policy>,
+    archive: Archive,
+    transitions: Transitions,
 }
 
 impl Reports {
-    /// Answers under this policy.
-    pub fn new(ledger: Ledger, reader: Reader, policy: Arc<Policy>) -> Self {
-        Self { ledger, reader: Arc::new(Mutex::new(reader)), policy }
+    /// Answers from these.
+    pub fn new(archive: Archive, reader: Reader, transitions: Transitions) -> Self {
+        Self { ledger: archive.ledger().clone(), reader: Arc::new(Mutex::new(reader)), archive, transitions }
     }
 
     /// Computes over the caller's environments, on a thread of its own, so that check-ins go on meanwhile.
     async fn compute<T: Send + 'static>(
         &self,
         scope: Scope,
-        work: impl FnOnce(&Fleet, &Policy, Timestamp) -> Result<T, Status> + Send + 'static,
+        work: impl FnOnce(&View, &Archive, &Scope) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let (fleet, policy) = (self.ledger.state().fleet(), Arc::clone(&self.policy));
-        tokio::task::spawn_blocking(move || work(&scope.view(fleet), &policy, Timestamp::now()))
+        let archive = self.archive.clone();
+        tokio::task::spawn_blocking(move || work(&archive.view(&scope), &archive, &scope))
             .await
             .map_err(|error| Status::internal(format!("the engine failed: {error}")))?
     }
@@ -58,7 +62,10 @@ impl ReportService for Reports {
         request: Request<wire::GetReportRequest>,
     ) -> Result<Response<wire::Report>, Status> {
         let scope = Scope::of(&request);
-        let wire::GetReportRequest { environments, role, reference, severity, all } = request.into_inner();
+        let wire::GetReportRequest { environments, role, reference, severity, all, at } =
+            request.into_inner();
+        let at = at.map(|at| times::from_wire("at", Some(at))).transpose();
+        let at = at.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let query = Query {
             environments: (!environments.is_empty()).then_some(environments),
             role,
@@ -66,9 +73,11 @@ impl ReportService for Reports {
             min_severity: Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning)),
             all,
         };
-        self.compute(scope, move |fleet, policy, now| {
+        self.compute(scope, move |view, archive, scope| {
+            let past = at.map(|at| archive.view_at(scope, at)).transpose()?;
+            let View { fleet, policy, now } = past.as_ref().unwrap_or(view);
             query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
-            Ok(Response::new(reports::to_wire(evaluate(fleet, policy, &query, now))))
+            Ok(Response::new(reports::to_wire(evaluate(fleet, policy, &query, *now))))
         })
         .await
     }
@@ -77,11 +86,25 @@ impl ReportService for Reports {
         let scope = Scope::of(&request);
         let wire::DiffRequest { a, b, severity, all } = request.into_inner();
         let min_severity = Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning));
-        self.compute(scope, move |fleet, policy, now| {
-            let fleet = two_sides(fleet, a, b)?;
+        self.compute(scope, move |view, archive, scope| {
+            let chosen = [choose(archive, scope, view, a)?, choose(archive, scope, view, b)?];
+            let (fleet, policy) = match chosen {
+                [Chosen::Nodes(a), Chosen::Nodes(b)] => {
+                    (of_sides(view, vec![a, b]), Arc::clone(&view.policy))
+                }
+                [Chosen::Nodes(side), Chosen::Expectations(policy, _)]
+                | [Chosen::Expectations(policy, _), Chosen::Nodes(side)] => {
+                    (of_sides(view, vec![side]), policy)
+                }
+                [Chosen::Expectations(_, a), Chosen::Expectations(_, b)] => {
+                    return Err(Status::invalid_argument(format!(
+                        "{a} and {b} are both lists of expectations: hold nodes against one of them"
+                    )));
+                }
+            };
             let reference = fleet.environments.last().map(ToString::to_string);
             let query = Query { reference, min_severity, all, ..Query::default() };
-            Ok(Response::new(reports::to_wire(evaluate(&fleet, policy, &query, now))))
+            Ok(Response::new(reports::to_wire(evaluate(&fleet, &policy, &query, view.now))))
         })
         .await
     }
@@ -93,10 +116,16 @@ impl ReportService for Reports {
         let scope = Scope::of(&request);
         let wire::GateRequest { from, to, fail_on } = request.into_inner();
         let fail_on = reports::severity_from_wire(fail_on).unwrap_or(Severity::Warning);
-        self.compute(scope, move |fleet, policy, now| {
-            let fleet = two_sides(fleet, from, to)?;
+        self.compute(scope, move |view, archive, scope| {
+            let [from, to] = [choose(archive, scope, view, from)?, choose(archive, scope, view, to)?];
+            let (Chosen::Nodes(from), Chosen::Nodes(to)) = (from, to) else {
+                return Err(Status::invalid_argument(
+                    "a list of expectations cannot be promoted: see evenkeel diff",
+                ));
+            };
+            let fleet = of_sides(view, vec![from, to]);
             let (from, to) = (fleet.environments[0].to_string(), fleet.environments[1].to_string());
-            let outcome = evenkeel_drift::gate::gate(&fleet, policy, &from, &to, fail_on, now);
+            let outcome = evenkeel_drift::gate::gate(&fleet, &view.policy, &from, &to, fail_on, view.now);
             Ok(Response::new(reports::gate_to_wire(outcome)))
         })
         .await
@@ -108,9 +137,9 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::ExplainResponse>, Status> {
         let scope = Scope::of(&request);
         let subject = request.into_inner().subject;
-        self.compute(scope, move |fleet, policy, now| {
+        self.compute(scope, move |View { fleet, policy, now }, _, _| {
             let explanation =
-                evenkeel_drift::explain::explain(fleet, policy, &Query::default(), now, &subject);
+                evenkeel_drift::explain::explain(fleet, policy, &Query::default(), *now, &subject);
             let explanation = explanation.ok_or_else(|| {
                 let sentence =
                     format!("there is no finding and no fact {subject:?} now: see evenkeel report --all");
@@ -127,7 +156,7 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::GetValuesResponse>, Status> {
         let scope = Scope::of(&request);
         let path = request.into_inner().path;
-        self.compute(scope, move |fleet, _, _| {
+        self.compute(scope, move |View { fleet, .. }, _, _| {
             let values = evenkeel_drift::values::values(fleet, &path);
             if values.roles.is_empty() {
                 let sentence = format!("no node knows a fact {path:?}: see evenkeel facts NODE");
@@ -177,12 +206,48 @@ impl ReportService for Reports {
         let advisories = advisories.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let query =
             Query { environments: (!environments.is_empty()).then_some(environments), ..Query::default() };
-        self.compute(scope, move |fleet, _, _| {
+        self.compute(scope, move |View { fleet, .. }, _, _| {
             query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
             let found = evenkeel_drift::affected(fleet, query.environments.as_deref(), &advisories);
             Ok(Response::new(wire::GetAffectedResponse { json: json(&found)? }))
         })
         .await
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<wire::GetPolicyRequest>,
+    ) -> Result<Response<wire::GetPolicyResponse>, Status> {
+        self.policy(&request.into_inner().path).map(Response::new)
+    }
+
+    async fn list_acceptances(
+        &self,
+        request: Request<wire::ListAcceptancesRequest>,
+    ) -> Result<Response<wire::ListAcceptancesResponse>, Status> {
+        let wire::ListAcceptancesRequest {} = request.into_inner();
+        Ok(Response::new(self.acceptances()))
+    }
+
+    async fn list_baselines(
+        &self,
+        request: Request<wire::ListBaselinesRequest>,
+    ) -> Result<Response<wire::ListBaselinesResponse>, Status> {
+        Ok(Response::new(self.baselines(&Scope::of(&request))))
+    }
+
+    type WatchStream = judgement::Watched;
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let severity = reports::severity_from_wire(request.into_inner().severity);
+        let (archive, transitions) = (self.archive.clone(), self.transitions.clone());
+        let follow = tokio::task::spawn_blocking(move || transitions.follow(&archive)).await;
+        let (standing, coming) = follow.map_err(|error| Status::internal(error.to_string()))?;
+        let least = severity.unwrap_or(Severity::Warning);
+        Ok(Response::new(judgement::watched(standing, coming, least)))
     }
 
     async fn get_history(
@@ -201,7 +266,7 @@ impl ReportService for Reports {
                 let query =
                     Query { environments: environment.clone().map(|name| vec![name]), ..Query::default() };
                 query
-                    .check(&scope.view(state.fleet()))
+                    .check(&scope.view(state.fleet(Timestamp::now())))
                     .map_err(|error| Status::invalid_argument(error.to_string()))?;
             }
             let all = named(&state, &scope, node.as_deref().unwrap_or_default());
@@ -229,10 +294,10 @@ impl ReportService for Reports {
     }
 }
 
-fn two_sides(fleet: &Fleet, a: Option<wire::Operand>, b: Option<wire::Operand>) -> Result<Fleet, Status> {
-    let side = |operand| operand::side(fleet, operand).map_err(Status::invalid_argument);
-    let sides: [Side; 2] = [side(a)?, side(b)?];
-    Ok(Fleet { journal: fleet.journal, ..Fleet::of_sides(sides.into()) })
+/// The sides as environments. What is signed off and quarantined for the fleet is so between any two parts of it.
+fn of_sides(view: &View, sides: Vec<Side>) -> Fleet {
+    let Fleet { journal, acceptances, quarantined, changes, .. } = view.fleet.clone();
+    Fleet { journal, acceptances, quarantined, changes, ..Fleet::of_sides(sides) }
 }
 
 fn changes_of(

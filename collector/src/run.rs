@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::Policy;
 use evenkeel_proto::admin::admin_service_server::AdminServiceServer;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentServiceServer;
 use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
@@ -20,6 +19,7 @@ use tonic::service::Routes;
 use tracing::{info, warn};
 
 use crate::admin::Admin;
+use crate::archive::Archive;
 use crate::audit::Audit;
 use crate::ca::{Ca, CaError};
 use crate::config::Config;
@@ -34,6 +34,7 @@ use crate::serve::descriptors::Shares;
 use crate::serve::{Admission, ByCertificate, Locals, OpenConnections, Port, Service};
 use crate::state::State;
 use crate::tending::{Tending, TendingError};
+use crate::transitions::Transitions;
 use crate::users::{self, Users};
 use crate::{http, presence};
 
@@ -181,19 +182,19 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         ingest::Limits::new(&transport, config.stale_after),
     ))
     .max_decoding_message_size(transport.max_message_bytes);
-    let audit = Audit::new(reader.another()?);
-    let reports = Reports::new(ledger.clone(), reader, Arc::new(Policy::default_policy()));
-    let admin = AdminServiceServer::new(Admin::new(
+    let (archive, transitions) = (Archive::new(ledger.clone(), reader.another()?), Transitions::default());
+    let reports = Reports::new(archive.clone(), reader.another()?, transitions.clone());
+    let admin = Admin::new(
         Arc::clone(&ca),
-        ledger.clone(),
+        archive.clone(),
         Arc::clone(&tending),
         open.clone(),
         enroll_address,
         users,
-        audit,
-    ));
+        Audit::new(reader),
+    );
     let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
-        .add_service(admin)
+        .add_service(AdminServiceServer::new(admin))
         .add_service(health().await)
         .add_service(reflection().build_v1().expect(COMPLETE))
         // Of the clients in other languages, many speak the older version only.
@@ -224,6 +225,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         http.plain(listeners.http, routes),
         presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
         tending.watch(shutdown.clone()),
+        transitions.run(archive, shutdown.clone()),
     );
     let _ = files::remove(&config.data_dir.join(SOCKET));
     info!("Collector ended.");

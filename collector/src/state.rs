@@ -11,16 +11,18 @@ use evenkeel_facts::{Digest, FactPath, Section};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{
-    Committed, Enrolled, Entry, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
-    TokenCreated, TokenRevoked,
+    BaselineDeleted, Committed, Enrolled, Entry, Holder, Labels, NodeCloned, NodeLeft, NodeSingle,
+    NodeUnbanned, Presence, TokenCreated, TokenRevoked,
 };
 use evenkeel_store::{Record, StoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::access::Peer;
-use crate::changes::Lost;
+use crate::changes::{self, Lost};
+use crate::judgement::Judgement;
 use crate::people::People;
+use crate::volatility::Volatility;
 
 /// Everything, at one position of the journal.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct State {
     tokens: HashMap<String, TokenState>,
     /// Who was let in, and who was sent away.
     pub people: People,
+    judgement: Judgement,
+    volatility: Volatility,
     contents: HashMap<Digest, Weak<Section>>,
     started: Instant,
 }
@@ -146,6 +150,8 @@ impl State {
             left: HashMap::new(),
             tokens: HashMap::new(),
             people: People::default(),
+            judgement: Judgement::default(),
+            volatility: Volatility::default(),
             contents: HashMap::new(),
             started,
         }
@@ -254,22 +260,43 @@ impl State {
             Entry::UserInvited(invited) => self.people.invited(invited, *at),
             Entry::UserCertified(certified) => self.people.certified(certified, *at),
             Entry::UserRevoked(revoked) => self.people.revoked(revoked, *at),
+            Entry::PolicyApplied(applied) => self.judgement.applied(applied)?,
+            Entry::Accepted(accepted) => self.judgement.accepted(accepted, *at),
+            Entry::Unaccepted(unaccepted) => self.judgement.unaccepted(unaccepted),
+            Entry::BaselineCreated(created) => {
+                let contents = &mut self.contents;
+                let find = &mut |digest: Digest| {
+                    let known = contents.get(&digest).and_then(Weak::upgrade);
+                    let section = known.map_or_else(|| load(digest), Ok)?;
+                    contents.insert(digest, Arc::downgrade(&section));
+                    Ok(section)
+                };
+                self.judgement.kept(created, *at, find)?;
+            }
+            Entry::BaselineDeleted(BaselineDeleted { name, by: _ }) => self.judgement.forgotten(name),
             Entry::AuthorityMoved(_) => {}
         }
         self.journal = *position;
         Ok(())
     }
 
-    /// The view that the drift engine reads: a list of shared nodes. Nodes of environments that are no longer
+    /// What people say of drift.
+    pub fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
+    /// The view that the drift engine reads at a moment: a list of shared nodes. Nodes of environments that are no longer
     /// configured are not part of it.
-    pub fn fleet(&self) -> Fleet {
+    pub fn fleet(&self, now: Timestamp) -> Fleet {
         let known = self.nodes.values().filter(|node| node.view.environment < self.environments.len());
         Fleet {
             journal: self.journal,
             environments: self.environments.clone(),
             nodes: known.map(|node| Arc::clone(&node.view)).collect(),
             unique: true,
-            ..Fleet::default()
+            acceptances: self.judgement.acceptances(),
+            quarantined: Arc::new(self.volatility.quarantined(now)),
+            changes: self.volatility.changes(now),
         }
     }
 
@@ -340,7 +367,11 @@ impl State {
         load: &mut dyn FnMut(Digest) -> Result<Arc<Section>, StoreError>,
     ) -> Result<(), StoreError> {
         let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels } = committed;
+        let id = *node;
         let Some(node) = self.nodes.get_mut(node) else { return Ok(()) };
+        let mut noted = |old: Option<&Section>, new: Option<&Section>| {
+            changes::between(old, new, |path, _, _| self.volatility.note(at, id, path));
+        };
         let view = Arc::make_mut(&mut node.view);
         let first = node.head.is_none();
         if first {
@@ -349,6 +380,7 @@ impl State {
         for name in removed {
             if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
                 let old = view.sections.remove(index);
+                noted(Some(&old), None);
                 node.lost.note((Some(&old), None), at, view.since, Arc::make_mut(&mut view.changed));
             }
         }
@@ -360,6 +392,7 @@ impl State {
             self.contents.insert(change.digest, Arc::downgrade(&new));
             match view.sections.binary_search_by(|section| section.name().cmp(&change.name)) {
                 Ok(index) => {
+                    noted(Some(&view.sections[index]), Some(&new));
                     node.lost.note(
                         (Some(&view.sections[index]), Some(&new)),
                         at,
@@ -370,6 +403,7 @@ impl State {
                 }
                 Err(index) => {
                     if !first {
+                        noted(None, Some(&new));
                         node.lost.note((None, Some(&new)), at, view.since, Arc::make_mut(&mut view.changed));
                     }
                     view.sections.insert(index, new);

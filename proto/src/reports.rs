@@ -134,7 +134,8 @@ fn environment_from_wire(environment: wire::Environment) -> words::Environment {
     words::Environment { name, nodes, fresh, stale, stale_nodes, coverage }
 }
 
-fn finding_to_wire(finding: words::Finding) -> wire::Finding {
+/// A finding on the wire.
+pub fn finding_to_wire(finding: words::Finding) -> wire::Finding {
     let words::Finding {
         id,
         path,
@@ -169,7 +170,8 @@ fn finding_to_wire(finding: words::Finding) -> wire::Finding {
     }
 }
 
-fn finding_from_wire(finding: wire::Finding) -> Result<words::Finding, Malformed> {
+/// A finding from the wire.
+pub fn finding_from_wire(finding: wire::Finding) -> Result<words::Finding, Malformed> {
     let wire::Finding {
         id,
         path,

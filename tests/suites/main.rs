@@ -12,6 +12,7 @@
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
 //! - `formats`: SARIF and JUnit, read by others
+//! - `judgement`: policies, sign-off, baselines, and what was at a moment
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
@@ -33,6 +34,7 @@ mod durability;
 mod events;
 mod formats;
 mod hosts;
+mod judgement;
 mod load;
 mod main_job;
 mod membership;

@@ -14,11 +14,15 @@
 //! - [`values`]: one fact's values, by role and environment
 //! - [`nodes`], [`facts`], [`history`]: what the collector knows of its nodes
 //! - [`results`]: findings, for `markdown`, `html`, `junit` and `sarif`; [`sheet`]: rows, for CSV and Markdown tables
+//! - [`accepted`], [`baselines`], [`judgement`]: what is signed off, kept, and said by the policy; [`watch`]: findings come
+//!   and go
 //! - [`tokens`], [`users`], [`audit`]: who is let in, and what was done; [`contexts`]: where one has logged in
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
+pub mod accepted;
 pub mod affected;
 pub mod audit;
+pub mod baselines;
 mod columns;
 pub mod contexts;
 pub mod explanation;
@@ -27,6 +31,7 @@ mod frame;
 pub mod gate;
 pub mod history;
 mod html;
+pub mod judgement;
 mod junit;
 mod markdown;
 pub mod nodes;
@@ -43,6 +48,7 @@ mod unknowns;
 pub mod users;
 pub mod values;
 pub mod view;
+pub mod watch;
 mod when;
 pub mod wide;
 mod words;

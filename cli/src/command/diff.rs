@@ -17,7 +17,7 @@ use crate::snapshots::{self, Files};
 /// Arguments.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A and B: ENV, node/NAME, or file:SNAPSHOT.json (from `evenkeel-agent collect`; a directory of \
+    after_help = "A and B: ENV, node/NAME, both with @TIME (2h, 2026-11-20) for what they were, baseline/NAME,\nor file:SNAPSHOT.json (from `evenkeel-agent collect`; a directory of \
     them, too).\nTwo files are compared without a collector."
 )]
 pub struct Diff {
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
         reports::from_wire(client.wait(client.reports().diff(request))?)?
     };
     // Between environments a finding is one of the fleet, with the same id; others exist only in this comparison.
-    let known = [&a, &b].iter().all(|operand| matches!(operand, Operand::Environment(_)));
+    let known = [&a, &b].iter().all(|operand| matches!(operand, Operand::Environment(_, None)));
     context.console.show_report(&report, listing.all, known)?;
     Ok(listing.exit_code(&report))
 }
@@ -76,7 +76,9 @@ pub(super) fn without_policy(policy: Option<PathBuf>) -> Result<(), CliError> {
 /// An operand for the collector; a file travels with its content, which is looked at before it goes.
 pub(super) fn to_wire(operand: &Operand) -> Result<wire::Operand, CliError> {
     let choice = match operand {
-        Operand::Environment(_) | Operand::Node(_) => Choice::Selector(operand.to_string()),
+        Operand::Environment(..) | Operand::Node(..) | Operand::Baseline(_) => {
+            Choice::Selector(operand.to_string())
+        }
         Operand::File(path) => {
             snapshots::read(path)?;
             let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy());

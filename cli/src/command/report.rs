@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use evenkeel_drift::report::{Finding, Severity, Status};
 use evenkeel_drift::{Query, Report as Found, evaluate};
 use evenkeel_proto::report::GetReportRequest;
-use evenkeel_proto::reports;
+use evenkeel_proto::{reports, times};
 use evenkeel_runtime::exit;
+use jiff::Timestamp;
 
 use super::Context;
 use super::diff::without_policy;
 use crate::args::Level;
 use crate::error::CliError;
+use crate::moment;
 use crate::snapshots::{Files, Source};
 
 /// Arguments.
@@ -33,6 +35,9 @@ pub struct Report {
     /// The environment that the others are held against [default: the last in the order of promotion]
     #[arg(long, value_name = "ENV")]
     reference: Option<String>,
+    /// As it was then: 2h, 7d, 2026-11-20, 2026-11-20T03:12:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "snapshots", value_parser = |text: &str| moment::parse(text, Timestamp::now()))]
+    at: Option<Timestamp>,
     /// For snapshot files: the policy to judge by [default: the one that evenkeel ships with]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -56,11 +61,11 @@ pub struct Listing {
 }
 
 pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> {
-    let Report { snapshots, environments, role, reference, policy, listing } = arguments;
+    let Report { snapshots, environments, role, reference, at, policy, listing } = arguments;
     let asked = environments.iter().chain(&reference).cloned().collect::<Vec<_>>();
     let report = if snapshots.is_empty() {
         without_policy(policy)?;
-        of_collector(context, environments, role, reference, &listing)?
+        of_collector(context, environments, role, reference, at, &listing)?
     } else {
         let files = Files::of(&snapshots, None, policy.as_deref())?;
         let query = Query {
@@ -87,6 +92,7 @@ fn of_collector(
     environments: Vec<String>,
     role: Option<String>,
     reference: Option<String>,
+    at: Option<Timestamp>,
     listing: &Listing,
 ) -> Result<Found, CliError> {
     let request = GetReportRequest {
@@ -95,6 +101,7 @@ fn of_collector(
         reference,
         severity: reports::severity_to_wire(listing.severity()).into(),
         all: listing.all,
+        at: at.map(times::to_wire),
     };
     let client = context.client()?;
     Ok(reports::from_wire(client.wait(client.reports().get_report(request))?)?)

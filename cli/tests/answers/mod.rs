@@ -8,8 +8,10 @@ use evenkeel_proto::report::report_service_server::ReportService;
 use evenkeel_proto::report::{
     Change, DiffRequest, ExplainRequest, ExplainResponse, Fact, GateRequest, GateResponse,
     GetAffectedRequest, GetAffectedResponse, GetFactsRequest, GetFactsResponse, GetHistoryRequest,
-    GetHistoryResponse, GetReportRequest, GetValuesRequest, GetValuesResponse, ListNodesRequest,
-    ListNodesResponse, Node, Report, State,
+    GetHistoryResponse, GetPolicyRequest, GetPolicyResponse, GetReportRequest, GetValuesRequest,
+    GetValuesResponse, ListAcceptancesRequest, ListAcceptancesResponse, ListBaselinesRequest,
+    ListBaselinesResponse, ListNodesRequest, ListNodesResponse, Node, Report, State, Transition,
+    WatchRequest,
 };
 use evenkeel_proto::{affected, reports, times};
 use serde_json::json;
@@ -141,6 +143,26 @@ impl ReportService for Answers {
         let answer =
             Affected { advisories: found.len() as u64, nodes: 1, affected: found, unknowns: Vec::new() };
         Ok(Response::new(GetAffectedResponse { json: serde_json::to_string(&answer).unwrap() }))
+    }
+
+    async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Answer<GetPolicyResponse> {
+        let json = if request.into_inner().path.is_empty() { "" } else { "[]" };
+        let (label, text) = ("mine@3".to_owned(), "name = \"mine\"\n".to_owned());
+        Ok(Response::new(GetPolicyResponse { label, text, json: json.to_owned() }))
+    }
+
+    async fn list_acceptances(&self, _: Request<ListAcceptancesRequest>) -> Answer<ListAcceptancesResponse> {
+        Ok(Response::new(ListAcceptancesResponse::default()))
+    }
+
+    async fn list_baselines(&self, _: Request<ListBaselinesRequest>) -> Answer<ListBaselinesResponse> {
+        Ok(Response::new(ListBaselinesResponse::default()))
+    }
+
+    type WatchStream = tokio_stream::Empty<Result<Transition, Status>>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        Ok(Response::new(tokio_stream::empty()))
     }
 
     async fn get_history(&self, request: Request<GetHistoryRequest>) -> Answer<GetHistoryResponse> {

@@ -32,6 +32,11 @@ pub(crate) struct Contents<'a> {
 /// The one section that is unique on every host by contract (DESIGN §2): it is never opened to compare.
 const IDENTITY: &str = "identity";
 
+/// The source that this one is looked at together with: what sysctl.d sets is held against what runs, node by node.
+pub(crate) fn family(source: &str) -> &str {
+    if source == "sysctl_persisted" { "sysctl" } else { source }
+}
+
 /// The nodes of a role by what they say, source by source, sources by name.
 pub(crate) fn contents<'a>(role: &Role<'a>) -> Vec<Contents<'a>> {
     let mut sorter = Sorter::default();
@@ -104,7 +109,7 @@ impl<'a> Sorter<'a> {
 
     /// The source of a section; `usize::MAX` for identity.
     fn source(&mut self, place: usize, section: &'a Section) -> usize {
-        let name = section.source();
+        let name = family(section.source());
         let at = if name == IDENTITY {
             usize::MAX
         } else {

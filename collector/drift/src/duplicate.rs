@@ -44,7 +44,10 @@ pub(crate) fn duplicates(scope: &Scope<'_>, policy: &Policy) -> Vec<Finding> {
             clones.entry(nodes).or_default().push(claimed);
         }
     }
-    clones.into_values().map(|shared| finding(scope, policy, shared)).collect()
+    // What is hidden is told beside something else, or not at all.
+    let is_hidden = |claimed: &&[Claim<'_>]| policy.verdict(claimed[0].path).hide;
+    let told = clones.into_values().filter(|shared| !shared.iter().all(is_hidden));
+    told.map(|shared| finding(scope, policy, shared)).collect()
 }
 
 /// What a node claims for itself alone.
@@ -56,9 +59,14 @@ fn claims<'a>(node: &'a Node, policy: &Policy) -> Vec<Claim<'a>> {
         Observation::Absent | Observation::Unreadable(_) => None,
     });
     present
-        .filter(|(path, value)| !value.is_empty() && policy.verdict(path).class == Class::Identity)
+        .filter(|(path, value)| !value.is_empty() && is_unique(policy, path))
         .map(|(path, value)| Claim { hash: hash(family(path), &value), node, path, value })
         .collect()
+}
+
+fn is_unique(policy: &Policy, path: &str) -> bool {
+    let verdict = policy.verdict(path);
+    verdict.class == Class::Identity && !verdict.ignore
 }
 
 /// `identity.mac` for `identity.mac[eth0]`: interfaces are named by the machine.
@@ -76,7 +84,8 @@ fn finding(scope: &Scope<'_>, policy: &Policy, mut shared: Vec<&[Claim<'_>]>) ->
     let severity = |claimed: &[Claim<'_>]| policy.verdict(claimed[0].path).severity();
     shared.sort_by(|a, b| {
         let by_fact = || (family(a[0].path), &a[0].value).cmp(&(family(b[0].path), &b[0].value));
-        severity(b).cmp(&severity(a)).then_with(by_fact)
+        let hidden = |claimed: &[Claim<'_>]| policy.verdict(claimed[0].path).hide;
+        hidden(a).cmp(&hidden(b)).then(severity(b).cmp(&severity(a))).then_with(by_fact)
     });
     let (lead, rest) = shared.split_first().expect("a set of clones shares something");
     let path = family(lead[0].path).to_owned();

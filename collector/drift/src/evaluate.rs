@@ -1,6 +1,6 @@
 //! The one entry: a fleet, a policy and a query in, a report out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::lookup::Lookup;
 use crate::policy::{Place, Policy};
 use crate::query::Query;
 use crate::report::{
-    Environment, Finding, MAX_UNKNOWNS, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary,
+    Environment, Finding, Kind, MAX_UNKNOWNS, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary,
 };
 use crate::rows::{Row, rows};
 use crate::scope::{Role, Scope};
@@ -41,8 +41,27 @@ pub(crate) fn evaluate_naming(
     now: Timestamp,
     max_unknowns: usize,
 ) -> Report {
+    run(fleet, policy, query, now, max_unknowns, true)
+}
+
+/// Every finding that is open now by itself: what a report folds into another is listed, too. For signing off: whoever
+/// accepts a finding accepts its parts.
+pub fn open_findings(fleet: &Fleet, policy: &Policy, now: Timestamp) -> Vec<Finding> {
+    let query = Query { min_severity: Some(Severity::Info), ..Query::default() };
+    run(fleet, policy, &query, now, 0, false).findings
+}
+
+fn run(
+    fleet: &Fleet,
+    policy: &Policy,
+    query: &Query,
+    now: Timestamp,
+    max_unknowns: usize,
+    folds: bool,
+) -> Report {
     let scope = Scope::new(fleet, query);
     let mut run = Run {
+        folds,
         fleet,
         policy,
         query,
@@ -56,7 +75,9 @@ pub(crate) fn evaluate_naming(
         run.role(at, role);
     }
     if fleet.unique {
-        duplicates(&scope, policy).into_iter().for_each(|finding| run.take(finding));
+        for finding in duplicates(&scope, policy) {
+            run.take(finding);
+        }
     }
     let Run { mut findings, mut unknowns, mut summary, coverage, .. } = run;
     findings.sort_by(|a, b| {
@@ -103,6 +124,8 @@ struct Run<'a> {
     policy: &'a Policy,
     query: &'a Query,
     now: Timestamp,
+    /// Whether what has one cause is one finding.
+    folds: bool,
     findings: Vec<Finding>,
     /// With the index of their role.
     unknowns: Vec<(usize, Draft)>,
@@ -135,14 +158,14 @@ impl Run<'_> {
                 persisted,
                 now: self.now,
             };
-            let mut violations =
+            let mut whole =
                 if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };
             seen.extend(literal(self.policy).filter(|path| lookup.row(path).is_some()).map(str::to_owned));
-            open.extend(self.differences(&bench, &rows, rows.len() - things, &mut violations));
-            open.extend(violations.iter().map(|finding| finding.path.clone()));
-            violations.into_iter().for_each(|finding| self.take(finding));
-            for latent in latent::latent_in(&bench, &lookup) {
-                self.take(latent.finding(&bench));
+            open.extend(whole.iter().map(|finding| finding.path.clone()));
+            whole.extend(latent::latent_in(&bench, &lookup).into_iter().map(|latent| latent.finding(&bench)));
+            open.extend(self.differences(&bench, &rows, rows.len() - things, &mut whole));
+            for finding in whole {
+                self.take(finding);
             }
         }
         for path in literal(self.policy).filter(|path| !seen.contains(*path)) {
@@ -157,14 +180,15 @@ impl Run<'_> {
         self.unknowns.extend(unknowns.finish(&open).into_iter().map(|unknown| (at, unknown)));
     }
 
-    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. A difference of a fact that is
-    /// not as expected anyway is a part of that finding. Says which paths have an open difference.
+    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. A difference of a fact that one
+    /// of the `whole` findings speaks of is a part of that, and what sysctl.d says of a parameter is a part of what is
+    /// said of the parameter. Says which paths have an open difference.
     fn differences(
         &mut self,
         bench: &Bench<'_>,
         rows: &[Row<'_>],
         facts: usize,
-        violations: &mut [Finding],
+        whole: &mut [Finding],
     ) -> Vec<String> {
         let judge = |(at, row): (usize, &'_ Row<'_>)| {
             let mut difference = bench.difference(row)?;
@@ -184,15 +208,31 @@ impl Run<'_> {
                 is_part: false,
             })
             .collect();
-        for violation in violations {
-            let own = judged.iter().position(|one| one.row.path == violation.path);
-            if let Some(at) = own.filter(|at| judged[*at].difference.status == Status::Open) {
-                let one = &mut judged[at];
-                one.is_part = true;
-                violation.parts.push(bench.part(one.row, &one.difference));
+        let open: Vec<usize> =
+            (0..judged.len()).filter(|at| judged[*at].difference.status == Status::Open).collect();
+        let open = if self.folds { open } else { Vec::new() };
+        let place: HashMap<&str, usize> = open.iter().map(|at| (judged[*at].row.path, *at)).collect();
+        for &at in &open {
+            let path = judged[at].row.path;
+            let of = latent::running(path);
+            let lead = of.as_deref().unwrap_or(path);
+            let speaks = |finding: &&mut Finding| {
+                finding.path == lead && (of.is_some() || finding.kind == Kind::Violates)
+            };
+            if let Some(finding) = whole.iter_mut().find(speaks) {
+                finding.parts.push(bench.part(judged[at].row, &judged[at].difference));
+                judged[at].is_part = true;
+            } else if let Some(lead) = place.get(lead).filter(|lead| **lead != at) {
+                judged[*lead].parts.push(at);
+                judged[at].is_part = true;
             }
         }
-        fold(bench, &mut judged);
+        for finding in whole {
+            finding.parts.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        if self.folds {
+            fold(bench, &mut judged);
+        }
         for one in judged.iter().filter(|one| !one.is_part) {
             let Difference { status, severity, .. } = &one.difference;
             self.count(*status, *severity);
@@ -200,6 +240,7 @@ impl Run<'_> {
                 let mut finding = bench.finding(one.row, &one.difference, one.is_thing);
                 let part = |at: &usize| bench.part(judged[*at].row, &judged[*at].difference);
                 finding.parts = one.parts.iter().map(part).collect();
+                finding.parts.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.path.cmp(&b.path)));
                 if !finding.parts.is_empty() {
                     finding.summary = with_parts(&finding.summary, finding.parts.len());
                 }

@@ -61,6 +61,6 @@ pub(crate) fn fold(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>]) {
         for at in &parts {
             judged[*at].is_part = true;
         }
-        judged[lead].parts = parts;
+        judged[lead].parts.extend(parts);
     }
 }

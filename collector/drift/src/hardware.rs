@@ -80,6 +80,13 @@ impl Hardware {
         self.explains(path, spread, contents, |profile| profile.processors.as_deref())
     }
 
+    /// Whether each machine here gets the value by itself, as far as a formula is known.
+    pub(crate) fn gives(&self, path: &str, value: &str) -> bool {
+        formula::of(path).is_some_and(|formula| {
+            self.profiles.iter().all(|profile| formula.derives(value, &profile.size()) == Some(true))
+        })
+    }
+
     /// Whether every node that can be read holds what its own kernel sets by itself; where the kernel says so.
     pub(crate) fn kernels_explain(
         &self,

@@ -39,6 +39,13 @@ fn key_of(path: &str) -> Option<&str> {
     path.strip_prefix(PERSISTED)?.strip_suffix("].value")
 }
 
+/// The running parameter that a path of sysctl.d speaks of: `sysctl.KEY`.
+pub(crate) fn running(path: &str) -> Option<String> {
+    let rest = path.strip_prefix(PERSISTED)?;
+    let key = rest.strip_suffix("].value").or_else(|| rest.strip_suffix(']'))?;
+    Some(format!("sysctl.{key}"))
+}
+
 /// A latent difference, before anybody asks for its details.
 pub(crate) struct Latent<'a> {
     pub(crate) severity: Severity,
@@ -88,7 +95,13 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
     let (running, next) = (lookup.row(&pair.path)?, lookup.row(pair.next)?);
     let say = |group: Option<usize>| {
         let look = |row: &Row<'a>| group.map_or(row.base, |at| row.look(at));
-        said(verdict.compare, look(&running), look(&next))
+        let (said, changes) = said(verdict.compare, look(&running), look(&next));
+        // From one default to the other, as systemd raises what the kernel chose: nobody set either.
+        let is_default = |look: Look<'_>| match look {
+            Look::Present(value) => bench.hardware.gives(&pair.path, &value.to_string()),
+            _ => false,
+        };
+        (said, changes && !(is_default(look(&running)) && is_default(look(&next))))
     };
     let exceptions: BTreeSet<usize> =
         running.exceptions.iter().chain(&next.exceptions).map(|(at, _)| *at).collect();

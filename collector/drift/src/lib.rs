@@ -70,7 +70,7 @@ mod violation;
 
 pub use acceptance::Acceptance;
 pub use affected::{Affected, affected};
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, open_findings};
 pub use explain::{Explanation, explain};
 pub use fleet::{Fleet, Node, Side};
 pub use gate::{GateOutcome, GateVerdict, gate};

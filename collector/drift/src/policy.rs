@@ -191,6 +191,22 @@ impl Policy {
         format!("{}@{}", self.name, self.version)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The same policy under another version.
+    #[must_use]
+    pub fn with_version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
     /// The rules, in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -368,7 +384,7 @@ mod tests {
             ("identity.machine_id", Class::Identity, Compare::Text, Severity::Warning),
             ("identity.hostname", Class::Identity, Compare::Text, Severity::Info),
             ("go.program[x].restart_pending", Class::Latent, Compare::Text, Severity::Info),
-            ("sysctl.persisted[vm.x].value", Class::Config, Compare::Integer, Severity::Info),
+            ("sysctl.persisted[vm.x].value", Class::Config, Compare::Integer, Severity::Warning),
             ("kernel.release", Class::Config, Compare::Kernel, Severity::Warning),
         ] {
             let verdict = policy.verdict(path);

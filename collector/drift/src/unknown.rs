@@ -6,7 +6,7 @@ use evenkeel_facts::{FactPath, Observation, Reason, Value};
 
 use crate::contents::{Contents, Group};
 use crate::fleet::Node;
-use crate::policy::Policy;
+use crate::policy::{Policy, Verdict};
 use crate::report::{Severity, Unknown};
 use crate::rows::{Look, Row, covers};
 use crate::scope::Role;
@@ -164,7 +164,7 @@ fn worst_hidden(group: usize, path: &str, rows: &[Row<'_>], policy: &Policy) -> 
         row.readable && covers(path, row.path) && row.look(group) == Look::Unreadable(Reason::Partial)
     };
     let verdicts = rows.iter().filter(hidden).map(|row| policy.verdict(row.path));
-    verdicts.filter(|verdict| verdict.is_compared()).map(|verdict| verdict.severity()).max()
+    verdicts.filter(Verdict::is_compared).map(|verdict| verdict.severity()).max()
 }
 
 impl Draft {

@@ -6,11 +6,13 @@
 //! - [`access`]: tokens that let machines in
 //! - [`people`]: people are invited, log in, are sent away
 //! - [`authority`]: the certificate authority moves
+//! - [`judgement`]: the policy in force, what is signed off, baselines
 //!
 //! Each file holds the entries of its topic beside their bytes. Numbers of fields are never used for something else.
 
 pub mod access;
 pub mod authority;
+pub mod judgement;
 pub mod nodes;
 pub mod people;
 
@@ -20,6 +22,9 @@ use uuid::Uuid;
 
 pub use access::{TokenCreated, TokenRevoked};
 pub use authority::{AuthorityMoved, Step};
+pub use judgement::{
+    Accepted, AcceptedFinding, BaselineCreated, BaselineDeleted, FrozenNode, PolicyApplied, Unaccepted,
+};
 pub use nodes::{
     Committed, Enrolled, Holder, Labels, NodeCloned, NodeLeft, NodeSingle, NodeUnbanned, Presence,
 };
@@ -65,6 +70,16 @@ pub enum Entry {
     UserInvited(UserInvited),
     /// Somebody was sent away.
     UserRevoked(UserRevoked),
+    /// Somebody put a policy in force.
+    PolicyApplied(PolicyApplied),
+    /// Somebody signed off what is known.
+    Accepted(Accepted),
+    /// Somebody ended an acceptance.
+    Unaccepted(Unaccepted),
+    /// Somebody kept a baseline.
+    BaselineCreated(BaselineCreated),
+    /// Somebody forgot a baseline.
+    BaselineDeleted(BaselineDeleted),
 }
 
 impl Entry {
@@ -83,7 +98,12 @@ impl Entry {
             | Self::TokenRevoked(_)
             | Self::AuthorityMoved(_)
             | Self::UserInvited(_)
-            | Self::UserRevoked(_) => None,
+            | Self::UserRevoked(_)
+            | Self::PolicyApplied(_)
+            | Self::Accepted(_)
+            | Self::Unaccepted(_)
+            | Self::BaselineCreated(_)
+            | Self::BaselineDeleted(_) => None,
         }
     }
 
@@ -99,7 +119,12 @@ impl Entry {
             | Self::AuthorityMoved(_)
             | Self::UserCertified(_)
             | Self::UserInvited(_)
-            | Self::UserRevoked(_) => true,
+            | Self::UserRevoked(_)
+            | Self::PolicyApplied(_)
+            | Self::Accepted(_)
+            | Self::Unaccepted(_)
+            | Self::BaselineCreated(_)
+            | Self::BaselineDeleted(_) => true,
         }
     }
 
@@ -118,6 +143,11 @@ impl Entry {
             Self::NodeSingle(entry) => Kind::NodeSingle(entry.into()),
             Self::UserInvited(entry) => Kind::UserInvited(entry.into()),
             Self::UserRevoked(entry) => Kind::UserRevoked(entry.into()),
+            Self::PolicyApplied(entry) => Kind::PolicyApplied(entry.into()),
+            Self::Accepted(entry) => Kind::Accepted(entry.into()),
+            Self::Unaccepted(entry) => Kind::Unaccepted(entry.into()),
+            Self::BaselineCreated(entry) => Kind::BaselineCreated(entry.into()),
+            Self::BaselineDeleted(entry) => Kind::BaselineDeleted(entry.into()),
         };
         Bytes { kind: Some(kind) }.encode_to_vec()
     }
@@ -138,6 +168,11 @@ impl Entry {
             Kind::NodeSingle(bytes) => Self::NodeSingle(bytes.try_into()?),
             Kind::UserInvited(bytes) => Self::UserInvited(bytes.try_into()?),
             Kind::UserRevoked(bytes) => Self::UserRevoked(bytes.into()),
+            Kind::PolicyApplied(bytes) => Self::PolicyApplied(bytes.into()),
+            Kind::Accepted(bytes) => Self::Accepted(bytes.try_into()?),
+            Kind::Unaccepted(bytes) => Self::Unaccepted(bytes.into()),
+            Kind::BaselineCreated(bytes) => Self::BaselineCreated(bytes.try_into()?),
+            Kind::BaselineDeleted(bytes) => Self::BaselineDeleted(bytes.into()),
         })
     }
 }
@@ -152,7 +187,7 @@ fn time(milliseconds: i64) -> Result<Timestamp, String> {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bytes {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 20, 21, 22, 23, 24")]
     kind: Option<Kind>,
 }
 
@@ -184,6 +219,16 @@ enum Kind {
     NodeCloned(nodes::NodeClonedBytes),
     #[prost(message, tag = "14")]
     NodeSingle(nodes::NodeSingleBytes),
+    #[prost(message, tag = "20")]
+    PolicyApplied(judgement::PolicyAppliedBytes),
+    #[prost(message, tag = "21")]
+    Accepted(judgement::AcceptedBytes),
+    #[prost(message, tag = "22")]
+    Unaccepted(judgement::UnacceptedBytes),
+    #[prost(message, tag = "23")]
+    BaselineCreated(judgement::BaselineCreatedBytes),
+    #[prost(message, tag = "24")]
+    BaselineDeleted(judgement::BaselineDeletedBytes),
 }
 
 #[cfg(test)]
@@ -269,6 +314,37 @@ pub(crate) mod tests {
                 holders: vec![Holder { host: text("a"), address: text("10.0.0.1") }],
             }),
             Entry::NodeSingle(NodeSingle { node }),
+            Entry::PolicyApplied(PolicyApplied { text: text("name = 1"), version: 3, by: text("root") }),
+            Entry::Accepted(Accepted {
+                id: text("a-1"),
+                findings: vec![AcceptedFinding {
+                    id: text("f-1"),
+                    path: text("go.version"),
+                    values: vec![(text("prod"), Some(text("1.21.6"))), (text("dev"), None)],
+                }],
+                paths: text("sysctl.*"),
+                owner: text("web team"),
+                reason: text("load test"),
+                until: at,
+                by: text("root"),
+            }),
+            Entry::Unaccepted(Unaccepted { id: text("a-1"), by: text("root") }),
+            Entry::BaselineCreated(BaselineCreated {
+                name: text("launch"),
+                from: text("prod"),
+                as_of: at,
+                sections: vec![SectionDigest { name: text("vm"), digest: Digest::of(b"vm") }],
+                nodes: vec![FrozenNode {
+                    node,
+                    environment: text("prod"),
+                    host: text("web-1"),
+                    role: text("web"),
+                    sections: vec![0],
+                }],
+                policy: text(""),
+                by: text("root"),
+            }),
+            Entry::BaselineDeleted(BaselineDeleted { name: text("launch"), by: text("root") }),
         ] {
             assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
         }

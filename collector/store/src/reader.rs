@@ -31,12 +31,43 @@ impl Reader {
     pub fn replay<E: From<StoreError>>(
         &self,
         after: u64,
+        each: impl FnMut(Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.replay_to(after, u64::MAX, each)
+    }
+
+    /// The position of the last entry that was appended at or before a moment; 0 if there is none. Time is a label: it is
+    /// the position that says what was before what.
+    pub fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
+        let mut query = self.prepare("SELECT max(position) FROM journal WHERE at <= ?1")?;
+        let position: Option<i64> = query
+            .query_row(params![moment.as_millisecond()], |row| row.get(0))
+            .map_err(StoreError::database("find a moment in the journal"))?;
+        Ok(position.unwrap_or(0).cast_unsigned())
+    }
+
+    /// When the first entry was appended; `None` if the journal is empty.
+    pub fn begin(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut first = None;
+        self.replay_to::<StoreError>(0, 1, |record| {
+            first = Some(record.at);
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
+    /// Calls `each` for every entry behind `after` and up to `last`, in order.
+    pub fn replay_to<E: From<StoreError>>(
+        &self,
+        after: u64,
+        last: u64,
         mut each: impl FnMut(Record) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut query =
-            self.prepare("SELECT position, at, entry FROM journal WHERE position > ?1 ORDER BY position")?;
+            self.prepare("SELECT position, at, entry FROM journal WHERE position > ?1 AND position <= ?2 ORDER BY position")?;
+        let last = i64::try_from(last).unwrap_or(i64::MAX);
         let rows = query
-            .query_map(params![after.cast_signed()], parts)
+            .query_map(params![after.cast_signed(), last], parts)
             .map_err(StoreError::database("read the journal"))?;
         for (expected, row) in (after + 1..).zip(rows) {
             let record = record(row.map_err(StoreError::database("read the journal"))?)?;

@@ -310,6 +310,79 @@ pub struct AuditEntry {
     #[prost(string, tag = "7")]
     pub what: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyPolicyRequest {
+    /// TOML.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyPolicyResponse {
+    /// "default@3".
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    /// Whether it is another than before.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptRequest {
+    /// Ids of findings that are open.
+    #[prost(string, repeated, tag = "1")]
+    pub findings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Instead: a glob over paths.
+    #[prost(string, tag = "2")]
+    pub paths: ::prost::alloc::string::String,
+    /// Instead: every finding that is open now.
+    #[prost(bool, tag = "3")]
+    pub all_open: bool,
+    /// Who answers for it, why, until when: none may be left out.
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptResponse {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// How many open findings it covers now.
+    #[prost(uint64, tag = "2")]
+    pub covered: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnacceptRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnacceptResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateBaselineRequest {
+    /// \[a-z0-9._-\]{1,253}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// ENV or node/NAME, each with @TIME (RFC 3339) behind it for what it was.
+    #[prost(string, tag = "2")]
+    pub from: ::prost::alloc::string::String,
+    /// Instead: a policy in TOML; its expectations are the baseline, and `from` is what its file is called.
+    #[prost(string, tag = "3")]
+    pub policy: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateBaselineResponse {
+    #[prost(uint64, tag = "1")]
+    pub nodes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBaselineRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBaselineResponse {}
 /// Generated client implementations.
 pub mod admin_service_client {
     #![allow(
@@ -735,6 +808,139 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "ListAudit"));
             self.inner.unary(req, path, codec).await
         }
+        /// Puts a policy in force. All later reports are judged by it.
+        /// Who may call it: operators, admins that are not limited to some environments.
+        pub async fn apply_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApplyPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApplyPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/ApplyPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.admin.v1.AdminService", "ApplyPolicy"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Signs off what is known: findings, or whatever is at some paths.
+        /// Who may call it: operators, admins; paths take one that is not limited to some environments.
+        pub async fn accept(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptRequest>,
+        ) -> std::result::Result<tonic::Response<super::AcceptResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/Accept",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "Accept"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends an acceptance: what it covered is open again.
+        /// Who may call it: operators, admins; another's takes one that is not limited to some environments.
+        pub async fn unaccept(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnacceptRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnacceptResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/Unaccept",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("evenkeel.admin.v1.AdminService", "Unaccept"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Keeps what an environment, a node or a policy's expectations are now or were, under a name.
+        /// Who may call it: operators, admins, for their environments.
+        pub async fn create_baseline(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateBaselineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBaselineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/CreateBaseline",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.admin.v1.AdminService", "CreateBaseline"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets a baseline.
+        /// Who may call it: operators, admins, for their environments.
+        pub async fn delete_baseline(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteBaselineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBaselineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/evenkeel.admin.v1.AdminService/DeleteBaseline",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("evenkeel.admin.v1.AdminService", "DeleteBaseline"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -856,6 +1062,48 @@ pub mod admin_service_server {
             request: tonic::Request<super::ListAuditRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListAuditResponse>,
+            tonic::Status,
+        >;
+        /// Puts a policy in force. All later reports are judged by it.
+        /// Who may call it: operators, admins that are not limited to some environments.
+        async fn apply_policy(
+            &self,
+            request: tonic::Request<super::ApplyPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApplyPolicyResponse>,
+            tonic::Status,
+        >;
+        /// Signs off what is known: findings, or whatever is at some paths.
+        /// Who may call it: operators, admins; paths take one that is not limited to some environments.
+        async fn accept(
+            &self,
+            request: tonic::Request<super::AcceptRequest>,
+        ) -> std::result::Result<tonic::Response<super::AcceptResponse>, tonic::Status>;
+        /// Ends an acceptance: what it covered is open again.
+        /// Who may call it: operators, admins; another's takes one that is not limited to some environments.
+        async fn unaccept(
+            &self,
+            request: tonic::Request<super::UnacceptRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnacceptResponse>,
+            tonic::Status,
+        >;
+        /// Keeps what an environment, a node or a policy's expectations are now or were, under a name.
+        /// Who may call it: operators, admins, for their environments.
+        async fn create_baseline(
+            &self,
+            request: tonic::Request<super::CreateBaselineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBaselineResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a baseline.
+        /// Who may call it: operators, admins, for their environments.
+        async fn delete_baseline(
+            &self,
+            request: tonic::Request<super::DeleteBaselineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBaselineResponse>,
             tonic::Status,
         >;
     }
@@ -1509,6 +1757,231 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAuditSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/ApplyPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApplyPolicySvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ApplyPolicyRequest>
+                    for ApplyPolicySvc<T> {
+                        type Response = super::ApplyPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApplyPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::apply_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApplyPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/Accept" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::AcceptRequest>
+                    for AcceptSvc<T> {
+                        type Response = super::AcceptResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::accept(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/Unaccept" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnacceptSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::UnacceptRequest>
+                    for UnacceptSvc<T> {
+                        type Response = super::UnacceptResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnacceptRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::unaccept(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnacceptSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/CreateBaseline" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateBaselineSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::CreateBaselineRequest>
+                    for CreateBaselineSvc<T> {
+                        type Response = super::CreateBaselineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateBaselineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::create_baseline(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateBaselineSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/evenkeel.admin.v1.AdminService/DeleteBaseline" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteBaselineSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::DeleteBaselineRequest>
+                    for DeleteBaselineSvc<T> {
+                        type Response = super::DeleteBaselineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteBaselineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::delete_baseline(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteBaselineSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -25,7 +25,7 @@ fn what_is_not_there() {
         ("report --role web", "no node has the role \"web\"; the roles are (none)"),
         (
             "gate --from stagin --to prod",
-            "\"stagin\" is neither an environment (dev, test, staging, prod) nor node/NAME nor file:SNAPSHOT.json",
+            "\"stagin\" is neither an environment (dev, test, staging, prod) nor node/NAME, baseline/NAME or file:SNAPSHOT.json",
         ),
         ("diff node/web-9 prod", no_node),
         ("facts web-9", no_node),

@@ -30,7 +30,7 @@ const FACTS: &[(&str, &[&str])] = &[
     ("kernel", &["kernel.release", "kernel.cmdline[quiet]", "kernel.module[nf]", "kernel.next_release"]),
     ("sysctl", &["sysctl.net", "sysctl.net.core.somaxconn", "sysctl.net.core"]),
     (
-        "sysctl.persisted",
+        "sysctl_persisted",
         &["sysctl.persisted[net.core.somaxconn].value", "sysctl.persisted[net.core.x].value"],
     ),
     ("sysctl.fs", &["sysctl.fs.file-max", "sysctl.fs.file-nr", "sysctl.fs.nr_open"]),

@@ -10,9 +10,12 @@ use evenkeel_facts::{Digest, Observation};
 use super::fact::id;
 use super::times::Times;
 
+/// By id: the nodes that say it, and the paths by which they do.
+type Holders<'a> = BTreeMap<String, (&'a Node, BTreeSet<String>)>;
+
 pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec<Finding> {
     // By family and value: the nodes, and the paths by which they say it.
-    let mut claims: BTreeMap<(String, String), BTreeMap<String, (&Node, BTreeSet<String>)>> = BTreeMap::new();
+    let mut claims: BTreeMap<(String, String), Holders<'_>> = BTreeMap::new();
     for node in nodes {
         let identity = node.sections.iter().filter(|section| section.source() == "identity");
         for (path, seen) in identity.flat_map(|section| section.facts()) {
@@ -45,7 +48,9 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
         };
         let mut parts: Vec<(Part, (String, String))> =
             shared.into_iter().map(|claim| (part(&claim), claim)).collect();
-        parts.sort_by_key(|(part, claim)| (std::cmp::Reverse(part.severity), claim.clone()));
+        parts.sort_by_key(|(part, claim)| {
+            (part.path == "identity.mac", std::cmp::Reverse(part.severity), claim.clone())
+        });
         let (lead, claim) = parts.remove(0);
         let holders = &claims[&claim];
         let mut values: Vec<ValueCount> = Vec::new();
@@ -81,5 +86,7 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
             acceptance: None,
         }
     };
+    // Addresses alone make no clone.
+    sets.retain(|_, shared| shared.iter().any(|(family, _)| family != "identity.mac"));
     sets.into_values().map(finding).collect()
 }

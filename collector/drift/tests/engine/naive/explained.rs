@@ -4,7 +4,6 @@ use evenkeel_drift::formula::{self, Size};
 use evenkeel_drift::{Node, kernel_default};
 use evenkeel_facts::Observation;
 
-use super::View;
 use super::fact::Said;
 
 /// What a node says of itself, as text.
@@ -16,40 +15,37 @@ fn own(node: &Node, source: &str, path: &str) -> Option<String> {
     })
 }
 
-impl<'a> View<'a> {
-    /// Whether the size of each node that can be read gives what it says.
-    pub(crate) fn sized(&self, path: &str, said: &[Said<'a>], size: &str) -> bool {
-        let readable: Vec<&Said<'a>> = said.iter().filter(|s| s.what.is_some()).collect();
-        let size_of = |s: &Said<'a>| own(s.node, "hardware", size);
-        if readable.iter().any(|s| size_of(s).is_none()) {
-            return false;
-        }
-        let formula = formula::of(path);
-        if let Some(formula) = formula
-            && readable.iter().all(|s| match s.what.as_ref().unwrap() {
-                None => true,
-                Some(value) => formula.derives(value, &whole_size(s.node)) == Some(true),
-            })
-        {
-            return true;
-        }
-        let equal =
-            readable.iter().all(|a| readable.iter().all(|b| size_of(a) != size_of(b) || a.what == b.what));
-        equal && (formula.is_none() || proportional(&readable, size))
+/// Whether the size of each node that can be read gives what it says.
+pub(crate) fn sized(path: &str, said: &[Said<'_>], size: &str) -> bool {
+    let readable: Vec<&Said<'_>> = said.iter().filter(|s| s.what.is_some()).collect();
+    let size_of = |s: &Said<'_>| own(s.node, "hardware", size);
+    if readable.iter().any(|s| size_of(s).is_none()) {
+        return false;
     }
-
-    /// Whether each node that can be read holds a default of its own kernel.
-    pub(crate) fn own_defaults(&self, path: &str, said: &[Said<'a>]) -> bool {
-        let Some(default) = kernel_default::of(path) else { return false };
-        said.iter().filter(|s| s.what.is_some()).all(|s| {
-            let release =
-                own(s.node, "kernel", "kernel.release").and_then(|text| kernel_default::release(&text));
-            match (s.what.clone().unwrap(), release) {
-                (Some(value), Some(release)) => default.holds(&value, release),
-                _ => false,
-            }
+    let formula = formula::of(path);
+    if let Some(formula) = formula
+        && readable.iter().all(|s| match s.what.as_ref().unwrap() {
+            None => true,
+            Some(value) => formula.derives(value, &whole_size(s.node)) == Some(true),
         })
+    {
+        return true;
     }
+    let equal =
+        readable.iter().all(|a| readable.iter().all(|b| size_of(a) != size_of(b) || a.what == b.what));
+    equal && (formula.is_none() || proportional(&readable, size))
+}
+
+/// Whether each node that can be read holds a default of its own kernel.
+pub(crate) fn own_defaults(path: &str, said: &[Said<'_>]) -> bool {
+    let Some(default) = kernel_default::of(path) else { return false };
+    said.iter().filter(|s| s.what.is_some()).all(|s| {
+        let release = own(s.node, "kernel", "kernel.release").and_then(|text| kernel_default::release(&text));
+        match (s.what.clone().unwrap(), release) {
+            (Some(value), Some(release)) => default.holds(&value, release),
+            _ => false,
+        }
+    })
 }
 
 fn whole_size(node: &Node) -> Size {

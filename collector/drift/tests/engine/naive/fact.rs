@@ -8,6 +8,7 @@ use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount}
 use evenkeel_drift::{Node, Policy};
 use evenkeel_facts::{Digest, FactPath, Observation, Value};
 
+use super::explained::{own_defaults, sized};
 use super::times::Times;
 use super::{Look, View};
 
@@ -141,12 +142,12 @@ impl<'a> View<'a> {
         let presence_only =
             said.iter().filter_map(|s| s.what.clone().flatten()).collect::<BTreeSet<_>>().len() <= 1;
         let explained = match verdict.class {
-            Class::DerivedRam => self.sized(path, &said, "hardware.memory.bytes"),
-            Class::DerivedCpu => self.sized(path, &said, "hardware.cpu.count"),
+            Class::DerivedRam => sized(path, &said, "hardware.memory.bytes"),
+            Class::DerivedCpu => sized(path, &said, "hardware.cpu.count"),
             Class::Module | Class::Interface => kind == Kind::Missing || presence_only,
             _ => false,
         };
-        let by_kernel = !explained && self.own_defaults(path, &said);
+        let by_kernel = !explained && own_defaults(path, &said);
         let mut nodes: Vec<String> = said.iter().filter(deviates).map(|s| s.node.name.to_string()).collect();
         nodes.sort();
         Some(Finding {

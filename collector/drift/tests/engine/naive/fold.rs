@@ -8,6 +8,36 @@ use evenkeel_facts::FactPath;
 use super::times::Times;
 use super::{Role, View};
 
+/// What sysctl.d says of a parameter goes under what is said of the parameter: what is latent, else its difference.
+pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+    let mut kept = Vec::new();
+    let mut moved: Vec<(String, Part)> = Vec::new();
+    for finding in findings.clone() {
+        let key = finding
+            .path
+            .strip_prefix("sysctl.persisted[")
+            .map(|rest| rest.replace(".value", "").replace(']', ""));
+        let running = key.map(|key| format!("sysctl.{key}")).filter(|_| finding.status == Status::Open);
+        let own = |other: &Finding, running: &String| other.path == *running && other.status == Status::Open;
+        match running {
+            Some(running) if whole.iter().chain(&findings).any(|other| own(other, &running)) => {
+                let Finding { id, path, kind, severity, .. } = finding;
+                moved.push((running, Part { id, path, kind, severity, summary: String::new() }));
+            }
+            _ => kept.push(finding),
+        }
+    }
+    for (running, part) in moved {
+        let lead = whole.iter_mut().find(|finding| finding.path == running);
+        let lead = lead.or_else(|| kept.iter_mut().find(|finding| finding.path == running)).unwrap();
+        lead.parts.push(part);
+    }
+    for finding in &mut whole {
+        finding.parts.sort_by_key(|part| part.path.clone());
+    }
+    (whole, kept)
+}
+
 /// The findings of one source, with those that have one cause under the worst of them.
 pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -> Vec<Finding> {
     let changed_then = |finding: &Finding| {

@@ -82,16 +82,18 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             }
             role.cohorts.push((fleet.environments[at].to_string(), fresh));
         }
-        let sources =
-            role.nodes().flat_map(|node| node.sections.iter().map(|section| section.source().to_owned()));
+        let sources = role
+            .nodes()
+            .flat_map(|node| node.sections.iter().map(|section| source_of(section.source()).to_owned()));
         let mut doubts: BTreeMap<String, Doubt> = BTreeMap::new();
         let mut of_role = Vec::new();
         for source in sources.filter(|source| source != "identity").collect::<BTreeSet<_>>() {
             let view = View::new(&role, &source);
             view.coverage(&mut totals);
             view.doubts(policy, &mut doubts);
-            of_role.extend(fold::folded(&role, &view, view.findings(policy)));
-            of_role.extend(view.latent(policy));
+            let (whole, findings) = fold::beside(view.latent(policy), view.findings(policy));
+            of_role.extend(fold::folded(&role, &view, findings));
+            of_role.extend(whole);
         }
         for (path, doubt) in doubts {
             let open = of_role.iter().any(|f: &Finding| {
@@ -188,6 +190,11 @@ pub(crate) struct Doubt {
     by_reason: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// What sysctl.d sets is looked at together with what runs.
+fn source_of(name: &str) -> &str {
+    if name == "sysctl_persisted" { "sysctl" } else { name }
+}
+
 /// One source among the fresh nodes of a role.
 pub(crate) struct View<'a> {
     pub(crate) role: &'a Role<'a>,
@@ -199,8 +206,10 @@ pub(crate) struct View<'a> {
 impl<'a> View<'a> {
     fn new(role: &'a Role<'a>, source: &str) -> Self {
         let mut homes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for section in
-            role.nodes().flat_map(|node| &node.sections).filter(|section| section.source() == source)
+        for section in role
+            .nodes()
+            .flat_map(|node| &node.sections)
+            .filter(|section| source_of(section.source()) == source)
         {
             for (path, _) in section.facts() {
                 homes.entry(path.to_string()).or_default().insert(section.name().to_owned());
@@ -211,7 +220,7 @@ impl<'a> View<'a> {
 
     /// What the node's sections of this source note.
     pub(crate) fn noted(&self, node: &'a Node) -> impl Iterator<Item = (&'a FactPath, &'a Observation)> {
-        let own = node.sections.iter().filter(|section| section.source() == self.source);
+        let own = node.sections.iter().filter(|section| source_of(section.source()) == self.source);
         own.flat_map(|section| section.facts().iter().map(|(path, seen)| (path, seen)))
     }
 

@@ -1,0 +1,264 @@
+//! Findings as they open, change, end and come back.
+//!
+//! The fleet is judged again whenever the journal went on, and now and then because time does. What has ended is held
+//! back for a while: a finding that flaps neither ends nor opens again and again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use evenkeel_drift::report::{Finding, Status};
+use evenkeel_drift::{Query, evaluate};
+use evenkeel_runtime::shutdown::Shutdown;
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_stream::wrappers::BroadcastStream;
+
+use crate::archive::{Archive, View};
+use crate::scope::Scope;
+
+/// How often is looked whether the journal went on.
+const PERIOD: Duration = Duration::from_millis(500);
+/// How often the fleet is judged because time goes on: sign-offs end, deadlines come.
+const IDLE: Duration = Duration::from_secs(30);
+/// For how long a finding has to be gone until it has ended.
+const HOLD: Duration = Duration::from_secs(10);
+/// For how long one that has ended is known, to say that it came back.
+const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many transitions may wait for who watches.
+const WAITING: usize = 1024;
+
+/// What happened to a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// What.
+    pub change: Change,
+    /// The finding as it is now; as it was last if it has ended.
+    pub finding: Finding,
+}
+
+/// What can happen to a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was open when somebody began to watch.
+    Standing,
+    /// It was not there before.
+    Opened,
+    /// Other values, nodes or severity.
+    Changed,
+    /// It is over.
+    Resolved,
+    /// It was over, and is back.
+    Reopened,
+}
+
+/// Who wants to know of transitions asks here. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Transitions {
+    shared: Arc<Mutex<Watch>>,
+    sender: broadcast::Sender<Transition>,
+}
+
+impl Default for Transitions {
+    fn default() -> Self {
+        Self { shared: Arc::default(), sender: broadcast::channel(WAITING).0 }
+    }
+}
+
+impl Transitions {
+    /// What is open now, and what happens from now on: nothing is missed in between. Judges the fleet, as nobody does
+    /// while nobody watches: not for a thread that has to answer others.
+    pub fn follow(&self, archive: &Archive) -> (Vec<Transition>, BroadcastStream<Transition>) {
+        self.judge(archive);
+        let watch = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let coming = BroadcastStream::new(self.sender.subscribe());
+        (watch.standing(), coming)
+    }
+
+    /// Judges the fleet until the end.
+    pub async fn run(self, archive: Archive, shutdown: Shutdown) {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut judged: Option<(u64, Instant)> = None;
+        let mut took = Duration::ZERO;
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                _ = ticks.tick() => {}
+            }
+            // Judging costs, and takes at most a tenth of a core.
+            let now = Instant::now();
+            if self.sender.receiver_count() == 0 || judged.is_some_and(|(_, at)| now - at < took * 10) {
+                continue;
+            }
+            let journal = archive.ledger().state().journal;
+            let is_due = judged.is_none_or(|(position, at)| position != journal || now - at >= IDLE);
+            let is_held = self.shared.lock().unwrap_or_else(PoisonError::into_inner).holds();
+            if !is_due && !is_held {
+                continue;
+            }
+            judged = Some((journal, now));
+            let (this, archive) = (self.clone(), archive.clone());
+            // An engine that fails is said where somebody asks for a report; the watch goes on.
+            let _ = tokio::task::spawn_blocking(move || this.judge(&archive)).await;
+            took = now.elapsed();
+        }
+    }
+
+    fn judge(&self, archive: &Archive) {
+        let View { fleet, policy, now } = archive.view(&Scope::Everywhere);
+        let query = Query { min_severity: None, ..Query::default() };
+        let report = evaluate(&fleet, &policy, &query, now);
+        let open = report.findings.into_iter().filter(|finding| finding.status == Status::Open);
+        let mut watch = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        for transition in watch.see(open, now, Instant::now()) {
+            // Nobody listens: nothing is lost, whoever comes is told what stands.
+            let _ = self.sender.send(transition);
+        }
+    }
+}
+
+/// What is known of findings.
+#[derive(Debug, Default)]
+struct Watch {
+    /// By id.
+    known: HashMap<String, Known>,
+    begun: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    finding: Finding,
+    /// Since when it is gone.
+    gone: Option<Instant>,
+    /// Whether its end was said.
+    ended: bool,
+}
+
+impl Watch {
+    /// Takes in what is open now, and says what that changes. What is open when it begins is no news.
+    fn see(&mut self, open: impl Iterator<Item = Finding>, at: Timestamp, now: Instant) -> Vec<Transition> {
+        let mut said = Vec::new();
+        let mut say =
+            |change, finding: &Finding| said.push(Transition { at, change, finding: finding.clone() });
+        let mut seen = HashMap::new();
+        for finding in open {
+            seen.insert(finding.id.clone(), finding);
+        }
+        for (id, known) in &mut self.known {
+            let Some(finding) = seen.remove(id) else {
+                let since = *known.gone.get_or_insert(now);
+                if !known.ended && now - since >= HOLD {
+                    known.ended = true;
+                    say(Change::Resolved, &known.finding);
+                }
+                continue;
+            };
+            if known.ended {
+                say(Change::Reopened, &finding);
+            } else if is_another(&known.finding, &finding) {
+                say(Change::Changed, &finding);
+            }
+            *known = Known { finding, gone: None, ended: false };
+        }
+        for (id, finding) in seen {
+            if self.begun {
+                say(Change::Opened, &finding);
+            }
+            self.known.insert(id, Known { finding, gone: None, ended: false });
+        }
+        self.known.retain(|_, known| !known.ended || known.gone.is_none_or(|gone| now - gone < MEMORY));
+        self.begun = true;
+        said.sort_by(|a, b| {
+            let (a, b) = (&a.finding, &b.finding);
+            b.severity.cmp(&a.severity).then_with(|| a.path.cmp(&b.path)).then_with(|| a.id.cmp(&b.id))
+        });
+        said
+    }
+
+    /// Whether something is gone and its end was not said yet.
+    fn holds(&self) -> bool {
+        self.known.values().any(|known| known.gone.is_some() && !known.ended)
+    }
+
+    fn standing(&self) -> Vec<Transition> {
+        let standing = self.known.values().filter(|known| !known.ended);
+        let one = |known: &Known| Transition {
+            at: known.finding.since,
+            change: Change::Standing,
+            finding: known.finding.clone(),
+        };
+        let mut standing: Vec<Transition> = standing.map(one).collect();
+        standing.sort_by(|a, b| {
+            let (a, b) = (&a.finding, &b.finding);
+            b.severity.cmp(&a.severity).then_with(|| a.path.cmp(&b.path)).then_with(|| a.id.cmp(&b.id))
+        });
+        standing
+    }
+}
+
+/// Whether it says something else: since when, and in which words, is not.
+fn is_another(before: &Finding, now: &Finding) -> bool {
+    before.severity != now.severity
+        || before.kind != now.kind
+        || before.values != now.values
+        || before.nodes != now.nodes
+        || before.parts != now.parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_drift::report::{Kind, Severity};
+
+    fn finding(path: &str, nodes: &[&str]) -> Finding {
+        Finding {
+            id: format!("f-{path}"),
+            path: path.to_owned(),
+            kind: Kind::Differs,
+            severity: Severity::Warning,
+            status: Status::Open,
+            role: String::new(),
+            values: Vec::new(),
+            nodes: nodes.iter().map(|name| (*name).to_owned()).collect(),
+            since: Timestamp::UNIX_EPOCH,
+            summary: String::new(),
+            reason: String::new(),
+            expected: None,
+            parts: Vec::new(),
+            acceptance: None,
+        }
+    }
+
+    /// Promise: a finding opens, changes, ends once it stays away, and comes back; what flaps is said once.
+    #[test]
+    fn findings_come_and_go() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut see = |open: Vec<Finding>, second: u64| -> Vec<(Change, String)> {
+            let now = start + Duration::from_secs(second);
+            let said = watch.see(open.into_iter(), Timestamp::UNIX_EPOCH, now);
+            said.into_iter().map(|one| (one.change, one.finding.path)).collect()
+        };
+        let said = |change, path: &str| vec![(change, path.to_owned())];
+        assert_eq!(see(vec![finding("a", &["n1"])], 0), [], "what stands when it begins is no news");
+        assert_eq!(see(vec![finding("a", &["n1"]), finding("b", &["n1"])], 1), said(Change::Opened, "b"));
+        assert_eq!(
+            see(vec![finding("a", &["n1", "n2"]), finding("b", &["n1"])], 2),
+            said(Change::Changed, "a")
+        );
+        assert_eq!(see(vec![finding("b", &["n1"])], 3), [], "gone for a moment");
+        assert_eq!(
+            see(vec![finding("a", &["n1", "n2"]), finding("b", &["n1"])], 5),
+            [],
+            "and back: it flaps"
+        );
+        assert_eq!(see(vec![finding("b", &["n1"])], 6), []);
+        assert_eq!(see(vec![finding("b", &["n1"])], 16), said(Change::Resolved, "a"));
+        assert_eq!(see(vec![finding("a", &["n1"]), finding("b", &["n1"])], 20), said(Change::Reopened, "a"));
+        let standing: Vec<String> = watch.standing().into_iter().map(|one| one.finding.path).collect();
+        assert_eq!(standing, ["a", "b"]);
+    }
+}

@@ -1,0 +1,235 @@
+//! What people say of drift: policies, sign-off, baselines; and what was at a moment.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use evenkeel_drift::Report;
+use evenkeel_drift::report::{Finding, Kind, Status};
+use evenkeel_render::accepted::Accepted;
+use evenkeel_render::baselines::Baselines;
+use evenkeel_render::watch::Seen;
+use evenkeel_tests::harness::{Agent, Cli, Collector, Machine, wait};
+
+const SOMAXCONN: &str = "sysctl.net.core.somaxconn";
+
+/// Two environments of one machine each.
+struct Two {
+    machines: [Machine; 2],
+    _agents: Vec<Agent>,
+    collector: Collector,
+}
+
+impl Two {
+    fn new() -> Self {
+        let collector = Collector::default();
+        let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
+        let mut agents: Vec<_> = machines
+            .iter()
+            .zip(["staging", "prod"])
+            .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
+            .collect();
+        for agent in &mut agents {
+            agent.wait_acknowledged();
+        }
+        Self { machines, _agents: agents, collector }
+    }
+
+    fn cli(&self) -> Cli {
+        self.collector.cli()
+    }
+
+    /// Sets a value on staging and waits for what the report says of it.
+    fn set(&self, value: &str) -> Option<Finding> {
+        self.machines[0].sysctl("net.core.somaxconn", value);
+        let cli = self.cli();
+        wait::until(|| match cli.fact("stg-1", SOMAXCONN) {
+            Some(now) if now == value => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        cli.report(&["--all"]).findings.into_iter().find(|finding| finding.path == SOMAXCONN)
+    }
+}
+
+/// Promise: a report of a past moment is, byte for byte, the report that was printed then: with the fleet, the policy and
+/// the sign-offs of then.
+#[test]
+fn the_past_is_what_was_printed_then() {
+    let two = Two::new();
+    let cli = two.cli();
+    let mut printed = Vec::new();
+    let mut print = || {
+        let text = cli.ok(&["report", "--all", "-o", "json"]);
+        let report: Report = serde_json::from_str(&text).unwrap();
+        printed.push((report.as_of.to_string(), text));
+    };
+    let policy = tempfile::tempdir().unwrap();
+    let file = policy.path().join("mine.toml");
+    for round in 0..5 {
+        print();
+        let finding = two.set(&format!("{}", 1000 + round)).expect("it differs");
+        print();
+        let id = cli.ok(&["accept", &finding.id, "--owner", "web", "--reason", "load test", "--until", "1d"]);
+        print();
+        std::fs::write(
+            &file,
+            format!("name = \"mine\"\nversion = 1\nextends = \"default\"\n[expect]\n\"sysctl.vm.swappiness\" = {round}\n"),
+        )
+        .unwrap();
+        cli.ok(&["policy", "apply", file.to_str().unwrap()]);
+        print();
+        cli.ok(&["unaccept", id.trim()]);
+    }
+    assert_eq!(printed.len(), 20);
+    let labels: Vec<&str> = printed
+        .iter()
+        .filter(|(_, text)| text.contains("\"policy\": \"mine@"))
+        .map(|(at, _)| at.as_str())
+        .collect();
+    assert_eq!(labels.len(), 17, "the policy of then is shown");
+    for (at, text) in printed {
+        assert_eq!(cli.ok(&["report", "--all", "--at", &at, "-o", "json"]), text, "at {at}");
+    }
+}
+
+/// Promise: what was is held against what is: `diff ENV@TIME ENV`, and a node against itself.
+#[test]
+fn now_is_held_against_then() {
+    let two = Two::new();
+    let cli = two.cli();
+    let then = cli.report(&[]).as_of.to_string();
+    two.set("65535").expect("it differs");
+    for (a, b) in [(format!("staging@{then}"), "staging"), (format!("node/stg-1@{then}"), "node/stg-1")] {
+        let report: Report = cli.json(&["diff", b, &a]);
+        let found: Vec<_> =
+            report.findings.iter().map(|finding| (&*finding.path, &*finding.summary)).collect();
+        let said = format!("{b} has 65535, {a} has 4096");
+        assert_eq!(found, [(SOMAXCONN, said.as_str())]);
+    }
+    let refused = cli.run(&["report", "--at", "2001-01-01"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("the journal does not reach back to 2001-01-01T00:00:00Z: it begins at"),
+        "{refused:?}"
+    );
+}
+
+/// Promise: a sign-off covers what was known, with owner, reason and end; another value is open again, and so is what
+/// nobody signs off any more.
+#[test]
+fn what_is_known_is_signed_off() {
+    let two = Two::new();
+    let cli = two.cli();
+    let finding = two.set("65535").expect("it differs");
+    cli.run(&["accept", &finding.id, "--owner", "web", "--until", "1d"]);
+    let id =
+        cli.ok(&["accept", &finding.id, "--owner", "web team", "--reason", "load test", "--until", "30d"]);
+    let id = id.trim();
+    let report = cli.report(&[]);
+    assert_eq!((report.findings.len(), report.summary.accepted), (0, 1));
+    let all = cli.report(&["--all"]).findings;
+    let [accepted] = all.as_slice() else { panic!("{all:#?}") };
+    assert_eq!(accepted.status, Status::Accepted);
+    let sign_off = accepted.acceptance.as_ref().unwrap();
+    assert_eq!((&*sign_off.id, &*sign_off.owner, &*sign_off.reason), (id, "web team", "load test"));
+    assert_eq!(cli.run(&["gate", "--from", "staging", "--to", "prod"]).code, Some(0));
+    let listed: Accepted = cli.json(&["accepted"]);
+    assert_eq!(listed.acceptances[0].findings, [SOMAXCONN]);
+
+    let other = two.set("1024").expect("it differs");
+    assert_eq!(other.status, Status::Open);
+    let back = two.set("65535").expect("it differs");
+    assert_eq!(back.status, Status::Accepted);
+    cli.ok(&["unaccept", id]);
+    assert_eq!(cli.report(&[]).findings.len(), 1);
+    cli.ok(&["accept", "--all-open", "--owner", "web", "--reason", "day one", "--until", "1d"]);
+    assert_eq!(cli.report(&[]).findings, []);
+    let audit = cli.ok(&["audit", "-o", "json"]);
+    for deed in ["accepted sysctl.net.core.somaxconn for web team", "ended the sign-off", "day one"] {
+        assert!(audit.contains(deed), "{deed}: {audit}");
+    }
+    cli.run(&["unaccept", "a-0"])
+        .refused(2, "evenkeel: there is no sign-off \"a-0\": see evenkeel accepted\n");
+}
+
+/// Promise: an applied policy decides from then on, under its name and a version of its own; a file that is none is
+/// refused with its place, and changes nothing.
+#[test]
+fn a_policy_is_put_in_force() {
+    let two = Two::new();
+    let cli = two.cli();
+    assert_eq!(cli.report(&[]).policy, "default@1");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mine.toml");
+    let apply = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        cli.run(&["policy", "apply", file.to_str().unwrap()])
+    };
+    let head = "name = \"mine\"\nversion = 1\nextends = \"default\"\n";
+    apply(&format!("{head}[expect]\n\"sysctl.net.core.somaxconn\" = \">= 65535\"\n")).ok();
+    let report = cli.report(&[]);
+    let found: Vec<_> = report.findings.iter().map(|finding| (&*finding.path, finding.kind)).collect();
+    assert_eq!((report.policy.as_str(), found), ("mine@1", vec![(SOMAXCONN, Kind::Violates)]));
+    assert_eq!(report.findings[0].nodes, ["prod-1", "stg-1"]);
+    assert_eq!(report.findings[0].expected.as_deref(), Some(">= 65535"));
+    apply(head).ok();
+    assert_eq!(cli.report(&[]).policy, "mine@2");
+    let shown = cli.ok(&["policy", "show", SOMAXCONN]);
+    assert!(shown.contains("severity: critical") && shown.contains("policy mine@2"), "{shown}");
+
+    let refused =
+        apply(&format!("{head}[[rule]]\npath = \"go.version\"\nsevrity = \"info\"\nreason = \"r\"\n"));
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("line 6, column 1") && refused.stderr.contains("did you mean `severity`?"),
+        "{refused:?}"
+    );
+    assert_eq!(cli.report(&[]).policy, "mine@2");
+}
+
+/// Promise: what was kept stays what it was, whatever the nodes become, and also after a restart.
+#[test]
+fn a_baseline_is_kept() {
+    let mut two = Two::new();
+    let cli = two.cli();
+    cli.ok(&["baseline", "create", "launch", "--from", "staging"]);
+    two.set("65535").expect("it differs");
+    let held = |cli: &Cli| {
+        let report: Report = cli.json(&["diff", "staging", "baseline/launch"]);
+        report.findings.iter().map(|finding| finding.summary.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&cli), ["staging has 65535, baseline/launch has 4096"]);
+    two.collector.restart();
+    let cli = two.cli();
+    wait::until(|| if held(&cli).len() == 1 { Ok(()) } else { Err("not there yet".to_owned()) });
+    let list: Baselines = cli.json(&["baseline", "list"]);
+    assert_eq!((list.baselines[0].name.as_str(), list.baselines[0].nodes), ("launch", 1));
+    let taken = cli.run(&["baseline", "create", "launch", "--from", "prod"]);
+    assert!(taken.stderr.contains("there is a baseline \"launch\" already"), "{taken:?}");
+    cli.ok(&["baseline", "delete", "launch"]);
+    let gone = cli.run(&["diff", "staging", "baseline/launch"]);
+    assert!(gone.stderr.contains("there is no baseline \"launch\": see evenkeel baseline list"), "{gone:?}");
+}
+
+/// Promise: whoever watches is told what is open, and then what opens and ends, as it happens.
+#[test]
+fn findings_are_watched() {
+    let two = Two::new();
+    let mut command = two.cli().command(&["watch", "-o", "json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || -> (String, String) {
+        let line = lines.next().expect("the watch goes on").unwrap();
+        let seen: Seen = serde_json::from_str(&line).unwrap();
+        (seen.change, seen.finding.path)
+    };
+    // The watch may begin after the change: then it stands already.
+    two.set("65535");
+    let (change, path) = next();
+    assert!(["opened", "standing"].contains(&change.as_str()) && path == SOMAXCONN, "{change} {path}");
+    two.set("4096");
+    assert_eq!(next(), ("resolved".to_owned(), SOMAXCONN.to_owned()));
+    two.set("65535");
+    assert_eq!(next(), ("reopened".to_owned(), SOMAXCONN.to_owned()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
