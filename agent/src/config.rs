@@ -1,5 +1,6 @@
 //! The configuration file of the agent.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use evenkeel_runtime::{config, duration};
 use evenkeel_sources::SourcesConfig;
 use serde::Deserialize;
 
+use crate::credentials::PkiConfig;
 use crate::error::AgentError;
 use crate::home::SYSTEM_STATE_DIR;
 
@@ -24,6 +26,45 @@ pub struct AgentConfig {
     pub interval: Duration,
     /// Settings of sources.
     pub sources: SourcesConfig,
+    /// With it, `run` enrols a machine that is not enrolled yet.
+    pub enroll: Option<EnrollConfig>,
+    /// Certificates of another authority, instead of enrolment.
+    pub pki: Option<PkiConfig>,
+}
+
+/// How `run` enrols a machine that is not enrolled yet: in an image, in Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrollConfig {
+    /// Where machines enrol: `https://HOST:7444`.
+    pub collector: String,
+    /// The file with a token of the collector.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// Instead of it: the file with a Kubernetes service account's token, projected for the collector's audience.
+    #[serde(default)]
+    pub service_account_token_file: Option<PathBuf>,
+    /// With a service account's token: the roots (PEM) below which the collector's certificate is believed.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+    /// Which nodes should look alike.
+    #[serde(default)]
+    pub role: String,
+    /// What people want to see beside the node's name.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl EnrollConfig {
+    fn check(&self) -> Result<(), String> {
+        match (&self.token_file, &self.service_account_token_file, &self.roots) {
+            (Some(_), None, None) | (None, Some(_), Some(_)) => Ok(()),
+            (None, Some(_), None) => {
+                Err("enroll: service_account_token_file needs roots: whom to give the token to".to_owned())
+            }
+            _ => Err("enroll: name either token_file, or service_account_token_file and roots".to_owned()),
+        }
+    }
 }
 
 impl Default for AgentConfig {
@@ -33,6 +74,8 @@ impl Default for AgentConfig {
             root: PathBuf::from("/"),
             interval: Duration::from_secs(60),
             sources: SourcesConfig::default(),
+            enroll: None,
+            pki: None,
         }
     }
 }
@@ -56,7 +99,7 @@ impl AgentConfig {
         if self.interval < Duration::from_secs(1) {
             return Err("interval: at least one second is needed".to_owned());
         }
-        Ok(())
+        self.enroll.as_ref().map_or(Ok(()), EnrollConfig::check)
     }
 }
 

@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::config::AgentConfig;
+use crate::credentials::Credentials;
+use crate::enroll;
 use crate::error::AgentError;
-use crate::home::Home;
+use crate::home::{Enrolment, Home};
 use crate::looker::{Looker, Wanted};
 use crate::settle::Settling;
 use crate::uplink::{Place, Uplink, UplinkError};
@@ -26,6 +28,8 @@ use crate::watch::{News, Watch};
 const SPLAY: f64 = 0.1;
 /// When events were lost, everything is looked at at once, but not more often than so.
 const LOST: Duration = Duration::from_secs(1);
+/// The port that a collector takes reports on when the address says none.
+const FLEET_PORT: u16 = 7443;
 /// How long to wait when only a person can help.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,11 +37,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentError> {
     let home = Home::open(&config.state_dir).map_err(AgentError::State)?;
     let _lock = home.lock().map_err(AgentError::State)?;
-    let enrolment = home.enrolment().map_err(AgentError::State)?;
-    let enrolment = enrolment.ok_or_else(|| AgentError::NotEnrolled(config.state_dir.clone()))?;
     let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking().keeping();
-    let collector = Address::parse(&enrolment.collector, 0).map_err(AgentError::Usage)?;
-    let uplink = Uplink::new(home.clone(), &collector).map_err(AgentError::Uplink)?;
+    let node = tokio::select! {
+        node = node(&config, &home, &host) => node?,
+        () = shutdown.wait() => return Ok(()),
+    };
+    let Node { enrolment, collector, credentials } = node;
+    let uplink = Uplink::new(credentials, &collector).map_err(AgentError::Uplink)?;
     let boot_epoch = home.next_boot_epoch(0).map_err(AgentError::State)?;
     info!(
         node = enrolment.node,
@@ -79,6 +85,37 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     }
     info!("Agent ended.");
     Ok(())
+}
+
+/// Who this machine is to the collector.
+struct Node {
+    enrolment: Enrolment,
+    collector: Address,
+    credentials: Credentials,
+}
+
+/// What another authority's files say, or what enrolment has told; a machine that is to enrol itself does.
+async fn node(config: &AgentConfig, home: &Home, host: &Host) -> Result<Node, AgentError> {
+    if let Some(pki) = &config.pki {
+        let collector = Address::parse(&pki.collector, FLEET_PORT).map_err(AgentError::Usage)?;
+        let name = pki.name.clone().unwrap_or_else(|| collector.host().to_owned());
+        let enrolment = Enrolment {
+            node: String::new(),
+            environment: String::new(),
+            collector: collector.to_string(),
+            role: pki.role.clone(),
+            name: None,
+        };
+        let collector = collector.certified_as(&name);
+        return Ok(Node { enrolment, collector, credentials: Credentials::of_files(pki.clone()) });
+    }
+    let enrolment = match (home.enrolment().map_err(AgentError::State)?, &config.enroll) {
+        (Some(enrolment), _) => enrolment,
+        (None, Some(enroll)) => enroll::until_enrolled(host, home, enroll).await,
+        (None, None) => return Err(AgentError::NotEnrolled(config.state_dir.clone())),
+    };
+    let collector = Address::parse(&enrolment.collector, FLEET_PORT).map_err(AgentError::Usage)?;
+    Ok(Node { enrolment, collector, credentials: Credentials::Enrolled(home.clone()) })
 }
 
 struct Daemon {

@@ -1,23 +1,29 @@
 //! `evenkeel-agent enroll`: this machine becomes a node. The key is made here and never leaves.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
 use evenkeel_proto::enroll::{EnrollRequest, EnrollResponse};
+use evenkeel_runtime::backoff::Backoff;
 use evenkeel_runtime::channel::{self, Address};
 use evenkeel_runtime::files::FileError;
-use evenkeel_runtime::keys::Key;
+use evenkeel_runtime::keys::{self, Key};
 use evenkeel_runtime::pin::Pin;
-use evenkeel_runtime::{files, label, tls};
+use evenkeel_runtime::{exit, files, label, tls};
 use evenkeel_sources::{Host, identity};
+use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
 use tonic::Status;
+use tracing::{info, warn};
 
 use crate::args;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, EnrollConfig};
 use crate::error::AgentError;
 use crate::home::{Enrolment, Home};
 
@@ -26,6 +32,43 @@ const ENROLL_PORT: u16 = 7444;
 
 /// How long a collector that asks to come back later is asked again.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A machine that wants to be a node.
+#[derive(Debug)]
+pub struct Request {
+    /// Where machines enrol.
+    pub collector: String,
+    /// Why it may.
+    pub proof: Proof,
+    /// Which nodes should look alike.
+    pub role: String,
+    /// What people want to see beside its name.
+    pub labels: HashMap<String, String>,
+    /// Its name, if it is another than its host name.
+    pub name: Option<String>,
+}
+
+/// Why a machine may be a node.
+pub enum Proof {
+    /// A token of the collector. It names the root to trust.
+    Token(String),
+    /// A Kubernetes service account's token, to be given to a collector below these roots.
+    ServiceAccount {
+        /// The token.
+        token: String,
+        /// Whom to give it to.
+        roots: Vec<CertificateDer<'static>>,
+    },
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(redacted)",
+            Self::ServiceAccount { .. } => "ServiceAccount(redacted)",
+        })
+    }
+}
 
 /// Enrols, and gives the text to print.
 pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
@@ -40,32 +83,16 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     {
         return Err(AgentError::Enrolled { node: enrolled.node, environment: enrolled.environment });
     }
-    let address = Address::parse(&args.collector, ENROLL_PORT).map_err(AgentError::Usage)?;
-    let token = read_token(args)?;
-    let pin = pin(&token).ok_or(AgentError::Token)?;
-    let name = args.name.clone().unwrap_or_else(|| identity::host_name(&host).unwrap_or_default());
-    let key = Key::generate();
-    let request = EnrollRequest {
-        token,
-        csr: key.signing_request(),
-        host: label::from_host_name(&name),
+    let request = Request {
+        collector: args.collector.clone(),
+        proof: Proof::Token(read_token(&args.token_file)?),
         role: args.role.clone(),
-        labels: args.label.iter().cloned().collect::<HashMap<_, _>>(),
-        service_account_token: String::new(),
+        labels: args.label.iter().cloned().collect(),
+        name: args.name.clone(),
     };
-    let response = call(&address, pin, request)?;
-    let host = if response.fleet_host.is_empty() { address.host() } else { &response.fleet_host };
-    let port = u16::try_from(response.fleet_port).unwrap_or_default();
-    let enrolment = Enrolment {
-        node: response.node,
-        environment: response.environment,
-        collector: Address::new(host, port).to_string(),
-        role: args.role.clone(),
-        name: args.name.as_deref().map(label::from_host_name),
-    };
-    home.keep_identity(&enrolment, &key, &response.certificates, &response.roots)
-        .map_err(AgentError::State)?;
-    let Enrolment { node, environment, collector, .. } = enrolment;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
+    let Enrolment { node, environment, collector, .. } = runtime.block_on(enrol(&host, &home, request))?;
     let directory = home.path().display();
     let here = if args.state_dir.is_some() { format!(" --state-dir {directory}") } else { String::new() };
     Ok(format!(
@@ -73,26 +100,100 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     ))
 }
 
-fn call(address: &Address, pin: Pin, request: EnrollRequest) -> Result<EnrollResponse, AgentError> {
-    let config = tls::pinned_client(pin).map_err(AgentError::Tls)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
-    runtime.block_on(async {
-        let channel = channel::over_tls(address, Arc::new(ArcSwap::from_pointee(config)));
-        let mut client = EnrollmentServiceClient::new(channel);
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            let status = match client.enroll(request.clone()).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => status,
-            };
-            // Many machines of one address enrol one after the other.
-            match channel::pushback(&status) {
-                Some(wait) if Instant::now() + wait < patience => tokio::time::sleep(wait).await,
-                _ => return Err(failed(address, status)),
+/// Enrols as the configuration says, as often as it takes. The files are read anew each time: a token in them may be
+/// renewed by somebody else.
+pub async fn until_enrolled(host: &Host, home: &Home, config: &EnrollConfig) -> Enrolment {
+    let mut backoff = Backoff::up_to(Duration::MAX);
+    loop {
+        let enrolled = match of_config(config) {
+            Ok(request) => enrol(host, home, request).await,
+            Err(error) => Err(error),
+        };
+        match enrolled {
+            Ok(enrolment) => {
+                info!(node = enrolment.node, environment = enrolment.environment, "Enrolled.");
+                return enrolment;
+            }
+            Err(error) => {
+                let wait = backoff.next_wait();
+                let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                warn!(error = exit::chain(&error), retry_in_ms, "Not enrolled; trying again later.");
+                tokio::time::sleep(wait).await;
             }
         }
-    })
+    }
+}
+
+fn of_config(config: &EnrollConfig) -> Result<Request, AgentError> {
+    let EnrollConfig { collector, token_file, service_account_token_file, roots, role, labels } = config;
+    let proof = match (token_file, service_account_token_file, roots) {
+        (_, Some(token), Some(roots)) => Proof::ServiceAccount {
+            token: read_text(token)?,
+            roots: keys::read_certificates(roots).map_err(AgentError::TokenFile)?,
+        },
+        (Some(token), ..) => Proof::Token(read_token(token)?),
+        _ => return Err(AgentError::Token),
+    };
+    let labels = labels.clone().into_iter().collect();
+    Ok(Request { collector: collector.clone(), proof, role: role.clone(), labels, name: None })
+}
+
+async fn enrol(host: &Host, home: &Home, request: Request) -> Result<Enrolment, AgentError> {
+    let Request { collector, proof, role, labels, name } = request;
+    let address = Address::parse(&collector, ENROLL_PORT).map_err(AgentError::Usage)?;
+    let (token, service_account_token, tls) = match proof {
+        Proof::Token(token) => {
+            let pin = pin(&token).ok_or(AgentError::Token)?;
+            (token, String::new(), tls::pinned_client(pin).map_err(AgentError::Tls)?)
+        }
+        Proof::ServiceAccount { token, roots } => {
+            (String::new(), token, tls::anonymous_client(&roots).map_err(AgentError::Tls)?)
+        }
+    };
+    let own = || identity::host_name(host).unwrap_or_default();
+    let key = Key::generate();
+    let request = EnrollRequest {
+        token,
+        csr: key.signing_request(),
+        host: label::from_host_name(&name.clone().unwrap_or_else(own)),
+        role: role.clone(),
+        labels,
+        service_account_token,
+    };
+    let response = call(&address, tls, request).await?;
+    let host = if response.fleet_host.is_empty() { address.host() } else { &response.fleet_host };
+    let port = u16::try_from(response.fleet_port).unwrap_or_default();
+    let enrolment = Enrolment {
+        node: response.node,
+        environment: response.environment,
+        collector: Address::new(host, port).to_string(),
+        role,
+        name: name.as_deref().map(label::from_host_name),
+    };
+    home.keep_identity(&enrolment, &key, &response.certificates, &response.roots)
+        .map_err(AgentError::State)?;
+    Ok(enrolment)
+}
+
+async fn call(
+    address: &Address,
+    tls: ClientConfig,
+    request: EnrollRequest,
+) -> Result<EnrollResponse, AgentError> {
+    let channel = channel::over_tls(address, Arc::new(ArcSwap::from_pointee(tls)));
+    let mut client = EnrollmentServiceClient::new(channel);
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let status = match client.enroll(request.clone()).await {
+            Ok(response) => return Ok(response.into_inner()),
+            Err(status) => status,
+        };
+        // Many machines of one address enrol one after the other.
+        match channel::pushback(&status) {
+            Some(wait) if Instant::now() + wait < patience => tokio::time::sleep(wait).await,
+            _ => return Err(failed(address, status)),
+        }
+    }
 }
 
 fn failed(address: &Address, status: Status) -> AgentError {
@@ -103,17 +204,22 @@ fn failed(address: &Address, status: Status) -> AgentError {
     }
 }
 
-/// From a file, or from standard input: never from an argument, where every user of the machine could read it.
-fn read_token(args: &args::Enroll) -> Result<String, AgentError> {
-    let path = args.token_file.as_path();
-    let bytes = if path == std::path::Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().take(4096).read_to_end(&mut bytes);
-        read.map_err(FileError::io("read", path)).map_err(AgentError::TokenFile)?;
-        bytes
-    } else {
-        files::read(path).map_err(AgentError::TokenFile)?
-    };
+/// A token from a file, or from standard input: never from an argument, where every user of the machine could read it.
+fn read_token(path: &Path) -> Result<String, AgentError> {
+    if path != Path::new("-") {
+        return read_text(path);
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().take(4096).read_to_end(&mut bytes);
+    read.map_err(FileError::io("read", path)).map_err(AgentError::TokenFile)?;
+    text(bytes)
+}
+
+fn read_text(path: &Path) -> Result<String, AgentError> {
+    text(files::read(path).map_err(AgentError::TokenFile)?)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, AgentError> {
     String::from_utf8(bytes).map(|text| text.trim().to_owned()).map_err(|_| AgentError::Token)
 }
 

@@ -8,6 +8,7 @@
 //! - [`collect`]: one snapshot on stdout, no collector needed
 //! - [`check`]: which sources work here, what cannot be read, and why
 //! - [`enroll`]: this machine becomes a node
+//! - [`credentials`]: what it shows the collector
 //! - [`daemon`]: look where something happened, and everywhere from time to time; report
 //! - [`watch`]: what happens on the machine, told by the kernel
 //! - [`settle`]: news wait a moment until they are complete
@@ -22,6 +23,7 @@ pub mod args;
 pub mod check;
 pub mod collect;
 pub mod config;
+pub mod credentials;
 pub mod daemon;
 pub mod enroll;
 pub mod error;

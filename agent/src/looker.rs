@@ -141,7 +141,8 @@ impl Looker {
             taken_at,
             agent: collect::VERSION.to_owned(),
             host,
-            environment: Some(environment.clone()),
+            // With another authority's certificate only the collector knows it.
+            environment: (!environment.is_empty()).then(|| environment.clone()),
             role: role.clone(),
             sections,
         };

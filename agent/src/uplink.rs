@@ -22,17 +22,19 @@ use rustls::ClientConfig;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::home::Home;
+use crate::credentials::Credentials;
 use crate::link::Link;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A check-in, the contents that it asked for, and once more; more than that is a collector that makes no progress.
 const MAX_ROUNDS: usize = 4;
+/// How often files are looked at that somebody else renews.
+const RELOAD: Duration = Duration::from_secs(10);
 
 /// The way to the collector.
 pub struct Uplink {
-    home: Home,
+    credentials: Credentials,
     config: Arc<ArcSwap<ClientConfig>>,
     link: Link,
     certificate: Certificate,
@@ -45,7 +47,8 @@ pub struct Uplink {
 struct Certificate {
     renew_at: SystemTime,
     ends: SystemTime,
-    trust: Mark,
+    /// Of the collector's own authority only.
+    trust: Option<Mark>,
 }
 
 /// Where in the node's history a snapshot stands.
@@ -101,14 +104,15 @@ impl UplinkError {
 }
 
 impl Uplink {
-    /// To this collector, with the identity in the state directory. Connects when it is first used.
-    pub fn new(home: Home, collector: &Address) -> Result<Self, UplinkError> {
-        let config = Arc::new(ArcSwap::from_pointee(tls::client(&home.roots()?, home.chain()?)?));
+    /// To this collector, with these credentials. Connects when it is first used.
+    pub fn new(credentials: Credentials, collector: &Address) -> Result<Self, UplinkError> {
+        let config = tls::client(&credentials.roots()?, credentials.chain()?)?;
+        let config = Arc::new(ArcSwap::from_pointee(config));
         let link = Link::new(collector.clone(), Arc::clone(&config));
         let mut instance = [0; 8];
         getrandom::fill(&mut instance).expect("the system has randomness");
-        let certificate = Certificate::of(&home)?;
-        Ok(Self { home, config, link, certificate, instance })
+        let certificate = Certificate::of(&credentials)?;
+        Ok(Self { credentials, config, link, certificate, instance })
     }
 
     /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
@@ -143,7 +147,7 @@ impl Uplink {
             sequence: place.sequence,
             commit: news.then(|| news_of(base)),
             instance: self.instance.to_vec(),
-            trust: self.certificate.trust.as_bytes().to_vec(),
+            trust: self.certificate.trust.map(|mark| mark.as_bytes().to_vec()).unwrap_or_default(),
         };
         for _ in 0..MAX_ROUNDS {
             let answer = self.fleet().check_in(timed(request.clone())).await;
@@ -191,18 +195,36 @@ impl Uplink {
         if !self.renewal_in().is_zero() {
             return Ok(false);
         }
+        let Credentials::Enrolled(home) = self.credentials.clone() else { return self.read_again() };
         let was_ended = self.has_ended();
-        let request = RenewRequest { csr: self.home.key()?.signing_request() };
+        let request = RenewRequest { csr: home.key()?.signing_request() };
         let mut client = EnrollmentServiceClient::new(self.link.channel());
         let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
-        self.home.keep_certificates(&renewed.certificates, &renewed.roots)?;
-        self.config.store(Arc::new(tls::client(&self.home.roots()?, self.home.chain()?)?));
-        self.certificate = Certificate::of(&self.home)?;
+        home.keep_certificates(&renewed.certificates, &renewed.roots)?;
+        self.take_up()?;
         if was_ended {
             // To the collector, that connection is one whose certificate has ended.
             self.link.hang_up();
         }
         Ok(true)
+    }
+
+    /// Files that somebody else renews. New ones that are of no use leave those from before in service.
+    fn read_again(&mut self) -> Result<bool, UplinkError> {
+        let changed = self.credentials.have_changed();
+        self.certificate.renew_at = SystemTime::now() + RELOAD;
+        if changed {
+            self.take_up()?;
+        }
+        Ok(changed)
+    }
+
+    /// From the next connection on, what the credentials are now is shown. An error changes nothing.
+    fn take_up(&mut self) -> Result<(), UplinkError> {
+        let config = tls::client(&self.credentials.roots()?, self.credentials.chain()?)?;
+        self.certificate = Certificate::of(&self.credentials)?;
+        self.config.store(Arc::new(config));
+        Ok(())
     }
 
     /// Whether the certificate has ended, by this machine's clock.
@@ -259,13 +281,17 @@ fn called(status: Status) -> UplinkError {
 
 impl Certificate {
     /// Renewal is due at a random moment between 50 % and 70 % of its life, so that a fleet does not renew as a herd.
-    fn of(home: &Home) -> Result<Self, UplinkError> {
-        let Chain { certificates, key: _ } = home.chain()?;
+    /// Files that somebody else renews are looked at often instead.
+    fn of(credentials: &Credentials) -> Result<Self, UplinkError> {
+        let Chain { certificates, key: _ } = credentials.chain()?;
         let (begin, ends) =
             validity(&certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
+        if let Credentials::Files { .. } = credentials {
+            return Ok(Self { renew_at: SystemTime::now() + RELOAD, ends, trust: None });
+        }
         let life = ends.duration_since(begin).unwrap_or_default();
         let issuer = certificates.last().expect("a file of certificates has one at least");
-        let trust = Mark::of(&home.roots()?, issuer);
+        let trust = Some(Mark::of(&credentials.roots()?, issuer));
         Ok(Self { renew_at: begin + life.mul_f64(0.5 + 0.2 * fraction()), ends, trust })
     }
 }

@@ -9,6 +9,7 @@ use evenkeel_runtime::{config, duration, label};
 use serde::Deserialize;
 
 use crate::ca::Lives;
+use crate::kubernetes::KubernetesConfig;
 use crate::pki::PkiConfig;
 
 mod transport;
@@ -46,6 +47,8 @@ pub struct Config {
     pub transport: Transport,
     /// Certificates of another authority.
     pub pki: PkiConfig,
+    /// Service accounts that nodes enrol with.
+    pub kubernetes: KubernetesConfig,
 }
 
 /// Who of this host may come by the Unix socket, besides root and the collector's own user, who are admins.
@@ -121,6 +124,7 @@ impl Default for Config {
             access: Access::default(),
             transport: Transport::default(),
             pki: PkiConfig::default(),
+            kubernetes: KubernetesConfig::default(),
         }
     }
 }
@@ -155,6 +159,7 @@ impl Config {
         }
         self.certificates.check()?;
         self.pki.check(&self.environments)?;
+        self.kubernetes.check(&self.environments)?;
         self.transport.check()
     }
 }

@@ -1,10 +1,11 @@
 //! EnrollmentService: tokens and keys become nodes; nodes renew their certificates.
 
+mod admit;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_facts::Glob;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentService;
 use evenkeel_proto::enroll::{
     EnrollRequest, EnrollResponse, EnrollUserRequest, RenewRequest, RenewResponse, RenewUserRequest,
@@ -13,26 +14,25 @@ use evenkeel_proto::enroll::{
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::{duration, exit, label};
 use evenkeel_store::Entry;
-use evenkeel_store::entry::{Enrolled, TokenCreated};
-use ipnet::IpNet;
+use evenkeel_store::entry::Enrolled;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::admit::{Comer, NOT_OURS, Pass, admit};
 use crate::access::{Origin, Peer};
 use crate::ca::{Ca, CaError, SigningRequest};
 use crate::ingest::{caller, member};
-use crate::ledger::{Decision, Key, Ledger};
+use crate::kubernetes::{self, KubernetesConfig, KubernetesError};
+use crate::ledger::{Decision, Ledger};
 use crate::metrics::{Metrics, count};
-use crate::state::{State, TokenState};
+use crate::state::State;
 use crate::token::Token;
 use crate::users::Users;
 
 /// The most labels of one node.
 const MAX_LABELS: usize = 32;
-/// Of a token that was never made here; also of one with another secret, which says nothing of the one that was.
-const NOT_OURS: &str = "this is not a token of this collector";
 
 /// Lets machines in.
 pub struct Enrolment {
@@ -42,6 +42,7 @@ pub struct Enrolment {
     fleet_port: u16,
     recovery: Duration,
     users: Arc<Users>,
+    kubernetes: KubernetesConfig,
 }
 
 impl Enrolment {
@@ -54,12 +55,13 @@ impl Enrolment {
         fleet_port: u16,
         recovery: Duration,
         users: Arc<Users>,
+        kubernetes: KubernetesConfig,
     ) -> Self {
-        Self { ca, ledger, metrics, fleet_port, recovery, users }
+        Self { ca, ledger, metrics, fleet_port, recovery, users, kubernetes }
     }
 
     async fn enrol(&self, request: EnrollRequest, origin: Origin) -> Result<EnrollResponse, Status> {
-        let EnrollRequest { token, csr, host, role, labels, service_account_token: _ } = request;
+        let EnrollRequest { token, csr, host, role, labels, service_account_token } = request;
         let labels = BTreeMap::from_iter(labels);
         if !label::is_label(&host) || !(role.is_empty() || label::is_label(&role)) {
             return Err(Status::invalid_argument("host and role are names of a-z, 0-9, '.', '_' and '-'"));
@@ -69,35 +71,30 @@ impl Enrolment {
             let sentence = format!("labels are at most {MAX_LABELS} names of a-z, 0-9, '.', '_' and '-'");
             return Err(Status::invalid_argument(sentence));
         }
-        let Some(token) = Token::parse(&token, |pin| self.ca.is_pinned_by(pin)) else {
-            return Err(Status::unauthenticated(NOT_OURS));
-        };
-        if token.is_invitation() {
-            let sentence = "this token invites a person, it enrols no node: evenkeel login --token-file FILE";
-            return Err(Status::unauthenticated(sentence));
-        }
         // Before the token is used up: a malformed request costs nothing.
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
-        let (hash, id, key) = (token.hash(), token.id, csr.key_digest());
-        let comer = Comer { host: host.clone(), key: key.clone(), origin };
-        let environment = admit(&self.ledger.state(), &id, &hash, &comer, Timestamp::now())
-            .map_err(Status::unauthenticated)?;
+        let pass = self.pass(&token, &service_account_token).await?;
+        let comer = Comer { host: host.clone(), key: csr.key_digest(), origin };
+        let environment =
+            admit(&self.ledger.state(), &pass, &comer, Timestamp::now()).map_err(Status::unauthenticated)?;
         let identity = Identity::Node { environment: environment.clone(), id: node };
         let certificates =
             self.ca.certify(&identity, &csr, self.ca.node_life()).map_err(|error| refused(&error))?;
         // Decided again on the state as it is then: of two that come with the last use, one is let in.
+        let contended = pass.key();
         let decide = {
-            let (id, host, role) = (id.clone(), host.clone(), role.clone());
-            move |state: &State| match admit(state, &id, &hash, &comer, Timestamp::now()) {
+            let (host, role) = (host.clone(), role.clone());
+            move |state: &State| match admit(state, &pass, &comer, Timestamp::now()) {
                 Ok(environment) => {
-                    let enrolled = Enrolled { node, environment, host, role, token: id, labels, key };
+                    let (token, key) = (pass.word(), comer.key);
+                    let enrolled = Enrolled { node, environment, host, role, token, labels, key };
                     Decision { entries: vec![Entry::Enrolled(enrolled)], sections: vec![], answer: Ok(()) }
                 }
                 Err(why) => Decision::only(Err(why)),
             }
         };
-        let admitted = self.ledger.change(Key::Token(id), decide).await;
+        let admitted = self.ledger.change(contended, decide).await;
         admitted.map_err(|error| Status::unavailable(error.to_string()))?.map_err(Status::unauthenticated)?;
         info!(%node, environment, name = host, role, "Node enrolled.");
         Ok(EnrollResponse {
@@ -108,6 +105,29 @@ impl Enrolment {
             fleet_port: self.fleet_port.into(),
             fleet_host: String::new(),
         })
+    }
+
+    /// What a machine shows to be let in. A service account's token is good only where one is asked for.
+    async fn pass(&self, token: &str, service_account_token: &str) -> Result<Pass, Status> {
+        if token.is_empty() && !service_account_token.is_empty() {
+            let vouched = kubernetes::vouch(&self.kubernetes, service_account_token).await;
+            return vouched.map(Pass::Vouched).map_err(|error| match error {
+                KubernetesError::Unreached { .. } | KubernetesError::File(_) | KubernetesError::Tls(_) => {
+                    Status::unavailable(exit::chain(&error))
+                }
+                KubernetesError::NotConfigured
+                | KubernetesError::Refused(_)
+                | KubernetesError::Unknown(_) => Status::unauthenticated(error.to_string()),
+            });
+        }
+        let Some(token) = Token::parse(token, |pin| self.ca.is_pinned_by(pin)) else {
+            return Err(Status::unauthenticated(NOT_OURS));
+        };
+        if token.is_invitation() {
+            let sentence = "this token invites a person, it enrols no node: evenkeel login --token-file FILE";
+            return Err(Status::unauthenticated(sentence));
+        }
+        Ok(Pass::Token { hash: token.hash(), id: token.id })
     }
 
     /// Who asks for a new certificate, and whether the old one has ended. Who shows it has proved, by the handshake,
@@ -137,56 +157,6 @@ impl Enrolment {
 
     fn roots(&self) -> Vec<Vec<u8>> {
         self.ca.roots().iter().map(|root| root.to_vec()).collect()
-    }
-}
-
-/// A machine that wants to enrol.
-struct Comer {
-    host: String,
-    /// SHA-256 of its public key.
-    key: Vec<u8>,
-    origin: Origin,
-}
-
-/// The environment that a token lets this machine into now, or why it does not. The sentence goes to whoever holds the
-/// token.
-fn admit(
-    state: &State,
-    id: &str,
-    hash: &[u8],
-    Comer { host, key, origin: Origin(address) }: &Comer,
-    now: Timestamp,
-) -> Result<String, String> {
-    let Some(TokenState { created, at: _, used, revoked_by }) = state.token(id) else {
-        return Err(NOT_OURS.to_owned());
-    };
-    let TokenCreated { id: _, hash: ours, environment, uses, expires, by: _, names, network } = created;
-    if ours != hash {
-        return Err(NOT_OURS.to_owned());
-    }
-    if let Some(by) = revoked_by {
-        return Err(format!("token {id} was revoked by {by}"));
-    }
-    if *expires <= now {
-        return Err(format!("token {id} expired at {expires:.0}"));
-    }
-    if used >= uses {
-        return Err(format!("token {id} is used up ({used} of {uses})"));
-    }
-    if !names.is_empty() && !Glob::new(names).matches(host) {
-        return Err(format!("token {id} lets in nodes named {names}, and this one is named {host}"));
-    }
-    let is_within = |network: &str| {
-        let network: Option<IpNet> = network.parse().ok();
-        network.zip(*address).is_some_and(|(network, address)| network.contains(&address))
-    };
-    if !network.is_empty() && !is_within(network) {
-        let from = address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
-        return Err(format!("token {id} lets in nodes from {network}, and this one comes from {from}"));
-    }
-    match state.ban_of(key, environment, host) {
-        Some(ban) => Err(format!("{}: lift the ban first (evenkeel node unban {})", ban.sentence(), ban.id)),
-        None => Ok(environment.clone()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`config`], [`args`]: what can be set
-//! - [`ca`], [`ca_command`], [`pki`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
+//! - [`ca`], [`ca_command`], [`pki`], [`kubernetes`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
 //! - [`serve`], [`http`]: the ports
 //! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
@@ -34,6 +34,7 @@ pub mod holders;
 pub mod http;
 pub mod ingest;
 pub mod judgement;
+pub mod kubernetes;
 pub mod ledger;
 pub mod metrics;
 pub mod named;

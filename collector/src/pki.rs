@@ -207,8 +207,7 @@ impl Pki {
         let (names, issuer) = names(leaf)?;
         let fits = |rule: &&Rule| {
             let san = Glob::new(&rule.san);
-            let name = names.iter().find(|name| san.matches(name));
-            name.filter(|_| Glob::new(&rule.issuer).matches(&issuer)).is_some()
+            names.iter().any(|name| san.matches(name)) && Glob::new(&rule.issuer).matches(&issuer)
         };
         let Some(rule) = self.config.rules.iter().find(fits) else {
             return Err(format!("no rule is for {} of issuer {issuer}", names.join(", ")));
@@ -221,9 +220,9 @@ impl Pki {
 }
 
 /// The holder of this name, as the rule says.
-fn known(rule: &Rule, name: &str, given: Timestamp, end: SystemTime) -> Authenticated {
+fn known(by: &Rule, name: &str, given: Timestamp, end: SystemTime) -> Authenticated {
     let last = name.rsplit('/').next().unwrap_or(name);
-    if let Some(environment) = &rule.environment {
+    if let Some(environment) = &by.environment {
         let id = node_id(name);
         let peer = Peer::Node { environment: environment.clone(), id };
         let enrolled = Enrolled {
@@ -231,14 +230,14 @@ fn known(rule: &Rule, name: &str, given: Timestamp, end: SystemTime) -> Authenti
             environment: environment.clone(),
             host: label::from_host_name(last),
             role: String::new(),
-            token: format!("pki:{}", rule.san),
+            token: format!("pki:{}", by.san),
             labels: std::collections::BTreeMap::new(),
             key: Vec::new(),
         };
         return Authenticated { peer, end: Some(end), newcomer: Some(Box::new(enrolled)) };
     }
-    let role = rule.user.as_deref().and_then(|role| role.parse().ok()).unwrap_or(Role::Viewer);
-    let scope = Scope::of_user(rule.environments.clone());
+    let role = by.user.as_deref().and_then(|word| word.parse().ok()).unwrap_or(Role::Viewer);
+    let scope = Scope::of_user(by.environments.clone());
     // The whole name, so that nobody can be taken for somebody else.
     let whole = name.split_once("://").map_or(name, |(_, rest)| rest);
     let peer = Peer::User { name: label::from_host_name(whole), role, scope, certified: Some(given) };

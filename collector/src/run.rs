@@ -171,6 +171,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         addresses.fleet.port(),
         recovery,
         Arc::clone(&users),
+        config.kubernetes.clone(),
     ))
     .max_decoding_message_size(transport.max_enrolment_bytes);
     let ingest = FleetServiceServer::new(Ingest::new(

@@ -1,6 +1,8 @@
 //! How nodes stay nodes, and how they are sent away.
 
 mod clones;
+mod elsewhere;
+mod kubernetes;
 mod recovery;
 mod renewal;
 mod sent_away;

@@ -113,13 +113,11 @@ impl Admission for ByCertificate {
                 if state.node(node).is_some() {
                     return Decision::only(Ok(()));
                 }
-                match state.left_node(node).filter(|left| left.banned) {
-                    Some(left) => Decision::only(Err(left.sentence())),
-                    None => {
-                        let entries = vec![Entry::Enrolled(*newcomer)];
-                        Decision { entries, sections: vec![], answer: Ok(()) }
-                    }
+                if let Some(banned) = state.left_node(node).filter(|left| left.banned) {
+                    return Decision::only(Err(banned.sentence()));
                 }
+                let entries = vec![Entry::Enrolled(*newcomer)];
+                Decision { entries, sections: vec![], answer: Ok(()) }
             };
             let welcomed = self.ledger.change(Key::Node(node), decide).await;
             welcomed.map_err(|error| error.to_string())?

@@ -78,13 +78,17 @@ pub fn enrolment_server(chain: Chain, tickets: &Arc<Tickets>) -> Result<ServerCo
 
 /// For enrolling with a token that is not ours: trusts these roots, shows nothing.
 pub fn anonymous_client(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(TlsError::new)?
-        .with_root_certificates(root_store(roots)?)
-        .with_no_client_auth();
+    let mut config = anonymous_client_http1(roots)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(config)
+}
+
+/// The same for a server that is not a collector, over HTTP/1.1.
+pub fn anonymous_client_http1(roots: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::new)?;
+    Ok(builder.with_root_certificates(root_store(roots)?).with_no_client_auth())
 }
 
 /// A client that trusts whatever root has a public key with this pin.

@@ -1,6 +1,6 @@
 //! Nodes that are evicted or banned: refused on the next call, on connections that are open too.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use evenkeel_tests::harness::{Agent, Collector, Machine, Minted, wait};
 use tonic::{Code, Status};
@@ -66,8 +66,8 @@ async fn the_next_call_is_refused() {
     agent.enrol_with(&collector.enroll_url(), &token, &["--again"]).ok();
 }
 
-/// Promise: a ban in the middle of a live stream of reports refuses all that follows within a second. The moment is
-/// printed; what is asserted is that nothing is taken in after the ban was answered.
+/// Promise: a ban in the middle of a live stream of reports refuses all that follows at once: nothing is taken in that was
+/// sent after the ban was answered.
 #[tokio::test]
 async fn a_ban_during_a_stream_of_reports() {
     let collector = Collector::default();
@@ -81,7 +81,7 @@ async fn a_ban_during_a_stream_of_reports() {
             let asked = Instant::now();
             match check_in(channel.clone()).await {
                 Ok(()) => taken.push(asked),
-                Err(status) if status.code() == Code::PermissionDenied => return (taken, Instant::now()),
+                Err(status) if status.code() == Code::PermissionDenied => return taken,
                 Err(_) => {}
             }
         }
@@ -93,11 +93,8 @@ async fn a_ban_during_a_stream_of_reports() {
         .await
         .unwrap();
     let banned = Instant::now();
-    let (taken, refused) = stream.await.unwrap();
+    let taken = stream.await.unwrap();
     assert!(!taken.is_empty(), "reports came in before");
     let late: Vec<_> = taken.iter().filter(|asked| **asked > banned).collect();
     assert!(late.is_empty(), "{} reports were taken after the ban", late.len());
-    let latency = refused.saturating_duration_since(banned);
-    println!("refused {latency:?} after the ban was answered; {} reports before", taken.len());
-    assert!(latency < Duration::from_secs(90), "it ends");
 }

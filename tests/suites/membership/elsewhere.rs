@@ -1,0 +1,180 @@
+//! Certificates of another authority, as cert-manager or SPIRE write them: files on both sides, replaced while everything
+//! runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use evenkeel_runtime::keys;
+use evenkeel_tests::harness::cli::run;
+use evenkeel_tests::harness::{Collector, Machine, Process, Settings, programs, wait};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls_pki_types::CertificateDer;
+
+/// A company's own authority.
+struct Authority {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "a company's own");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { issuer: Issuer::from_ca_cert_der(&certificate, key).unwrap(), certificate }
+    }
+
+    /// Writes `tls.crt`, `tls.key` and `ca.crt`, as a Kubernetes secret has them.
+    fn issue(&self, name: SanType, to: &Path) {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![name];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        fs::create_dir_all(to).unwrap();
+        fs::write(to.join("tls.key"), key.serialize_pem()).unwrap();
+        fs::write(to.join("tls.crt"), keys::certificates_to_pem([leaf.as_ref()])).unwrap();
+        fs::write(to.join("ca.crt"), keys::certificates_to_pem([self.certificate.as_ref()])).unwrap();
+    }
+}
+
+fn uri(name: &str) -> SanType {
+    SanType::URI(name.try_into().unwrap())
+}
+
+/// A collector that believes this authority, with its own certificate of it in `DIR/collector`.
+fn collector(directory: &Path) -> Collector {
+    let file = |name: &str| directory.join("collector").join(name).display().to_string();
+    let config = format!(
+        "[pki]\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\nreload = \"1s\"\n\
+         [[pki.rules]]\nsan = \"spiffe://example.org/agent/prod/*\"\nenvironment = \"prod\"\n\
+         [[pki.rules]]\nsan = \"spiffe://example.org/people/*\"\nuser = \"viewer\"\n",
+        file("tls.crt"),
+        file("tls.key"),
+        file("ca.crt")
+    );
+    Collector::start(&Settings { config, ..Settings::default() })
+}
+
+fn agent(collector: &Collector, machine: &Machine, directory: &Path, files: &Path) -> Process {
+    let file = |name: &str| files.join(name).display().to_string();
+    let config = directory.join("agent.toml");
+    let text = format!(
+        "interval = \"1s\"\nroot = {:?}\nstate_dir = {:?}\n\
+         [pki]\ncollector = {:?}\nname = \"collector.example.org\"\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n",
+        machine.root(),
+        directory.join("state"),
+        collector.url(),
+        file("tls.crt"),
+        file("tls.key"),
+        file("ca.crt")
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = Command::new(programs::path("evenkeel-agent"));
+    command.arg("run").arg("--config").arg(config);
+    Process::start("evenkeel-agent of another authority", command, &directory.join("agent.log"))
+}
+
+fn metric(collector: &Collector, line: &str) -> Option<String> {
+    let text = get(collector, "/metrics");
+    text.lines().find_map(|found| found.strip_prefix(line)).map(|rest| rest.trim().to_owned())
+}
+
+fn get(collector: &Collector, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(collector.ports().http).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: collector\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Promise: with files of another authority on both sides a node reports without a token; files that are replaced are in
+/// service without a restart; a bad new file leaves the old one in service, and `/readyz`, the log and the metrics say
+/// so.
+#[test]
+fn files_on_both_sides() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = Authority::new();
+    let dns = || SanType::DnsName("collector.example.org".try_into().unwrap());
+    let own_files = directory.path().join("collector");
+    theirs.issue(dns(), &own_files);
+    let mut collector = collector(directory.path());
+    let node_files = directory.path().join("node");
+    theirs.issue(uri("spiffe://example.org/agent/prod/web-1"), &node_files);
+    let machine = Machine::new("web-1");
+    let mut first = agent(&collector, &machine, directory.path(), &node_files);
+    first.wait_for("State acknowledged.", |_| true);
+    let nodes = collector.cli().nodes().nodes;
+    assert_eq!(nodes.len(), 1);
+    assert_eq!((nodes[0].name.as_str(), nodes[0].environment.as_str()), ("web-1", "prod"));
+
+    // New files, as a renewal writes them.
+    theirs.issue(dns(), &own_files);
+    collector.process().wait_for("New certificates are in service.", |_| true);
+    theirs.issue(uri("spiffe://example.org/agent/prod/web-1"), &node_files);
+    first.wait_for("Certificate renewed.", |_| true);
+
+    // A bad one, as a full disk leaves it.
+    let good = fs::read(own_files.join("tls.crt")).unwrap();
+    fs::write(own_files.join("tls.crt"), "-----BEGIN CERT").unwrap();
+    let said = "New certificates are of no use; those from before are in service.";
+    let event = collector.process().wait_for(said, |_| true);
+    assert!(event["error"].as_str().unwrap().contains("tls.crt"), "{event}");
+    let ready = get(&collector, "/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 200") && ready.contains("the certificates from before are in service"),
+        "{ready}"
+    );
+    let refused = "evenkeel_certificates_read_total{outcome=\"refused\"}";
+    assert_ne!(metric(&collector, refused).as_deref(), Some("0"));
+    // A new connection is served with the certificate from before.
+    first.stop();
+    let mut again = agent(&collector, &machine, directory.path(), &node_files);
+    machine.sysctl("net.core.somaxconn", "4243");
+    again.wait_for("State acknowledged.", |_| true);
+    fs::write(own_files.join("tls.crt"), good).unwrap();
+    wait::until(|| {
+        let ready = get(&collector, "/readyz");
+        if ready.contains("\"certificates\":\"ok\"") { Ok(()) } else { Err(ready) }
+    });
+    assert_eq!(collector.cli().nodes().nodes.len(), 1, "the same name is the same node");
+}
+
+/// Promise: a person's certificate of another authority asks, as the rule says, and reports nothing; a certificate that no
+/// rule is for is nobody's; nodes that enrolled by token are served beside them.
+#[test]
+fn people_and_strangers() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = Authority::new();
+    theirs.issue(
+        SanType::DnsName("collector.example.org".try_into().unwrap()),
+        &directory.path().join("collector"),
+    );
+    let collector = collector(directory.path());
+    let machine = Machine::new("dev-1");
+    let mut enrolled = evenkeel_tests::harness::Agent::start(&collector, machine.node("dev"));
+    enrolled.wait_acknowledged();
+    let ask = |name: &str| {
+        let files: PathBuf = directory.path().join(name.replace('/', "-"));
+        theirs.issue(uri(name), &files);
+        let file = |name: &str| files.join(name).display().to_string();
+        // Trusting the collector's own authority, as it is reached by its own name.
+        let ca = collector.data_dir().join("ca/roots.crt").display().to_string();
+        let mut command = Command::new(programs::path("evenkeel"));
+        command.args(["nodes", "--collector", &collector.url(), "--ca", &ca]);
+        command.args(["--cert", &file("tls.crt"), "--key", &file("tls.key")]);
+        run(&mut command)
+    };
+    assert!(ask("spiffe://example.org/people/ada").ok().contains("dev-1"));
+    let refused = ask("spiffe://example.org/strangers/eve");
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+}
