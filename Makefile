@@ -6,7 +6,7 @@ CACHE ?= tests/.cache
 export EVENKEEL_TEST_CACHE = $(CACHE)
 export EVENKEEL_GO_DIR = $(abspath $(CACHE)/go)
 
-.PHONY: help demo test test-hosts bench lint install-test-hosts
+.PHONY: help demo test test-hosts bench fuzz lint install-test-hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes
 	$(CARGO) build --release --workspace --bins
 	$(if $(findstring sizes,$(ONLY))$(findstring agent,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
 	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))
+
+fuzz: ## damaged contents for every parser of the agent, ten minutes each; SECONDS=60 for less
+	EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) $(CARGO) test --release -p evenkeel-sources --test fuzz
 
 lint: ## format, clippy, file lengths, shell scripts
 	$(CARGO) fmt --all --check

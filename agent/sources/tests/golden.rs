@@ -18,18 +18,18 @@ fn each_source_sees_what_its_golden_file_says() {
             sections.iter().any(|section| section.name() == source),
             "{source} has no section of its name"
         );
-        wrong.extend(held_against_golden(source, &sections));
+        wrong.extend(held_against_golden("golden", source, &sections));
     }
     let alpine = Host::at(&testdata().join("alpine")).unwrap();
     let collected = collect_each(&alpine, &SourcesConfig::default());
     let packages = collected.into_iter().find(|of| of.source == "packages").unwrap();
-    wrong.extend(held_against_golden("packages-apk", &packages.sections));
+    wrong.extend(held_against_golden("golden_alpine", "packages", &packages.sections));
     assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 rewrites the golden files", wrong.join("\n"));
 }
 
 /// What is wrong, if anything is.
-fn held_against_golden(source: &str, sections: &[Section]) -> Option<String> {
-    let file = testdata().join("golden").join(format!("{source}.json"));
+fn held_against_golden(directory: &str, source: &str, sections: &[Section]) -> Option<String> {
+    let file = testdata().join(directory).join(format!("{source}.json"));
     let facts: BTreeMap<_, BTreeMap<_, _>> =
         sections.iter().map(|section| (section.name(), section.facts().iter().cloned().collect())).collect();
     let seen = serde_json::to_string_pretty(&facts).unwrap() + "\n";
