@@ -106,7 +106,9 @@ fn lines_of(text: &str) -> BTreeMap<String, String> {
     let mut lines = BTreeMap::new();
     let mut file = ("", 0);
     for line in text.lines() {
-        match line.strip_prefix("# ").filter(|rest| rest.starts_with('/') && rest.ends_with(".conf")) {
+        match line.strip_prefix("# ").filter(|rest| {
+            rest.starts_with('/') && Path::new(rest).extension().is_some_and(|it| it == "conf")
+        }) {
             Some(path) => file = (path, 0),
             None => file.1 += 1,
         }

@@ -70,8 +70,8 @@ fn agent(collector: &Collector, machine: &Machine, directory: &Path, files: &Pat
     let text = format!(
         "interval = \"1s\"\nroot = {:?}\nstate_dir = {:?}\n\
          [pki]\ncollector = {:?}\nname = \"collector.example.org\"\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n",
-        machine.root(),
-        directory.join("state"),
+        machine.root().display().to_string(),
+        directory.join("state").display().to_string(),
         collector.url(),
         file("tls.crt"),
         file("tls.key"),

@@ -95,11 +95,11 @@ fn agent(collector: &Collector, machine: &Machine, directory: &Path, token: &str
     let text = format!(
         "interval = \"1s\"\nroot = {:?}\nstate_dir = {:?}\n[enroll]\ncollector = {:?}\nrole = \"worker\"\n\
          service_account_token_file = {:?}\nroots = {:?}\n",
-        machine.root(),
-        directory.join("state"),
+        machine.root().display().to_string(),
+        directory.join("state").display().to_string(),
         collector.enroll_url(),
-        directory.join("pod-token"),
-        collector.data_dir().join("ca/roots.crt"),
+        directory.join("pod-token").display().to_string(),
+        collector.data_dir().join("ca/roots.crt").display().to_string(),
     );
     fs::write(directory.join("agent.toml"), text).unwrap();
     let mut command = Command::new(programs::path("evenkeel-agent"));
@@ -118,8 +118,8 @@ fn a_pod_enrols_itself() {
         "[kubernetes]\napi = \"https://localhost:{}\"\nroots = {:?}\ntoken_file = {:?}\n\
          [[kubernetes.accounts]]\nname = \"evenkeel/agent\"\nenvironment = \"staging\"\n",
         api.port(),
-        directory.path().join("api.crt"),
-        directory.path().join("own-token"),
+        directory.path().join("api.crt").display().to_string(),
+        directory.path().join("own-token").display().to_string(),
     );
     let collector = Collector::start(&Settings { config, ..Settings::default() });
     let machine = Machine::new("worker-1");
