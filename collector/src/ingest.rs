@@ -98,7 +98,8 @@ impl Ingest {
         if let Some(holders) = self.holders.heard(node, last, sender, Instant::now()) {
             let decide = move |state: &State| {
                 let mut decision = Decision::only(());
-                if state.node(node).is_some_and(|known| known.holders != holders) {
+                let names = holders.iter().map(ToString::to_string);
+                if state.node(node).is_some_and(|known| !names.eq(known.holders().iter().cloned())) {
                     decision.entries.push(Entry::NodeCloned(NodeCloned { node, holders }));
                 }
                 decision

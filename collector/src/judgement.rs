@@ -157,6 +157,7 @@ impl Judgement {
                 sections: own.collect(),
                 since: *as_of,
                 changed: Arc::default(),
+                holders: None,
             };
             (Arc::from(environment.as_str()), Arc::new(view))
         };

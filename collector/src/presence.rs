@@ -53,7 +53,7 @@ pub async fn watch(ledger: Ledger, holders: Arc<Holders>, stale_after: Duration,
 
 /// Nodes whose key was held by several machines, and of which only one was heard for so long.
 fn single(state: &State, holders: &Holders, now: Instant, quiet: Duration) -> Vec<Uuid> {
-    let held = state.nodes().filter(|node| !node.holders.is_empty() && state.is_running_for(quiet, now));
+    let held = state.nodes().filter(|node| !node.holders().is_empty() && state.is_running_for(quiet, now));
     held.map(|node| node.id).filter(|node| holders.is_single(*node, quiet, now)).collect()
 }
 

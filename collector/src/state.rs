@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::fleet::{Fleet, Node};
+use evenkeel_drift::fleet::{self, Fleet, Node};
 use evenkeel_facts::{Digest, FactPath, Section};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::trust::Mark;
@@ -58,8 +58,6 @@ pub struct NodeState {
     key: Vec<u8>,
     /// Whether its certificates come from another authority than the collector's own.
     pub is_certified_elsewhere: bool,
-    /// Two or more: who speaks with its key at once.
-    pub holders: Vec<Holder>,
     /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
     /// never before its first commit.
     pub view: Arc<Node>,
@@ -255,8 +253,8 @@ impl State {
                     left.banned = false;
                 }
             }
-            Entry::NodeCloned(NodeCloned { node, holders }) => self.held_by(*node, holders),
-            Entry::NodeSingle(NodeSingle { node }) => self.held_by(*node, &[]),
+            Entry::NodeCloned(NodeCloned { node, holders }) => self.held_by(*node, holders, *at),
+            Entry::NodeSingle(NodeSingle { node }) => self.held_by(*node, &[], *at),
             Entry::UserInvited(invited) => self.people.invited(invited, *at),
             Entry::UserCertified(certified) => self.people.certified(certified, *at),
             Entry::UserRevoked(revoked) => self.people.revoked(revoked, *at),
@@ -315,6 +313,7 @@ impl State {
             sections: Vec::new(),
             since: at,
             changed: Arc::default(),
+            holders: None,
         };
         let node = NodeState {
             id: *id,
@@ -325,7 +324,6 @@ impl State {
             enrolled: at,
             key: key.clone(),
             is_certified_elsewhere: token.starts_with("pki:"),
-            holders: Vec::new(),
             view: Arc::new(view),
             lost: Lost::default(),
             head: None,
@@ -354,10 +352,13 @@ impl State {
         self.left.insert(*node, left);
     }
 
-    fn held_by(&mut self, node: Uuid, holders: &[Holder]) {
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.holders = holders.to_vec();
-        }
+    fn held_by(&mut self, node: Uuid, holders: &[Holder], at: Timestamp) {
+        let Some(node) = self.nodes.get_mut(&node) else { return };
+        let view = Arc::make_mut(&mut node.view);
+        // One more of them is no new clone.
+        let since = view.holders.as_ref().map_or(at, |before| before.since);
+        let names: Vec<String> = holders.iter().map(Holder::to_string).collect();
+        view.holders = (!names.is_empty()).then(|| Arc::new(fleet::Holders { names, since }));
     }
 
     fn committed(
@@ -469,6 +470,11 @@ impl NodeState {
             0 => None,
             milliseconds => Timestamp::from_millisecond(milliseconds).ok(),
         }
+    }
+
+    /// Two or more: the machines that hold its key at once.
+    pub fn holders(&self) -> &[String] {
+        self.view.holders.as_ref().map_or(&[], |holders| &holders.names)
     }
 
     /// An instance of its agent speaks. Returns the one that spoke before, if it was another.

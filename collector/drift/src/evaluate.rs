@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::acceptance::sign;
+use crate::clone::clones;
 use crate::contents::contents;
 use crate::coverage::{self, Coverage};
 use crate::duplicate::duplicates;
@@ -75,7 +76,7 @@ fn run(
         run.role(at, role);
     }
     if fleet.unique {
-        for finding in duplicates(&scope, policy) {
+        for finding in duplicates(&scope, policy).into_iter().chain(clones(&scope)) {
             run.take(finding);
         }
     }

@@ -51,6 +51,17 @@ pub struct Node {
     pub since: Timestamp,
     /// For facts that changed after the first commit: when they became what they are now.
     pub changed: Arc<HashMap<FactPath, Timestamp>>,
+    /// Set when several machines hold its key.
+    pub holders: Option<Arc<Holders>>,
+}
+
+/// The machines that hold one node's key at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// What is known of each: `web-1 at 10.0.0.7`.
+    pub names: Vec<String>,
+    /// Since when they are so many.
+    pub since: Timestamp,
 }
 
 /// One operand of a comparison: a label to show for it and the nodes that it stands for.
@@ -81,6 +92,7 @@ impl Node {
             sections: snapshot.sections.into_iter().map(Arc::new).collect(),
             since: snapshot.taken_at,
             changed: Arc::default(),
+            holders: None,
         }
     }
 }

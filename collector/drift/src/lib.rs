@@ -24,7 +24,7 @@
 //! - `fold`: one cause, one finding
 //! - `violation`: what the policy expects; `promotion`: what is late; [`acceptance`]: what somebody signed off
 //! - `latent`: what runs against what comes; `lookup` finds its facts
-//! - `duplicate`: identities that are not unique
+//! - `duplicate`: identities that are not unique; `clone`: keys that several machines hold
 //! - `coverage`, [`unknown`]: what could not be read
 //!
 //! What else is asked of the same fleet:
@@ -39,6 +39,7 @@
 
 pub mod acceptance;
 pub mod affected;
+mod clone;
 pub mod compare;
 mod contents;
 mod coverage;

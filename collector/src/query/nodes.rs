@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use evenkeel_facts::Observation;
 use evenkeel_proto::{report as wire, times};
-use evenkeel_store::entry::Holder;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -92,16 +91,6 @@ fn member_to_wire(node: &NodeState) -> wire::Node {
         unreadable: unreadable as u64,
         labels: node.shown.clone().into_iter().collect(),
         standing: "member".to_owned(),
-        holders: node.holders.iter().map(holder).collect(),
-    }
-}
-
-/// `web-1 at 10.0.0.7`, of which either part may not be known.
-fn holder(Holder { host, address }: &Holder) -> String {
-    match (host.as_str(), address.as_str()) {
-        ("", "") => "somebody".to_owned(),
-        (host, "") => host.to_owned(),
-        ("", address) => address.to_owned(),
-        (host, address) => format!("{host} at {address}"),
+        holders: node.holders().to_vec(),
     }
 }

@@ -117,6 +117,7 @@ impl Fleet {
             sections: node.contents.iter().map(|content| Arc::clone(&content.section)).collect(),
             since,
             changed: Arc::default(),
+            holders: None,
         });
         drift::Fleet {
             journal: 1,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use evenkeel_drift::report::{Kind, Severity};
 use evenkeel_tests::harness::cli::tool;
 use evenkeel_tests::harness::{Agent, Collector, Machine, Settings, wait};
 
@@ -38,6 +39,15 @@ fn two_live_holders_of_one_key() {
     });
     let table = collector.cli().ok(&["nodes"]);
     assert!(table.contains("cloned") && table.contains("2 machines hold its key"), "{table}");
+    let findings = || {
+        let found = collector.cli().report(&[]).findings;
+        found.into_iter().filter(|finding| finding.path == "identity.key").collect::<Vec<_>>()
+    };
+    let [finding] = findings().try_into().expect("it is a finding");
+    assert_eq!((finding.kind, finding.severity), (Kind::Duplicate, Severity::Critical));
+    assert!(
+        finding.summary.ends_with("2 machines hold its key: web-1 at 127.0.0.1, web-1-clone at 127.0.0.1")
+    );
     assert!(
         first.process().logged("Agent ended.").is_empty()
             && clone.process().logged("Agent ended.").is_empty()
@@ -48,6 +58,7 @@ fn two_live_holders_of_one_key() {
         none if none.is_empty() => Ok(()),
         some => Err(format!("{some:?}")),
     });
+    assert!(findings().is_empty(), "it is over");
 }
 
 /// Promise: an agent that is started again and again is one machine.

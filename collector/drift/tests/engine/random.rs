@@ -146,6 +146,7 @@ fn node(number: usize, draft: Draft, pools: &[Vec<Arc<Section>>]) -> Node {
         sections: sections.into_values().collect(),
         since: day(draft.since),
         changed: Arc::new(changed),
+        holders: None,
     }
 }
 

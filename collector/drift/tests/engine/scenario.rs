@@ -156,6 +156,7 @@ impl FileNode {
             sections: sections.clone(),
             since: self.since.unwrap_or_else(|| "2026-11-01T00:00:00Z".parse().unwrap()),
             changed: Arc::new(self.changed.clone()),
+            holders: None,
         };
         names.into_iter().map(node).map(Arc::new).collect()
     }

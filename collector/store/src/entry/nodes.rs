@@ -1,6 +1,7 @@
 //! Machines become nodes, change, fall silent, leave.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use evenkeel_facts::{Digest, SectionDigest};
 use jiff::Timestamp;
@@ -108,6 +109,18 @@ pub struct Holder {
     pub host: String,
     /// The network address that it was seen at.
     pub address: String,
+}
+
+impl fmt::Display for Holder {
+    /// `web-1 at 10.0.0.7`, of which either part may not be known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.host.as_str(), self.address.as_str()) {
+            ("", "") => f.write_str("somebody"),
+            (host, "") => f.write_str(host),
+            ("", address) => f.write_str(address),
+            (host, address) => write!(f, "{host} at {address}"),
+        }
+    }
 }
 
 /// Only one machine speaks with the node's key again.
