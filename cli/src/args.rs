@@ -8,7 +8,7 @@ use evenkeel_runtime::label::is_label;
 
 use crate::command::{
     accept, affected, audit, baseline, completions, context, diff, explain, facts, fix, gate, history, login,
-    node, nodes, policy, report, token, user, values, watch,
+    node, nodes, policy, report, scan, token, user, values, watch,
 };
 
 /// Shows where environments differ, on which nodes, since when, and why it matters.
@@ -63,6 +63,8 @@ pub enum Command {
     Baseline(baseline::Baseline),
     /// Check, show and apply the policy that decides what is drift
     Policy(policy::Policy),
+    /// Take snapshots of hosts over your own ssh: no collector, nothing installed
+    Scan(scan::Scan),
     /// Let nodes in: make, list and revoke the tokens with which they enrol
     Token(token::Token),
     /// Send nodes away, and let them back

@@ -17,6 +17,7 @@ pub mod node;
 pub mod nodes;
 pub mod policy;
 pub mod report;
+pub mod scan;
 pub mod token;
 pub mod user;
 pub mod values;
@@ -43,7 +44,12 @@ impl Context {
 }
 
 /// Does what the arguments say; the exit code comes back.
-pub fn run(args: Args) -> Result<u8, CliError> {
+pub fn run(mut args: Args) -> Result<u8, CliError> {
+    // What -o names there is a directory, and no format.
+    let directory = match args.command {
+        Command::Scan(_) => std::mem::take(&mut args.global.looks.output),
+        _ => Vec::new(),
+    };
     let context = Context { console: Console::new(&args.global.looks)?, connection: args.global.connection };
     match args.command {
         Command::Report(arguments) => report::run(&context, arguments),
@@ -62,6 +68,7 @@ pub fn run(args: Args) -> Result<u8, CliError> {
         Command::Unaccept(arguments) => accept::end(&context, arguments),
         Command::Baseline(arguments) => baseline::run(&context, arguments),
         Command::Policy(arguments) => policy::run(&context, arguments),
+        Command::Scan(arguments) => scan::run(&context, &directory, arguments),
         Command::Token(arguments) => token::run(&context, arguments),
         Command::Node(arguments) => node::run(&context, arguments),
         Command::User(arguments) => user::run(&context, arguments),

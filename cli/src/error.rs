@@ -248,6 +248,17 @@ pub enum CliError {
         /// The fact.
         path: String,
     },
+    /// A scan writes files.
+    #[error("a scan writes snapshots, and no directory is named for them")]
+    NoDirectory,
+    /// Two hosts whose files would have one name.
+    #[error("{} and {} would both be written to {}", hosts[0], hosts[1], file.display())]
+    SameFile {
+        /// The hosts.
+        hosts: [String; 2],
+        /// The file.
+        file: PathBuf,
+    },
     /// A file of output cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -341,6 +352,8 @@ impl CliError {
             Self::SeveralFindings { .. } => "Name one of them.",
             Self::Unquotable { .. } => "See on the node what it really is, and set it by hand.",
             Self::NoSuchRemedy { .. } => "Without --as it is said what to do.",
+            Self::NoDirectory => "Name one: -o DIR.",
+            Self::SameFile { .. } => "Scan them one after the other, into two directories.",
             Self::NothingWanted => "Name a module as well, or reports with --osv.",
             Self::Report { .. } | Self::NoReports { .. } => {
                 "Name a report in the OSV format, or a directory of them: an unpacked copy of a vulnerability database."

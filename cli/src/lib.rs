@@ -7,6 +7,7 @@
 //! - [`client`]: the way to the collector; [`place`]: where it is; [`contexts`]: collectors by name
 //! - [`snapshots`]: snapshot files, compared by the engine itself; [`advisories`]: reports in the OSV format
 //! - [`remedies`]: from a finding to what mends it; [`quoting`]: values in languages that obey some characters
+//! - [`scan`]: one host, looked at over ssh
 //! - [`console`]: where output goes
 //! - [`error`]: what went wrong, and what to do about it
 //!
@@ -24,6 +25,7 @@ pub mod operand;
 pub mod place;
 pub mod quoting;
 pub mod remedies;
+pub mod scan;
 pub mod snapshots;
 
 pub use args::Args;

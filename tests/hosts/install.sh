@@ -15,6 +15,7 @@ mkdir -p "$cache"
 declare -A package=(
     [ip]=iproute2 [sysctl]=procps [unshare]=util-linux [debootstrap]=debootstrap
     [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
+    [sshd]=openssh-server [ssh]=openssh-client
 )
 
 absent() {
@@ -32,6 +33,12 @@ install_packages() {
     [[ ${#wanted[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null || return 0
     echo "installing ${wanted[*]}"
     export DEBIAN_FRONTEND=noninteractive
+    # The test's own sshd is started by the test; the package's is not to listen on this machine because of it.
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -n $(absent sshd) && ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+        trap 'rm -f /usr/sbin/policy-rc.d; systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true' RETURN
+    fi
     # One package that is not to be had must not keep the others away.
     { apt-get update && for each in "${wanted[@]}"; do apt-get install -y --no-install-recommends "$each" || true; done; } \
         >"$cache/install.log" 2>&1 || echo "apt-get update failed; its output is in $cache/install.log" >&2

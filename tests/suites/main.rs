@@ -19,6 +19,7 @@
 //! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `secrets`: keys and tokens are where they belong and nowhere else
+//! - `scan`: hosts looked at over a real OpenSSH server
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
@@ -41,6 +42,7 @@ mod membership;
 mod people;
 mod persisted;
 mod refusals;
+mod scan;
 mod secrets;
 mod silence;
 mod structure;

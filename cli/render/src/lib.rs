@@ -17,6 +17,7 @@
 //! - [`accepted`], [`baselines`], [`judgement`]: what is signed off, kept, and said by the policy; [`watch`]: findings come
 //!   and go
 //! - [`tokens`], [`users`], [`audit`]: who is let in, and what was done; [`contexts`]: where one has logged in
+//! - [`scanned`]: what came of looking at hosts
 //! - [`text`]: escaping and breaking; `page`: lines on a screen; `columns`: aligned columns; `when`: moments for people
 
 pub mod accepted;
@@ -40,6 +41,7 @@ pub mod remedy;
 pub mod report;
 pub mod results;
 mod sarif;
+pub mod scanned;
 pub mod screen;
 pub mod sheet;
 pub mod text;
