@@ -186,7 +186,9 @@ impl Ca {
             });
         }
         let mut certificates = vec![active.root.sign(params, key.pair())?];
-        certificates.extend(active.crossed.clone());
+        // It leads to a root that is retired later.
+        let is_rotating = self.generations.load().len() > 1;
+        certificates.extend(active.crossed.clone().filter(|_| is_rotating));
         certificates.extend(self.roots());
         Ok(Chain { certificates, key: key.to_der() })
     }

@@ -24,7 +24,9 @@ impl Admin {
         let behind = self.tending.behind();
         let obstacle = match (step, behind.len()) {
             (Step::Prepared, _) | (_, 0) => String::new(),
+            (Step::Activated, 1) => "1 node does not trust the new root yet".to_owned(),
             (Step::Activated, count) => format!("{count} nodes do not trust the new root yet"),
+            (Step::Retired, 1) => "1 node has no certificate of the new generation yet".to_owned(),
             (Step::Retired, count) => format!("{count} nodes have no certificate of the new generation yet"),
         };
         wire::Authority {
@@ -44,7 +46,7 @@ impl Admin {
         let before = self.authority();
         if !before.obstacle.is_empty() && !force {
             return Err(Status::failed_precondition(format!(
-                "{}: {}; they would have to be enrolled again",
+                "{}: {}; without that they would have to be enrolled again",
                 before.obstacle,
                 before.behind.join(", ")
             )));

@@ -56,7 +56,7 @@ impl Ca {
         let _one = self.step.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Timestamp::now();
         let mut held: Vec<Held> = Vec::new();
-        let current = self.generations.load_full();
+        let (current, before) = (self.generations.load_full(), self.generations());
         for Held { entry, generation } in current.iter() {
             let (mut entry, generation) = (entry.clone(), Arc::clone(generation));
             let state = match (step, entry.state) {
@@ -84,7 +84,13 @@ impl Ca {
                 std::fs::remove_dir_all(&place).map_err(FileError::io("remove", &place))?;
             }
         }
-        Ok(self.generations().pop().expect("there is always one"))
+        let about = |generations: Vec<Shown>| match step {
+            Step::Retired => generations.into_iter().next(),
+            Step::Prepared | Step::Activated => generations.into_iter().last(),
+        };
+        // The one that is retired is in the list of before only.
+        let list = if step == Step::Retired { before } else { self.generations() };
+        Ok(about(list).expect("there is always one"))
     }
 
     fn make_next(&self, current: &[Held], now: Timestamp) -> Result<Held, CaError> {
@@ -220,7 +226,7 @@ mod tests {
         connect(&ca, &between).unwrap();
 
         assert_eq!(ca.next_step(), Step::Activated);
-        ca.take_step(Step::Activated).unwrap();
+        assert_eq!(ca.take_step(Step::Activated).unwrap().number, 2);
         let new = certified(&ca);
         assert!(ca.pin() != old_pin && ca.is_pinned_by(old_pin));
         for who in [&old, &between, &new] {
@@ -233,7 +239,8 @@ mod tests {
         }
 
         assert_eq!(ca.next_step(), Step::Retired);
-        ca.take_step(Step::Retired).unwrap();
+        assert_eq!(ca.take_step(Step::Retired).unwrap().number, 1);
+        assert_eq!(ca.certify_collector(&[]).unwrap().certificates.len(), 2, "nothing leads to the old root");
         connect(&ca, &new).unwrap();
         assert!(connect(&ca, &old).is_err(), "the old root is trusted no more");
         assert!(connect(&ca, &between).is_err(), "the old generation is believed no more");
