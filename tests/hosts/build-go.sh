@@ -40,6 +40,12 @@ for machine in 386 arm64 mips s390x; do
     GOARCH=$machine build "ledger-$name-$machine" ./cmd/ledger -buildvcs=false
 done
 GOEXPERIMENT=fieldtrack,preemptibleloops build "ledger-$name-experiment" ./cmd/ledger -buildvcs=false
+# Linked by the C compiler's linker, as programs with cgo are.
+if command -v cc >/dev/null; then
+    CGO_ENABLED=1 build "pay-$name-external" ./cmd/pay -buildvcs=false -ldflags=-linkmode=external
+    CGO_ENABLED=1 build "pay-$name-external-pie" ./cmd/pay -buildvcs=false -buildmode=pie \
+        -ldflags='-linkmode=external -s -w'
+fi
 GO111MODULE=off GOFLAGS='' build "hello-$name-gopath" "$source/../hello.go"
 
 if command -v git >/dev/null && [ ! -x "$dir/programs/pay-$name-stamped" ]; then

@@ -58,8 +58,7 @@ esbuild() {
 }
 
 debian
-wheel 1.21.13
-wheel 1.27.3
+for version in 1.21.13 1.22.10 1.24.11 1.26.6 1.27.3; do wheel "$version"; done
 esbuild esbuild-linux-64 0.0.3
 esbuild esbuild-linux-64 0.8.0
 esbuild esbuild-linux-64 0.14.0

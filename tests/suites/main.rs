@@ -13,6 +13,7 @@
 //! - `durability`: nothing that was acknowledged is lost
 //! - `formats`: SARIF and JUnit, read by others
 //! - `judgement`: policies, sign-off, baselines, and what was at a moment
+//! - `hostile_tree`: a root made to hurt
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
@@ -34,6 +35,7 @@ mod demo;
 mod durability;
 mod events;
 mod formats;
+mod hostile_tree;
 mod hosts;
 mod judgement;
 mod load;

@@ -15,11 +15,7 @@ const REMOTE: &[&str] = &[
     "cifs",
     "coda",
     "davfs",
-    "fuse.glusterfs",
-    "fuse.gcsfuse",
-    "fuse.rclone",
-    "fuse.s3fs",
-    "fuse.sshfs",
+    "fuse",
     "gfs2",
     "glusterfs",
     "gpfs",
@@ -58,9 +54,14 @@ fn parse(table: &[u8]) -> Vec<PathBuf> {
         let mut fields = line.split(|byte| *byte == b' ');
         let mount = fields.nth(4)?;
         let kind = std::str::from_utf8(fields.skip_while(|field| *field != b"-").nth(1)?).ok()?;
-        REMOTE.contains(&kind).then(|| PathBuf::from(unescape(mount)))
+        is_remote(kind).then(|| PathBuf::from(unescape(mount)))
     };
     table.split(|byte| *byte == b'\n').filter_map(of_line).collect()
+}
+
+/// Of every file system in user space somebody must answer: `fuse.sshfs` and its like.
+fn is_remote(kind: &str) -> bool {
+    REMOTE.contains(&kind.split('.').next().unwrap_or(kind))
 }
 
 /// Blanks, tabs, line breaks and backslashes are written `\040` and so on.
@@ -85,8 +86,9 @@ mod tests {
         let table = b"23 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
                       40 23 0:40 / /opt/my\\040tools ro shared:7 master:2 - nfs4 filer:/tools ro,vers=4.2\n\
                       41 23 0:41 / /srv rw - xfs /dev/sdb nfs\n\
-                      42 23 0:42 / /home rw - autofs systemd-1 rw\nbroken line\n";
-        assert_eq!(parse(table), [PathBuf::from("/opt/my tools"), PathBuf::from("/home")]);
+                      42 23 0:42 / /home rw - autofs systemd-1 rw\nbroken line\n\
+                      43 23 0:43 / /mnt rw - fuse.sshfs a:/ rw\n44 23 8:2 / /win rw - fuseblk /dev/sda2 rw\n";
+        assert_eq!(parse(table), ["/opt/my tools", "/home", "/mnt"].map(PathBuf::from));
     }
 
     #[test]
