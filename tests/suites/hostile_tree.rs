@@ -64,7 +64,7 @@ fn a_hostile_root_is_looked_at_and_hurts_nobody() {
     large.set_len(700 << 20).unwrap();
     // An executable for amd64 whose every other number is as large as can be.
     let head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0";
-    fs::write(at("usr/bin/\u{1b}]0;owned\u{7}\n"), [head.as_slice(), &[0xff; 400_000]].concat()).unwrap();
+    fs::write(at("usr/bin/\u{1b}]0;owned\u{7}\n"), [head.as_slice(), &vec![0xff; 400_000]].concat()).unwrap();
     let deep = (0..300).fold("opt/deep".to_owned(), |path, _| path + "/d");
     fs::create_dir_all(at(&deep)).unwrap();
     for number in 0..CROWD {
