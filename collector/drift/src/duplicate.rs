@@ -1,8 +1,9 @@
 //! Identities that must be unique and are not: two machines with one machine id are a cloned one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use evenkeel_facts::{Digest, Observation};
+use evenkeel_facts::{Digest, Observation, Value};
 use jiff::Timestamp;
 
 use crate::fleet::Node;
@@ -16,29 +17,30 @@ use crate::since::changed;
 const IDENTITY: &str = "identity";
 
 /// One claim of one node: a fact that nobody else may have.
+#[derive(Clone, Copy)]
 struct Claim<'a> {
     /// Of family and value; only what is equal here is looked at.
     hash: u64,
     node: &'a Node,
     path: &'a str,
-    value: String,
+    value: &'a Value,
 }
 
 /// One finding for each set of nodes that share identities, by path of the first of them.
 pub(crate) fn duplicates(scope: &Scope<'_>, policy: &Policy) -> Vec<Finding> {
-    let nodes = scope.roles.iter().flat_map(|role| role.nodes.iter().copied());
-    let mut claims: Vec<Claim<'_>> = nodes.flat_map(|node| claims(node, policy)).collect();
-    claims.sort_unstable_by(|a, b| {
-        (a.hash, family(a.path), &a.value)
-            .cmp(&(b.hash, family(b.path), &b.value))
-            .then_with(|| (&a.node.id, a.path).cmp(&(&b.node.id, b.path)))
-    });
-    let same = |a: &Claim<'_>, b: &Claim<'_>| {
-        a.hash == b.hash && family(a.path) == family(b.path) && a.value == b.value
-    };
+    let nodes = || scope.roles.iter().flat_map(|role| role.nodes.iter().copied());
+    let mut claims = Claims { policy, unique: HashMap::new(), all: Vec::new() };
+    nodes().for_each(|node| claims.of(node));
+    let Claims { mut all, .. } = claims;
+    all.sort_unstable_by_key(|claim| claim.hash);
+    // Nearly every claim stands alone: only the others are looked at.
+    let shared = all.chunk_by(|a, b| a.hash == b.hash).filter(|same| same.len() > 1);
+    let mut shared: Vec<Claim<'_>> = shared.flatten().copied().collect();
+    let key = |claim: &Claim<'_>| (family(claim.path).to_owned(), claim.value.to_string());
+    shared.sort_by_cached_key(|claim| (key(claim), claim.node.id.clone(), claim.path));
     // By the nodes that share them: a cloned machine has the machine id and every host key of its origin.
     let mut clones: BTreeMap<BTreeSet<&str>, Vec<&[Claim<'_>]>> = BTreeMap::new();
-    for claimed in claims.chunk_by(same) {
+    for claimed in shared.chunk_by(|a, b| key(a) == key(b)) {
         let nodes: BTreeSet<&str> = claimed.iter().map(|claim| &*claim.node.id).collect();
         if nodes.len() > 1 {
             clones.entry(nodes).or_default().push(claimed);
@@ -50,18 +52,28 @@ pub(crate) fn duplicates(scope: &Scope<'_>, policy: &Policy) -> Vec<Finding> {
     told.map(|shared| finding(scope, policy, shared)).collect()
 }
 
-/// What a node claims for itself alone.
-fn claims<'a>(node: &'a Node, policy: &Policy) -> Vec<Claim<'a>> {
-    let sections = node.sections.iter().filter(|section| section.source() == IDENTITY);
-    let facts = sections.flat_map(|section| section.facts());
-    let present = facts.filter_map(|(path, seen)| match seen {
-        Observation::Present(value) => Some((path.as_str(), value.to_string())),
-        Observation::Absent | Observation::Unreadable(_) => None,
-    });
-    present
-        .filter(|(path, value)| !value.is_empty() && is_unique(policy, path))
-        .map(|(path, value)| Claim { hash: hash(family(path), &value), node, path, value })
-        .collect()
+/// What nodes claim for themselves alone.
+struct Claims<'a> {
+    policy: &'a Policy,
+    /// Whether a path must be unique: the policy is asked once.
+    unique: HashMap<&'a str, bool>,
+    all: Vec<Claim<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(&mut self, node: &'a Node) {
+        for section in node.sections.iter().filter(|section| section.source() == IDENTITY) {
+            for (path, seen) in section.facts() {
+                let (path, Observation::Present(value)) = (path.as_str(), seen) else { continue };
+                let policy = self.policy;
+                let is_unique = *self.unique.entry(path).or_insert_with(|| is_unique(policy, path));
+                let is_empty = matches!(value, Value::Text(text) if text.is_empty());
+                if is_unique && !is_empty {
+                    self.all.push(Claim { hash: hash(family(path), value), node, path, value });
+                }
+            }
+        }
+    }
 }
 
 fn is_unique(policy: &Policy, path: &str) -> bool {
@@ -74,16 +86,25 @@ fn family(path: &str) -> &str {
     path.split('[').next().unwrap_or(path)
 }
 
-fn hash(family: &str, value: &str) -> u64 {
-    // FNV-1a: it only has to tell most apart, fast.
-    let bytes = family.bytes().chain([0]).chain(value.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+fn hash(family: &str, value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    family.hash(&mut hasher);
+    match value {
+        Value::Text(text) => text.hash(&mut hasher),
+        // As it is shown: 1 and "1" are one identity.
+        other => other.to_string().hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 fn finding(scope: &Scope<'_>, policy: &Policy, mut shared: Vec<&[Claim<'_>]>) -> Finding {
     let severity = |claimed: &[Claim<'_>]| policy.verdict(claimed[0].path).severity();
     shared.sort_by(|a, b| {
-        let by_fact = || (family(a[0].path), &a[0].value).cmp(&(family(b[0].path), &b[0].value));
+        let by_fact = || {
+            let key =
+                |claimed: &[Claim<'_>]| (family(claimed[0].path).to_owned(), claimed[0].value.to_string());
+            key(a).cmp(&key(b))
+        };
         let hidden = |claimed: &[Claim<'_>]| policy.verdict(claimed[0].path).hide;
         hidden(a).cmp(&hidden(b)).then(severity(b).cmp(&severity(a))).then_with(by_fact)
     });
@@ -104,7 +125,7 @@ fn finding(scope: &Scope<'_>, policy: &Policy, mut shared: Vec<&[Claim<'_>]>) ->
         } else {
             String::new()
         },
-        values: values(scope, nodes.values().copied(), &lead[0].value),
+        values: values(scope, nodes.values().copied(), &lead[0].value.to_string()),
         summary: sentence(lead, &names),
         nodes: names,
         since: since(lead),
@@ -126,7 +147,7 @@ fn part(claimed: &[Claim<'_>], severity: crate::report::Severity) -> Part {
 
 /// By family and value: it stays when more clones of the same machine appear.
 fn claim_id(claimed: &[Claim<'_>]) -> String {
-    let value = Digest::of(claimed[0].value.as_bytes()).to_string();
+    let value = Digest::of(claimed[0].value.to_string().as_bytes()).to_string();
     id_of(Kind::Duplicate, &value, family(claimed[0].path))
 }
 

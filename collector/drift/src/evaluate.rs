@@ -11,7 +11,7 @@ use crate::coverage::{self, Coverage};
 use crate::duplicate::duplicates;
 use crate::entity;
 use crate::fleet::Fleet;
-use crate::fold::{Judged, fold};
+use crate::fold::{Judged, causes, fold};
 use crate::hardware::Hardware;
 use crate::judge::{Bench, Difference};
 use crate::latent;
@@ -215,15 +215,21 @@ impl Run<'_> {
         let place: HashMap<&str, usize> = open.iter().map(|at| (judged[*at].row.path, *at)).collect();
         for &at in &open {
             let path = judged[at].row.path;
-            let of = latent::running(path);
-            let lead = of.as_deref().unwrap_or(path);
-            let speaks = |finding: &&mut Finding| {
-                finding.path == lead && (of.is_some() || finding.kind == Kind::Violates)
+            let running = latent::running(path);
+            let is_wanted = |finding: &&mut Finding| match &running {
+                Some(running) => finding.path == *running,
+                None => {
+                    let is_cause = finding.path == path || causes(path).contains(&finding.path.as_str());
+                    finding.kind == Kind::Violates && is_cause
+                }
             };
-            if let Some(finding) = whole.iter_mut().find(speaks) {
+            if let Some(finding) = whole.iter_mut().find(is_wanted) {
                 finding.parts.push(bench.part(judged[at].row, &judged[at].difference));
                 judged[at].is_part = true;
-            } else if let Some(lead) = place.get(lead).filter(|lead| **lead != at) {
+                continue;
+            }
+            let mut leads = causes(path).iter().copied().chain(running.as_deref());
+            if let Some(lead) = leads.find_map(|lead| place.get(lead)) {
                 judged[*lead].parts.push(at);
                 judged[at].is_part = true;
             }

@@ -23,8 +23,10 @@ const RESTART_PENDING: &str = "restart_pending";
 /// A fact as it runs, and the one that says what it will be.
 struct Pair<'a> {
     path: String,
-    /// The fact that tells what comes; it names the homes of the finding.
+    /// The fact that tells what comes.
     next: &'a str,
+    /// The fact that lists what this machine starts by itself; one that runs something else is started from outside.
+    own: Option<&'static str>,
 }
 
 /// The keys of kernel parameters that some node sets in a file of sysctl.d.
@@ -60,13 +62,13 @@ pub(crate) struct Latent<'a> {
 pub(crate) fn latent_in<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>) -> Vec<Latent<'a>> {
     let pairs: Vec<Pair<'a>> = match lookup.contents.source {
         "sysctl" => {
-            let pair = |next| key_of(next).map(|key| Pair { path: format!("sysctl.{key}"), next });
+            let pair = |next| key_of(next).map(|key| Pair { path: format!("sysctl.{key}"), next, own: None });
             lookup.paths(PERSISTED, |_| true).into_iter().filter_map(pair).collect()
         }
         "kernel" => lookup
             .paths("kernel.next_release", |path| path == "kernel.next_release")
             .into_iter()
-            .map(|next| Pair { path: "kernel.release".to_owned(), next })
+            .map(|next| Pair { path: "kernel.release".to_owned(), next, own: Some("kernel.installed") })
             .collect(),
         _ => Vec::new(),
     };
@@ -93,6 +95,7 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
         return None;
     }
     let (running, next) = (lookup.row(&pair.path)?, lookup.row(pair.next)?);
+    let own = pair.own.and_then(|path| lookup.row(path));
     let say = |group: Option<usize>| {
         let look = |row: &Row<'a>| group.map_or(row.base, |at| row.look(at));
         let (said, changes) = said(verdict.compare, look(&running), look(&next));
@@ -101,10 +104,19 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
             Look::Present(value) => bench.hardware.gives(&pair.path, &value.to_string()),
             _ => false,
         };
-        (said, changes && !(is_default(look(&running)) && is_default(look(&next))))
+        let from_outside = match (own.as_ref().map(look), look(&running)) {
+            (Some(Look::Present(own)), Look::Present(running)) => {
+                let (own, running) = (own.to_string(), running.to_string());
+                !own.split_whitespace().any(|one| one == running)
+            }
+            _ => false,
+        };
+        let by_nobody = is_default(look(&running)) && is_default(look(&next));
+        (said, changes && !by_nobody && !from_outside)
     };
+    let rows = [Some(&running), Some(&next), own.as_ref()];
     let exceptions: BTreeSet<usize> =
-        running.exceptions.iter().chain(&next.exceptions).map(|(at, _)| *at).collect();
+        rows.into_iter().flatten().flat_map(|row| &row.exceptions).map(|(at, _)| *at).collect();
     let (base, changes) = say(None);
     let mut changing = HashSet::new();
     changes.then(|| changing.insert(base.what.clone()));

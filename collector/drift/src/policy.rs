@@ -363,6 +363,25 @@ mod tests {
         assert_eq!(policy.deciding(&verdict)[2].unwrap().reason, "we do not care");
     }
 
+    /// Promise: the checklist that ships is a policy, and says what it says it says.
+    #[test]
+    fn the_checklist_of_a_launch_is_a_policy() {
+        let text = include_str!("../../../deploy/policies/go-launch-checklist.toml");
+        let policy = Policy::parse(text).unwrap();
+        let expected = |path: &str| {
+            policy.expected(&policy.verdict(path)).map(|(expected, _)| expected.value.to_string())
+        };
+        assert_eq!(expected("go.version").as_deref(), Some("1.21.6"));
+        assert_eq!(expected("go.program[x].go_version").as_deref(), Some("1.21.6"));
+        assert_eq!(expected("sysctl.net.core.somaxconn").as_deref(), Some("65535"));
+        assert_eq!(expected("go.program[x].setting[vcs.modified]").as_deref(), Some("false"));
+        for path in
+            ["glibc.version", "kernel.release", "tzdata.version", "time.transitions", "go.env.GOFLAGS"]
+        {
+            assert_eq!(policy.verdict(path).severity, Some(Severity::Critical), "{path}");
+        }
+    }
+
     #[test]
     fn the_default_policy_knows_what_matters() {
         let policy = Policy::default_policy();
@@ -384,7 +403,7 @@ mod tests {
             ("identity.machine_id", Class::Identity, Compare::Text, Severity::Warning),
             ("identity.hostname", Class::Identity, Compare::Text, Severity::Info),
             ("go.program[x].restart_pending", Class::Latent, Compare::Text, Severity::Info),
-            ("sysctl.persisted[vm.x].value", Class::Config, Compare::Integer, Severity::Warning),
+            ("sysctl.persisted[vm.x].value", Class::Config, Compare::Integer, Severity::Info),
             ("kernel.release", Class::Config, Compare::Kernel, Severity::Warning),
         ] {
             let verdict = policy.verdict(path);

@@ -27,7 +27,16 @@ const FACTS: &[(&str, &[&str])] = &[
     ),
     ("hardware", &["hardware.cpu.count", "hardware.memory.bytes"]),
     ("identity", &["identity.machine_id", "identity.mac[a]", "identity.mac[b]"]),
-    ("kernel", &["kernel.release", "kernel.cmdline[quiet]", "kernel.module[nf]", "kernel.next_release"]),
+    (
+        "kernel",
+        &[
+            "kernel.release",
+            "kernel.cmdline[quiet]",
+            "kernel.module[nf]",
+            "kernel.installed",
+            "kernel.next_release",
+        ],
+    ),
     ("sysctl", &["sysctl.net", "sysctl.net.core.somaxconn", "sysctl.net.core"]),
     (
         "sysctl_persisted",
@@ -43,7 +52,7 @@ const FACTS: &[(&str, &[&str])] = &[
             "sysctl.net.ipv4.conf.eth0.z",
         ],
     ),
-    ("time", &["time.zone", "tzdata.version"]),
+    ("time", &["time.zone", "time.transitions", "tzdata.version"]),
 ];
 
 fn observation() -> impl Strategy<Value = Observation> {

@@ -8,28 +8,39 @@ use evenkeel_facts::FactPath;
 use super::times::Times;
 use super::{Role, View};
 
-/// What sysctl.d says of a parameter goes under what is said of the parameter: what is latent, else its difference.
+/// What sysctl.d says of a parameter goes under what is said of the parameter: what is latent, else its difference. What
+/// follows from another fact goes under that.
 pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+    let open = |list: &[Finding], path: &str| {
+        list.iter().any(|other| other.path == path && other.status == Status::Open)
+    };
     let mut kept = Vec::new();
     let mut moved: Vec<(String, Part)> = Vec::new();
     for finding in findings.clone() {
-        let key = finding
-            .path
-            .strip_prefix("sysctl.persisted[")
-            .map(|rest| rest.replace(".value", "").replace(']', ""));
-        let running = key.map(|key| format!("sysctl.{key}")).filter(|_| finding.status == Status::Open);
-        let own = |other: &Finding, running: &String| other.path == *running && other.status == Status::Open;
-        match running {
-            Some(running) if whole.iter().chain(&findings).any(|other| own(other, &running)) => {
-                let Finding { id, path, kind, severity, .. } = finding;
-                moved.push((running, Part { id, path, kind, severity, summary: String::new() }));
+        let key = finding.path.strip_prefix("sysctl.persisted[");
+        let key = key.map(|rest| rest.replace(".value", "").replace(']', ""));
+        let lead = match (key, finding.path.as_str()) {
+            (Some(key), _) => {
+                let running = format!("sysctl.{key}");
+                (open(&whole, &running) || open(&findings, &running)).then_some(running)
             }
-            _ => kept.push(finding),
+            (None, "time.transitions") => ["time.zone", "tzdata.version"]
+                .into_iter()
+                .find(|cause| open(&findings, cause))
+                .map(str::to_owned),
+            _ => None,
+        };
+        match lead.filter(|_| finding.status == Status::Open) {
+            Some(lead) => {
+                let Finding { id, path, kind, severity, .. } = finding;
+                moved.push((lead, Part { id, path, kind, severity, summary: String::new() }));
+            }
+            None => kept.push(finding),
         }
     }
-    for (running, part) in moved {
-        let lead = whole.iter_mut().find(|finding| finding.path == running);
-        let lead = lead.or_else(|| kept.iter_mut().find(|finding| finding.path == running)).unwrap();
+    for (lead, part) in moved {
+        let of_whole = whole.iter_mut().find(|finding| finding.path == lead);
+        let lead = of_whole.or_else(|| kept.iter_mut().find(|finding| finding.path == lead)).unwrap();
         lead.parts.push(part);
     }
     for finding in &mut whole {

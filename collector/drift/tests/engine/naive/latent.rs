@@ -34,6 +34,13 @@ impl<'a> View<'a> {
                     let pending = !["", "0", "false", "no", "none"].contains(&text.trim());
                     return Some((text, pending));
                 }
+                if *next == "kernel.next_release"
+                    && self.homes.contains_key("kernel.installed")
+                    && let Look::Present(own) = self.look(node, "kernel.installed")
+                    && !own.to_string().split_whitespace().any(|one| one == value.to_string())
+                {
+                    return Some((value.to_string(), false));
+                }
                 let compare = policy.verdict(&running).compare;
                 match self.look(node, next) {
                     Look::Present(next) if compare.canonical(&next) != compare.canonical(&value) => {
