@@ -98,12 +98,12 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
     let own = pair.own.and_then(|path| lookup.row(path));
     let say = |group: Option<usize>| {
         let look = |row: &Row<'a>| group.map_or(row.base, |at| row.look(at));
-        let (said, changes) = said(verdict.compare, look(&running), look(&next));
         // From one default to the other, as systemd raises what the kernel chose: nobody set either.
         let is_default = |look: Look<'_>| match look {
             Look::Present(value) => bench.hardware.gives(&pair.path, &value.to_string()),
             _ => false,
         };
+        let by_nobody = is_default(look(&running)) && is_default(look(&next));
         let from_outside = match (own.as_ref().map(look), look(&running)) {
             (Some(Look::Present(own)), Look::Present(running)) => {
                 let (own, running) = (own.to_string(), running.to_string());
@@ -111,8 +111,8 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
             }
             _ => false,
         };
-        let by_nobody = is_default(look(&running)) && is_default(look(&next));
-        (said, changes && !by_nobody && !from_outside)
+        let next = if by_nobody || from_outside { Look::Absent } else { look(&next) };
+        said(verdict.compare, look(&running), next)
     };
     let rows = [Some(&running), Some(&next), own.as_ref()];
     let exceptions: BTreeSet<usize> =
