@@ -62,6 +62,11 @@ impl Unknowns {
                 }
                 self.note(path, reason.as_str(), &group.nodes, || {
                     let verdict = policy.verdict(path);
+                    // What no machine here has to look at could not have told anything, whatever it were.
+                    let read = || rows.iter().any(|row| row.readable && covers(path, row.path));
+                    if *reason == Reason::Unsupported && !read() {
+                        return verdict.is_compared().then_some(Severity::Info);
+                    }
                     let leaf = readable.contains(path);
                     let severity = if leaf { verdict.severity() } else { policy.worst_below(path) };
                     verdict.is_compared().then_some(severity)
