@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::pki::Pki;
 use crate::query::Reports;
 use crate::serve::descriptors::Shares;
+use crate::serve::room::Rooms;
 use crate::serve::{Admission, ByCertificate, Locals, OpenConnections, Port, Service};
 use crate::state::State;
 use crate::tending::{Tending, TendingError};
@@ -203,7 +204,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, pki, ledger.clone()));
     // Last, when everything that needs a descriptor of its own has it.
     let shares = Shares::of_this_process(transport.max_connections);
-    let port = |name, connections| Port::new(name, connections, &transport, &metrics, &shutdown);
+    let rooms = Rooms::default();
+    let port = |name, connections| Port::new(name, connections, &rooms, &transport, &metrics, &shutdown);
     let service = |port: Port, routes: Routes| {
         let routes = routes.prepare().into_axum_router();
         Arc::new(Service::new(port, routes, Arc::clone(&admission), open.clone()))

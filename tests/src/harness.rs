@@ -9,6 +9,7 @@
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`journal`]: what the collector's store holds, read behind its back
+//! - [`http2`], [`flood`]: peers that are not honest: frames by hand, connections that say nothing
 //! - [`wait`]: until a condition holds, and never for a time
 //! - [`skip`]: suites that cannot run here say so by name
 
@@ -16,7 +17,9 @@ pub mod agent;
 pub mod booted;
 pub mod cli;
 pub mod collector;
+pub mod flood;
 pub mod hosts;
+pub mod http2;
 pub mod journal;
 pub mod machine;
 pub mod minted;

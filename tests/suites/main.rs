@@ -24,6 +24,7 @@
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
+//! - `transport`: abuse that ties up nothing, and agents that do as they are told
 //! - `third_party`: tools that are not ours read the report
 
 mod affected;
@@ -49,3 +50,4 @@ mod secrets;
 mod silence;
 mod structure;
 mod third_party;
+mod transport;

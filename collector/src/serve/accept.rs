@@ -64,11 +64,12 @@ impl Service {
         config: Arc<ServerConfig>,
     ) -> Result<TlsStream<TcpStream>, &'static str> {
         let deadline = Instant::now() + self.port.transport.handshake_deadline;
-        let leave = place.leave();
-        // What has come is looked at first: whoever speaks need not make room for others.
+        let (leave, mut first) = (place.leave(), [0]);
+        // What has come is looked at first: whoever speaks need not make room for others. That the socket calls itself
+        // readable would not do: it does so before anybody has looked.
         tokio::select! {
             biased;
-            _ = stream.readable() => {}
+            _ = stream.peek(&mut first) => {}
             () = leave.notified() => return Err("made_room"),
             () = sleep_until(deadline) => return Err("handshake_timeout"),
         }

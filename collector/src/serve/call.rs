@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::Service;
 use super::overload::{about, come_back, household};
-use super::progress::{Progress, Received};
+use super::progress::Progress;
 use crate::access::{Origin, Peer};
 use crate::metrics::count;
 
@@ -34,7 +34,7 @@ impl Service {
     pub(super) async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
         let begun = caller.progress.begin(self.port.transport.max_resets);
         let (outcome, response) = match self.allowed(caller, request.uri().path()) {
-            Ok(()) => self.in_time(caller, request).await,
+            Ok(()) => self.in_time(caller, request.map(|body| Body::new(begun.receive(body)))).await,
             Err((outcome, status)) => (outcome, status.into_http()),
         };
         count(&self.port.metrics.requests, outcome);
@@ -58,7 +58,7 @@ impl Service {
         }
     }
 
-    async fn in_time(&self, caller: &Caller, request: Request<Incoming>) -> (&'static str, Response<Body>) {
+    async fn in_time(&self, caller: &Caller, request: Request<Body>) -> (&'static str, Response<Body>) {
         let deadline = self.port.transport.request_deadline;
         timeout(deadline, self.in_turn(caller, request)).await.unwrap_or_else(|_| {
             let sentence = format!("the request took more than {} s", deadline.as_secs_f64());
@@ -66,7 +66,7 @@ impl Service {
         })
     }
 
-    async fn in_turn(&self, caller: &Caller, request: Request<Incoming>) -> (&'static str, Response<Body>) {
+    async fn in_turn(&self, caller: &Caller, mut request: Request<Body>) -> (&'static str, Response<Body>) {
         let requests = match caller.peer {
             Peer::User { .. } => &self.requests_of_users,
             Peer::Node { .. } | Peer::Lapsed { .. } | Peer::Anonymous => &self.requests,
@@ -75,7 +75,6 @@ impl Service {
             let wait = about(self.port.transport.pushback);
             return ("shed", come_back("the collector is busy", wait).into_http());
         };
-        let mut request = request.map(|body| Body::new(Received::new(body, Arc::clone(&caller.progress))));
         request.extensions_mut().insert(caller.peer.clone());
         request.extensions_mut().insert(caller.origin);
         request.extensions_mut().insert(Wish { hang_up: self.wants_hang_up() });

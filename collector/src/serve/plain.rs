@@ -31,10 +31,10 @@ impl Port {
 
     async fn plain_connection(self: Arc<Self>, stream: TcpStream, mut place: Place, routes: Router) {
         let counted = &self.metrics.connections;
-        let leave = place.leave();
+        let (leave, mut first) = (place.leave(), [0]);
         tokio::select! {
             biased;
-            _ = stream.readable() => {}
+            _ = stream.peek(&mut first) => {}
             () = leave.notified() => return count(counted, "made_room"),
             () = sleep(self.transport.first_request_deadline) => return count(counted, "silent"),
         }

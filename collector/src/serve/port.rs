@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::descriptors::Spare;
-use super::room::{Place, Room};
+use super::room::{Place, Room, Rooms};
 use crate::config::Transport;
 use crate::metrics::{Metrics, count};
 
@@ -31,21 +31,26 @@ pub struct Port {
     pub metrics: Arc<Metrics>,
     /// Ends it.
     pub shutdown: Shutdown,
+    rooms: Rooms,
     spare: Spare,
 }
 
 impl Port {
-    /// With so many connections at the same time. The name is for the metrics.
+    /// With so many connections at the same time; `rooms` are those of all ports. The name is for the metrics.
     pub fn new(
         name: &'static str,
         connections: usize,
+        rooms: &Rooms,
         transport: &Arc<Transport>,
         metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
         let open = metrics.port(name, connections);
+        let room = Arc::new(Room::new(connections, transport.max_handshakes, open));
+        rooms.add(Arc::clone(&room));
         Self {
-            room: Arc::new(Room::new(connections, transport.max_handshakes, open)),
+            room,
+            rooms: rooms.clone(),
             transport: Arc::clone(transport),
             metrics: Arc::clone(metrics),
             shutdown: shutdown.clone(),
@@ -86,14 +91,14 @@ impl Port {
                 Err(error) if is_exhausted(&error) => {
                     count(&self.metrics.connections, "no_descriptor");
                     // Trying again at once would only burn the processor: somebody must go first.
-                    if !self.room.make_room() {
+                    if !self.rooms.make_room().await {
                         warn!(%error, "Cannot accept a connection.");
                         self.spare.give_up();
                         let refused = timeout(Duration::ZERO, accept()).await;
                         drop(refused);
                         self.spare.take_back();
+                        sleep(PAUSE).await;
                     }
-                    sleep(PAUSE).await;
                 }
                 // This one went away before it was accepted; the next is another one.
                 Err(_) => count(&self.metrics.connections, "accept_failed"),

@@ -37,7 +37,8 @@ impl Progress {
 
     /// A request is worked on. Unless it is answered, it counts as taken back.
     pub(super) fn begin(self: &Arc<Self>, most_abandoned: usize) -> Begun {
-        Begun { progress: Arc::clone(self), most_abandoned, is_answered: false }
+        let is_cut = Arc::new(AtomicBool::new(false));
+        Begun { progress: Arc::clone(self), most_abandoned, is_cut, is_answered: false }
     }
 }
 
@@ -45,13 +46,26 @@ impl Progress {
 pub(super) struct Begun {
     progress: Arc<Progress>,
     most_abandoned: usize,
+    /// Whether its body broke off: then it was taken back, whatever was answered.
+    is_cut: Arc<AtomicBool>,
     is_answered: bool,
 }
 
 impl Begun {
+    /// Its body.
+    pub(super) fn receive(&self, body: Incoming) -> Received {
+        let (progress, is_cut) = (Arc::clone(&self.progress), Arc::clone(&self.is_cut));
+        let received = Received { body, progress, is_cut };
+        received.look();
+        received
+    }
+
     /// It is answered.
     pub(super) fn answered(mut self) {
-        self.is_answered = true;
+        self.is_answered = !self.is_cut.load(Ordering::Relaxed);
+        if !self.is_answered {
+            return;
+        }
         self.progress.answered.fetch_add(1, Ordering::Relaxed);
         self.progress.came();
     }
@@ -72,15 +86,10 @@ impl Drop for Begun {
 pub(super) struct Received {
     body: Incoming,
     progress: Arc<Progress>,
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, progress: Arc<Progress>) -> Self {
-        let received = Self { body, progress };
-        received.look();
-        received
-    }
-
     fn look(&self) {
         if self.body.is_end_stream() {
             self.progress.came();
@@ -100,7 +109,8 @@ impl Body for Received {
         match &frame {
             Poll::Ready(None) => self.progress.came(),
             Poll::Ready(Some(Ok(_))) => self.look(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => self.is_cut.store(true, Ordering::Relaxed),
+            Poll::Pending => {}
         }
         frame
     }

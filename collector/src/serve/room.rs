@@ -70,6 +70,29 @@ enum Stage {
     Served,
 }
 
+/// The rooms of all ports: they share the descriptors. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Rooms(Arc<Mutex<Vec<Arc<Room>>>>);
+
+impl Rooms {
+    /// One more.
+    pub fn add(&self, room: Arc<Room>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+    }
+
+    /// Asks one that arrives, at whatever port, to make room, and waits until somebody has. Whether there was one.
+    pub async fn make_room(&self) -> bool {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        rooms.sort_by_key(|room| std::cmp::Reverse(room.lock().arriving.len()));
+        for room in rooms {
+            if room.make_room().await {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// A place, for as long as it is held.
 #[derive(Debug)]
 pub struct Place {
@@ -106,9 +129,18 @@ impl Room {
         }
     }
 
-    /// Asks one that arrives to make room. Whether there was one that can.
-    pub fn make_room(&self) -> bool {
-        self.lock().ask_to_leave(Instant::now())
+    /// Asks one that arrives to make room, and waits until somebody has. Whether there was one that can.
+    pub async fn make_room(&self) -> bool {
+        let mut freed = std::pin::pin!(self.freed.notified());
+        freed.as_mut().enable();
+        if let Err(wait) = self.pace.take((), Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
+        let is_asked = self.lock().ask_to_leave(Instant::now());
+        if is_asked {
+            let _ = tokio::time::timeout(PATIENCE, freed).await;
+        }
+        is_asked
     }
 
     /// Whether three quarters of the places to settle are taken.

@@ -6,6 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use evenkeel_runtime::keys;
+use evenkeel_runtime::tls::{self, Chain};
+use rustls::ClientConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -109,6 +112,21 @@ impl Agent {
     pub fn state_dir(&self) -> PathBuf {
         let given = self.node.state.as_ref().map(|(_, outside)| outside.clone());
         given.unwrap_or_else(|| self.directory.path().join("state"))
+    }
+
+    /// What it proves itself with to this collector.
+    ///
+    /// # Panics
+    ///
+    /// When it is not enrolled.
+    pub fn tls(&self, collector: &Collector) -> ClientConfig {
+        let state = self.state_dir();
+        let chain = Chain {
+            certificates: keys::read_certificates(&state.join("node.crt")).expect("it is enrolled"),
+            key: keys::read_key(&state.join("node.key")).expect("it is enrolled").to_der(),
+        };
+        let roots = keys::read_certificates(&collector.data_dir().join("ca/1/root.crt"));
+        tls::client(&roots.expect("the collector has a root"), chain).expect("they fit")
     }
 
     /// Starts the daemon; it looks everywhere every second.

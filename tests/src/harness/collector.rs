@@ -163,19 +163,19 @@ impl Collector {
     /// # Panics
     ///
     /// When there is no such metric.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> u64 {
         let metrics = self.get("/metrics");
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
     }
 
     /// How many connections had this outcome so far.
-    pub fn connections(&self, outcome: &str) -> f64 {
+    pub fn connections(&self, outcome: &str) -> u64 {
         self.metric(&format!("evenkeel_connections_total{{outcome=\"{outcome}\"}}"))
     }
 
     /// How many calls had this outcome so far.
-    pub fn requests(&self, outcome: &str) -> f64 {
+    pub fn requests(&self, outcome: &str) -> u64 {
         self.metric(&format!("evenkeel_requests_total{{outcome=\"{outcome}\"}}"))
     }
 
