@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The founding incident: staging has another Go, another glibc, another time zone database than prod, and more. One
 /// of its three nodes also has another `vm.swappiness`.
 struct Incident {
-    _agents: Vec<Agent>,
+    agents: Vec<Agent>,
     collector: Collector,
     machines: Vec<Machine>,
 }
@@ -45,7 +45,7 @@ fn incident() -> Incident {
     for agent in &mut agents {
         agent.wait_acknowledged();
     }
-    Incident { _agents: agents, collector, machines }
+    Incident { agents: agents, collector, machines }
 }
 
 /// Every difference that was seeded: path, kind, severity, the nodes that deviate.
@@ -205,6 +205,45 @@ fn exit_codes() {
     let outcome = cli.run(&["gate", "--from", "staging", "--to", "prod", "-o", "json"]);
     let gate: GateOutcome = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(gate.findings.len(), 8);
+}
+
+/// Promise: a finding is explained with when it changed and what to do, and what mends it is printed for the deviating
+/// nodes with the reference's value. What the shell part says, a shell does; it is tried on a file of the test's own.
+#[test]
+fn a_finding_is_explained_and_its_remedy_printed() {
+    let mut incident = incident();
+    let cli = incident.collector.cli();
+    incident.machines[2].sysctl("net.core.somaxconn", "256");
+    let agent = &mut incident.agents[2];
+    let known = agent.acknowledged().len();
+    agent.wait_acknowledged_beyond(known);
+    let path = "sysctl.net.core.somaxconn";
+    let explained: Value = cli.json(&["explain", path]);
+    assert_eq!(explained["changes"][0]["before"]["value"], "128", "{explained:#}");
+    assert_eq!(explained["changes"][0]["after"]["value"], "256", "{explained:#}");
+    assert!(
+        explained["advice"]["risk"].as_str().is_some_and(|risk| risk.contains("Listen queues")),
+        "{explained:#}"
+    );
+
+    let id = explained["findings"][0]["id"].as_str().unwrap();
+    let remedy: Value = cli.json(&["fix", id]);
+    assert_eq!(remedy["nodes"], json!(STAGING));
+    let prod = cli.fact("prod-1", path).unwrap();
+    assert_eq!(remedy["value"], prod);
+    let file = cli.ok(&["fix", id, "--as", "file"]);
+    assert_eq!(file, format!("# evenkeel {id}\nnet.core.somaxconn = {prod}\n"));
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().display().to_string();
+    let shell =
+        cli.ok(&["fix", id, "--as", "shell"]).replace("/etc/sysctl.d", &own).replace("sysctl -p", "cat");
+    let done = run(Command::new("sh").args(["-e", "-c", &shell])).ok();
+    assert_eq!(done, format!("net.core.somaxconn = {prod}\n"));
+    cli.run(&["fix", "hardware.cpu.count"]).refused(
+        2,
+        "evenkeel: there is no finding at \"hardware.cpu.count\" now: there is nothing to mend\n\
+         `evenkeel report --all` lists what differs.\n",
+    );
 }
 
 /// Promise: a reader that has seen enough is no error: `evenkeel report | head -0`.

@@ -28,10 +28,9 @@ fn scan(server: &Server, hosts: &[&str], directory: &Path, further: &[&str]) -> 
 
 /// The snapshot files of a directory, by name.
 fn files(directory: &Path) -> Vec<String> {
-    let entries =
-        fs::read_dir(directory).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| Vec::new());
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> =
-        entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -126,8 +125,8 @@ fn an_interrupted_scan_leaves_nothing() {
         left if left.is_empty() => Ok(()),
         left => Err(format!("{left:?} is still there")),
     });
-    wait::until(|| match Path::new(&format!("/proc/{agent}")).exists() {
-        false => Ok(()),
-        true => Err(format!("the agent {agent} still runs")),
+    wait::until(|| {
+        let runs = Path::new(&format!("/proc/{agent}")).exists();
+        if runs { Err(format!("the agent {agent} still runs")) } else { Ok(()) }
     });
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use evenkeel_facts::{Observation, Snapshot, snapshot_file};
+use evenkeel_facts::{Observation, Section, Snapshot, snapshot_file};
 use evenkeel_render::scanned::{Scanned, ScannedHost};
 use evenkeel_runtime::label::is_label;
 use evenkeel_runtime::{duration, exit, files};
@@ -103,7 +103,7 @@ fn side_by_side<T: Send>(number: usize, most: usize, one: impl Fn(usize) -> T + 
 }
 
 fn counts(snapshot: &Snapshot) -> (u64, u64) {
-    let facts = || snapshot.sections.iter().flat_map(|section| section.facts());
+    let facts = || snapshot.sections.iter().flat_map(Section::facts);
     let unreadable = facts().filter(|(_, observation)| matches!(observation, Observation::Unreadable(_)));
     (facts().count() as u64, unreadable.count() as u64)
 }

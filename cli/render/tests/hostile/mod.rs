@@ -3,6 +3,7 @@
 use crate::examples::{self, judged};
 use evenkeel_drift::GateVerdict;
 use evenkeel_drift::report::{Finding, Kind, Part, Report, Severity, State, Status, Unknown, ValueCount};
+use evenkeel_render::remedy::{Remedy, RemedyFile, SCHEMA};
 use evenkeel_render::{Format, Screen, View, render};
 use proptest::prelude::*;
 
@@ -224,5 +225,47 @@ proptest! {
             facts
         };
         harmless(&facts(&text), &facts("x"))?;
+    }
+
+    #[test]
+    fn answers(text in hostile()) {
+        let affected = |text: &str| {
+            let mut affected = judged::affected(12);
+            for advised in &mut affected.affected {
+                for field in [&mut advised.id, &mut advised.summary] {
+                    text.clone_into(field);
+                }
+                advised.aliases = vec![text.to_owned()];
+                for found in &mut advised.found {
+                    for field in [&mut found.module, &mut found.version, &mut found.thing, &mut found.pending] {
+                        text.clone_into(field);
+                    }
+                    found.fixed = Some(text.to_owned());
+                    for place in &mut found.places {
+                        (place.environment, place.nodes) = (text.to_owned(), vec![text.to_owned()]);
+                    }
+                }
+            }
+            affected
+        };
+        harmless(&affected(&text), &affected("x"))?;
+        let remedy = |text: &str| Remedy {
+            schema: SCHEMA.into(),
+            finding: text.into(),
+            path: text.into(),
+            summary: text.into(),
+            nodes: vec![text.into()],
+            value: Some(text.into()),
+            advice: text.into(),
+            shell: "true\n".into(),
+            file: Some(RemedyFile { path: text.into(), content: String::new() }),
+            ansible: String::new(),
+        };
+        harmless(&remedy(&text), &remedy("x"))?;
+        // Whatever is said, no line of it is a command.
+        let screen = Screen { width: 80, colour: false, all: true, hints: true };
+        let shown = render(&remedy(&text), Format::Table, &screen).unwrap();
+        let commands: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+        prop_assert_eq!(commands, ["true"]);
     }
 }
