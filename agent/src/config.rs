@@ -24,6 +24,8 @@ pub struct AgentConfig {
     /// How often to look at everything, besides where something happened.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
+    /// Whether to say who writes the kernel's files: needs CAP_SYS_ADMIN.
+    pub authors: bool,
     /// Settings of sources.
     pub sources: SourcesConfig,
     /// With it, `run` enrols a machine that is not enrolled yet.
@@ -73,6 +75,7 @@ impl Default for AgentConfig {
             state_dir: default_state_dir(),
             root: PathBuf::from("/"),
             interval: Duration::from_secs(60),
+            authors: false,
             sources: SourcesConfig::default(),
             enroll: None,
             pki: None,

@@ -1,10 +1,12 @@
 //! `evenkeel-agent run`: look where something happened, and everywhere from time to time; report; until SIGTERM.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_facts::{Digest, Snapshot};
+use evenkeel_facts::author::MAX_AUTHORS;
+use evenkeel_facts::{Author, Digest, Snapshot};
 use evenkeel_proto::commits::Base;
 use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
@@ -22,6 +24,7 @@ use crate::home::{Enrolment, Home};
 use crate::looker::{Looker, Wanted};
 use crate::settle::Settling;
 use crate::uplink::{Place, Uplink, UplinkError};
+use crate::watch::authors::Authors;
 use crate::watch::{News, Watch};
 
 /// Waits are up to so much longer or shorter, so that agents that started together do not stay together.
@@ -58,6 +61,13 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
             warn!(error, "Changes are not seen when they are made, only at the next sweep.");
         })
         .ok();
+    let authors = config.authors.then(|| Authors::listen(&config.root)).and_then(|authors| {
+        let said = |error: &io::Error| {
+            let error = exit::chain(error);
+            warn!(error, "Who changes what is not seen: it needs CAP_SYS_ADMIN and Linux 4.20.");
+        };
+        authors.inspect_err(said).ok()
+    });
     let places = watch.as_ref().map(Watch::places);
     let mut daemon = Daemon {
         looker: Arc::new(Looker { host, config: config.sources, enrolment, places }),
@@ -72,6 +82,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         acknowledged: None,
         base: None,
         newest: None,
+        authors,
+        wrote: Vec::new(),
         due: false,
         spread: false,
         backoff: Backoff::up_to(Duration::MAX),
@@ -135,6 +147,10 @@ struct Daemon {
     /// The state that the collector acknowledged last, if it still holds it: what changed since is named against it.
     base: Option<Base>,
     newest: Option<Snapshot>,
+    /// Who writes the kernel's files, if that is asked for and can be heard.
+    authors: Option<Authors>,
+    /// Those who wrote since the acknowledged state.
+    wrote: Vec<Author>,
     /// Whether the collector is to be told of the newest snapshot.
     due: bool,
     /// Whether it waits only so that agents do not come back all at once: news do not wait for that.
@@ -280,6 +296,12 @@ impl Daemon {
             }
         }
         let root = snapshot.root();
+        let wrote = self.authors.as_ref().map(Authors::take).unwrap_or_default();
+        if self.acknowledged != Some(root) {
+            self.wrote.retain(|earlier| wrote.iter().all(|author| author.path != earlier.path));
+            self.wrote.extend(wrote);
+            self.wrote.drain(..self.wrote.len().saturating_sub(MAX_AUTHORS));
+        }
         if old != Some(root) && self.acknowledged != Some(root) {
             self.place.sequence += 1;
             // The collector may hold what was sent last without our knowing: only the next answer tells.
@@ -319,7 +341,9 @@ impl Daemon {
         let snapshot = self.newest.as_ref()?;
         let root = snapshot.root();
         let news = self.acknowledged != Some(root);
-        if let Err(error) = self.uplink.report(snapshot, self.place, news, self.base.as_ref()).await {
+        if let Err(error) =
+            self.uplink.report(snapshot, self.place, news, self.base.as_ref(), &self.wrote).await
+        {
             return Some(self.failed(&error));
         }
         self.backoff.reset();
@@ -327,6 +351,7 @@ impl Daemon {
         if news {
             info!(%root, sequence = self.place.sequence, "State acknowledged.");
             self.acknowledged = Some(root);
+            self.wrote.clear();
             self.base = Some(Base::new(snapshot.section_digests()));
             if let Err(error) = self.home.forget_pending() {
                 warn!(error = exit::chain(&error), "The acknowledged snapshot was not removed.");

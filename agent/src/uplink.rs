@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use evenkeel_facts::{Snapshot, root_digest};
+use evenkeel_facts::{Author, Snapshot, root_digest};
 use evenkeel_proto::commits::Base;
 use evenkeel_proto::enroll::RenewRequest;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
 use evenkeel_proto::fleet::check_in_response::Answer;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
-use evenkeel_proto::{contents, times};
+use evenkeel_proto::{authors, contents, times};
 use evenkeel_runtime::backoff::fraction;
 use evenkeel_runtime::channel::{Address, pushback};
 use evenkeel_runtime::files::FileError;
@@ -124,6 +124,7 @@ impl Uplink {
         place: Place,
         news: bool,
         base: Option<&Base>,
+        authors: &[Author],
     ) -> Result<(), UplinkError> {
         if let Some(wait) = self.link.wait(Instant::now()).filter(|_| !news) {
             return Err(UplinkError::Spread(wait));
@@ -134,6 +135,7 @@ impl Uplink {
             host: snapshot.host.clone(),
             role: snapshot.role.clone(),
             agent: snapshot.agent.clone(),
+            authors: authors::to_wire(authors),
             ..named
         };
         let whole = || commit(Commit { sections: contents::digests_to_wire(&sections), ..Commit::default() });

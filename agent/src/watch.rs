@@ -3,9 +3,11 @@
 //!
 //! # Layout
 //!
+//! - [`authors`]: who writes the kernel's files
 //! - `held`: the directories that are watched
 //! - `uevents`: devices and modules
 
+pub mod authors;
 mod held;
 mod uevents;
 

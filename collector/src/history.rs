@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use evenkeel_facts::{Digest, FactPath, Glob, Observation, Section};
+use evenkeel_facts::{Author, Digest, FactPath, Glob, Observation, Section};
 use evenkeel_store::entry::Committed;
 use evenkeel_store::{Entry, Reader, StoreError};
 use jiff::Timestamp;
@@ -26,6 +26,8 @@ pub struct Change {
     pub before: Option<Observation>,
     /// `None`: not noted any more.
     pub after: Option<Observation>,
+    /// Who did it, if the node saw that.
+    pub by: Option<Author>,
 }
 
 /// Which changes are asked for.
@@ -43,6 +45,7 @@ struct Became {
     journal: u64,
     /// `None`: the section was gone.
     digest: Option<Digest>,
+    authors: Arc<[Author]>,
 }
 
 /// The changes of one node, the newest first; at most `limit`. Its first commit is where history begins, not a change.
@@ -58,11 +61,13 @@ pub fn of_node(
     let mut failed = None;
     let mut whole = true;
     reader.history(node, |record| {
-        let Entry::Committed(Committed { changed, removed, .. }) = record.entry else { return true };
+        let Entry::Committed(Committed { changed, removed, authors, .. }) = record.entry else { return true };
+        let authors: Arc<[Author]> = authors.into();
         first = record.position;
         let changed = changed.into_iter().map(|section| (section.name, Some(section.digest)));
         for (name, digest) in changed.chain(removed.into_iter().map(|name| (name, None))) {
-            let became = Became { at: record.at, journal: record.position, digest };
+            let authors = Arc::clone(&authors);
+            let became = Became { at: record.at, journal: record.position, digest, authors };
             if let Some(newer) = later.insert(name, became)
                 && let Err(error) = walk.step(digest, &newer)
             {
@@ -123,6 +128,8 @@ impl Walk<'_> {
                     path: path.clone(),
                     before: before.cloned(),
                     after: after.cloned(),
+                    // Several may have written it: the last one made it what it became.
+                    by: new.authors.iter().rfind(|author| author.path == path.as_str()).cloned(),
                 });
             }
         });
@@ -179,6 +186,10 @@ mod tests {
                 changed: sections.iter().map(named).collect(),
                 removed,
                 labels: None,
+                authors: vec![
+                    Author { path: "net.a".into(), pid: 1, ..Author::default() },
+                    Author { path: "net.a".into(), pid: 2, ..Author::default() },
+                ],
             };
             let sections = sections.into_iter().map(|s| (s.digest(), s)).collect();
             writer.append(Batch { entries: vec![(at, Entry::Committed(committed))], sections }).unwrap();
@@ -201,6 +212,12 @@ mod tests {
         assert_eq!(
             shown(&Filter { path: Some(Glob::new("net.*")), since: None }),
             ["3 net.a 2>1", "2 net.a 1>2"]
+        );
+        let by = |change: &Change| change.by.as_ref().map(|author| (change.path.to_string(), author.pid));
+        let authors = of_node(&reader, node, &Filter::default(), 100).unwrap();
+        assert_eq!(
+            authors.iter().filter_map(by).collect::<Vec<_>>(),
+            [("net.a".to_owned(), 2), ("net.a".to_owned(), 2)]
         );
         // The newest come first, also when the change before them is found later.
         let newest = of_node(&reader, node, &Filter::default(), 5).unwrap();

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use evenkeel_facts::{Digest, Section, SectionDigest, encoding};
+use evenkeel_facts::{Author, Digest, Section, SectionDigest, encoding};
 use evenkeel_proto::fleet::fleet_service_server::FleetService;
 use evenkeel_proto::fleet::{
     CheckInRequest, CheckInResponse, Commit, EpochBehind, PutSectionsResponse, RetryAfter, SectionContent,
     Send, SendCommit, UpToDate, check_in_response::Answer,
 };
-use evenkeel_proto::{Malformed, contents, times};
+use evenkeel_proto::{Malformed, authors, contents, times};
 use evenkeel_runtime::label;
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{Committed, Entry, Labels, NodeCloned, Presence};
@@ -58,6 +58,7 @@ struct Arrived {
     taken_at: Timestamp,
     labels: Labels,
     sections: Vec<(SectionDigest, Arc<Section>)>,
+    authors: Vec<Author>,
 }
 
 impl Ingest {
@@ -166,7 +167,7 @@ impl Ingest {
         sequence: u64,
         commit: Commit,
     ) -> Result<Answer, Status> {
-        let Commit { sections, taken_at, host, role, agent, base, removed, deltas } = commit;
+        let Commit { sections, taken_at, host, role, agent, base, removed, deltas, authors } = commit;
         let said = Said { sections, base, removed, deltas };
         let named = {
             let state = self.ledger.state();
@@ -181,6 +182,7 @@ impl Ingest {
         }
         let labels = labels(host, role, agent).map_err(malformed)?;
         let taken_at = times::from_wire("taken_at", taken_at).map_err(malformed)?;
+        let authors = authors::from_wire(authors).map_err(malformed)?;
         let (sections, missing) = self.gather(node, named).await?;
         if !missing.is_empty() {
             self.waiting.ask(node, missing.iter().copied(), !goes_on, Instant::now());
@@ -201,7 +203,7 @@ impl Ingest {
             let sentence = format!("{path} stands in two sections of one source");
             return Err(malformed(Malformed::new("sections", sentence)));
         }
-        let arrived = Arrived { boot_epoch, sequence, root, taken_at, labels, sections };
+        let arrived = Arrived { boot_epoch, sequence, root, taken_at, labels, sections, authors };
         let answer = self
             .ledger
             .change(Key::Node(node), move |state| decide(state, node, arrived))
@@ -263,7 +265,7 @@ impl Ingest {
 /// What a commit changes, on the state as it is now. A repeated one changes nothing and is acknowledged again; a late
 /// one changes nothing, and only an agent whose state directory was restored still listens for its answer.
 fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, Status>> {
-    let Arrived { boot_epoch, sequence, root, taken_at, labels, sections } = arrived;
+    let Arrived { boot_epoch, sequence, root, taken_at, labels, sections, authors } = arrived;
     let up_to_date = || Ok(Answer::UpToDate(UpToDate {}));
     let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
     if let Some(head) = &node.head {
@@ -296,6 +298,7 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
         changed: changed.iter().map(|(named, _)| named.clone()).collect(),
         removed: removed.collect(),
         labels: (node.labels() != labels).then_some(labels),
+        authors,
     };
     let contents = changed.into_iter().map(|(named, section)| (named.digest, Arc::clone(section))).collect();
     Decision { entries: vec![Entry::Committed(committed)], sections: contents, answer: up_to_date() }

@@ -10,7 +10,7 @@ use evenkeel_drift::report::Severity;
 use evenkeel_drift::{Query, evaluate};
 use evenkeel_facts::{Glob, Observation};
 use evenkeel_proto::report::report_service_server::ReportService;
-use evenkeel_proto::{affected, report as wire, reports, times};
+use evenkeel_proto::{affected, authors, report as wire, reports, times};
 use evenkeel_runtime::exit;
 use evenkeel_store::{Reader, StoreError};
 use jiff::Timestamp;
@@ -321,6 +321,7 @@ fn changes_of(
                 before,
                 after_state: after_state.into(),
                 after,
+                by: change.by.map(authors::of_change_to_wire),
             });
         }
     }

@@ -367,7 +367,8 @@ impl State {
         at: Timestamp,
         load: &mut dyn FnMut(Digest) -> Result<Arc<Section>, StoreError>,
     ) -> Result<(), StoreError> {
-        let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels } = committed;
+        let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels, authors: _ } =
+            committed;
         let id = *node;
         let Some(node) = self.nodes.get_mut(node) else { return Ok(()) };
         let mut noted = |old: Option<&Section>, new: Option<&Section>| {

@@ -5,6 +5,7 @@
 //! - [`enroll`], [`fleet`], [`report`], [`admin`]: generated from `proto/evenkeel/*/v1/*.proto`, checked in
 //! - [`DESCRIPTORS`]: the descriptor set, for server reflection
 //! - [`affected`]: advisories as they travel
+//! - [`authors`]: who changed something, as it travels
 //! - [`commits`]: what a commit names, against what the collector holds already
 //! - [`contents`]: sections as they travel
 //! - [`reports`]: reports as they travel
@@ -12,6 +13,7 @@
 //! - [`times`]: moments as they travel
 
 pub mod affected;
+pub mod authors;
 pub mod commits;
 pub mod contents;
 mod redacted;

@@ -1,5 +1,6 @@
 //! Changes are seen when they are made, and not at the next sweep: every agent here would sweep again after an hour.
 
+mod authors;
 mod namespaces;
 mod packages;
 

@@ -105,13 +105,17 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
 /// When, on which node, from what to what.
 fn changed(changes: &[Change]) -> Columns {
     let mut table = Columns::new(&[]);
-    for Change { at, node, environment, before, after, .. } in changes {
+    for Change { at, node, environment, before, after, by, .. } in changes {
         let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
         table.row(vec![
             Cell::new(&moment(*at)),
             Cell::new(&format!("{node} ({environment})")),
             Cell::new(&format!("{before} -> {after}")),
         ]);
+        if let Some(by) = by {
+            let by = Cell::new(&format!("by {by}")).ink(Ink::Faint);
+            table.row(vec![Cell::new(""), Cell::new(""), by]);
+        }
     }
     table
 }

@@ -1,6 +1,7 @@
 //! What changed on which node, when.
 
 use evenkeel_drift::report::State;
+use evenkeel_facts::Author;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ pub struct Change {
     pub before: Side,
     /// What it became.
     pub after: Side,
+    /// Who did it, if the node saw that: best effort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Author>,
 }
 
 /// One side of a change.
@@ -69,9 +73,12 @@ impl View for History {
             let heading = format!("{}  {} ({})", stamp(*at), escape(node), escape(environment));
             page.line(0, Ink::Strong, &heading);
             let mut table = Columns::new(&[]).lead();
-            for Change { path, before, after, .. } in commit {
+            for Change { path, before, after, by, .. } in commit {
                 let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
                 table.row(vec![Cell::new(path), Cell::new(&format!("{before} -> {after}"))]);
+                if let Some(by) = by {
+                    table.row(vec![Cell::new(""), Cell::new(&format!("by {by}")).ink(Ink::Faint)]);
+                }
             }
             page.table(2, &table);
         }
@@ -83,10 +90,21 @@ impl View for History {
     }
 
     fn sheet(&self) -> Option<Sheet> {
-        let mut sheet = Sheet::new(&["at", "journal", "node", "environment", "path", "before", "after"]);
-        for Change { at, journal, node, environment, path, before, after } in &self.changes {
+        let mut sheet =
+            Sheet::new(&["at", "journal", "node", "environment", "path", "before", "after", "by"]);
+        for Change { at, journal, node, environment, path, before, after, by } in &self.changes {
             let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
-            sheet.row([&*at.to_string(), &journal.to_string(), node, environment, path, &before, &after]);
+            let by = by.as_ref().map(ToString::to_string).unwrap_or_default();
+            sheet.row([
+                &*at.to_string(),
+                &journal.to_string(),
+                node,
+                environment,
+                path,
+                &before,
+                &after,
+                &by,
+            ]);
         }
         Some(sheet)
     }

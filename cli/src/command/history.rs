@@ -1,7 +1,7 @@
 //! `evenkeel history`: what changed, on which node, when.
 
 use evenkeel_proto::report::{self as wire, GetHistoryRequest};
-use evenkeel_proto::{Malformed, reports, times};
+use evenkeel_proto::{Malformed, authors, reports, times};
 use evenkeel_render::history::{Change, History as Shown, SCHEMA, Side};
 use evenkeel_runtime::exit;
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, arguments: History) -> Result<u8, CliError>
 }
 
 pub(super) fn from_wire(change: wire::Change) -> Result<Change, Malformed> {
-    let wire::Change { at, journal, node, environment, path, before_state, before, after_state, after } =
+    let wire::Change { at, journal, node, environment, path, before_state, before, after_state, after, by } =
         change;
     let side = |field, state, value| {
         let state = reports::state_from_wire(state)
@@ -47,6 +47,7 @@ pub(super) fn from_wire(change: wire::Change) -> Result<Change, Malformed> {
     };
     Ok(Change {
         at: times::from_wire("at", at)?,
+        by: by.map(|by| authors::of_change_from_wire(&path, by)),
         journal,
         node,
         environment,

@@ -180,6 +180,7 @@ impl ReportService for Answers {
             before: String::new(),
             after_state: State::Present.into(),
             after: "1.21.6".into(),
+            by: None,
         };
         Ok(Response::new(GetHistoryResponse { changes: vec![change], more: false }))
     }

@@ -252,6 +252,7 @@ pub(crate) mod tests {
             changed: vec![section],
             removed: vec![],
             labels: None,
+            authors: vec![],
         })
     }
 

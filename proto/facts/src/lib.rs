@@ -6,11 +6,13 @@
 //! - [`observation`]: what was seen at a path: present, absent, or unreadable with a reason
 //! - [`section`]: all observations of one source, in canonical order
 //! - [`encoding`]: the one canonical byte form of a section; digests, wire and disk all use it
+//! - [`author`]: who changed something, as far as it could be seen
 //! - [`delta`]: what turns one section into another
 //! - [`digest`]: BLAKE3 addresses of contents
 //! - [`snapshot`]: a node's sections at one moment
 //! - [`snapshot_file`]: the snapshot as a JSON file (`evenkeel.snapshot/v1`)
 
+pub mod author;
 pub mod delta;
 pub mod digest;
 pub mod encoding;
@@ -21,6 +23,7 @@ pub mod section;
 pub mod snapshot;
 pub mod snapshot_file;
 
+pub use author::Author;
 pub use delta::Delta;
 pub use digest::Digest;
 pub use glob::Glob;

@@ -48,6 +48,30 @@ pub struct Commit {
     /// Contents that differ little from others that the collector holds. One that it cannot use it asks for as a whole.
     #[prost(message, repeated, tag = "8")]
     pub deltas: ::prost::alloc::vec::Vec<SectionDelta>,
+    /// Who changed something of it, as far as it could be seen: at most 64.
+    #[prost(message, repeated, tag = "9")]
+    pub authors: ::prost::alloc::vec::Vec<Author>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Author {
+    /// What was written: a fact's path, or a file's.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// The process, by its number on the node.
+    #[prost(uint32, tag = "2")]
+    pub pid: u32,
+    /// The name of its program; empty: it had ended.
+    #[prost(string, tag = "3")]
+    pub command: ::prost::alloc::string::String,
+    /// The user that it ran as.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    /// The user who had logged in.
+    #[prost(string, tag = "5")]
+    pub login: ::prost::alloc::string::String,
+    /// The systemd unit or container that it belonged to.
+    #[prost(string, tag = "6")]
+    pub unit: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SectionDelta {

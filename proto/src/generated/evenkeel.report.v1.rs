@@ -597,6 +597,27 @@ pub struct Change {
     pub after_state: i32,
     #[prost(string, tag = "9")]
     pub after: ::prost::alloc::string::String,
+    /// Who did it, if the node saw that.
+    #[prost(message, optional, tag = "20")]
+    pub by: ::core::option::Option<ChangedBy>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangedBy {
+    /// The process, by its number on the node.
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// The name of its program; empty: it had ended.
+    #[prost(string, tag = "2")]
+    pub command: ::prost::alloc::string::String,
+    /// The user that it ran as.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    /// The user who had logged in.
+    #[prost(string, tag = "4")]
+    pub login: ::prost::alloc::string::String,
+    /// The systemd unit or container that it belonged to.
+    #[prost(string, tag = "5")]
+    pub unit: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetAffectedRequest {

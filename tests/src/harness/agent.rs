@@ -30,6 +30,8 @@ pub struct Node {
     pub by: Vec<OsString>,
     /// The agent's program as seen from there; `None`: the one that was built.
     pub program: Option<PathBuf>,
+    /// Lines of the agent's configuration.
+    pub config: String,
     /// Its state directory, as seen from there and as seen from here; `None`: a directory of the test's.
     pub state: Option<(PathBuf, PathBuf)>,
 }
@@ -138,6 +140,11 @@ impl Agent {
     pub fn run_every(&mut self, interval: &str) {
         let mut command = self.command("run");
         command.args(["--interval", interval]);
+        if !self.node.config.is_empty() {
+            let config = self.directory.path().join("agent.toml");
+            fs::write(&config, &self.node.config).expect("the directory is ours");
+            command.arg("--config").arg(config);
+        }
         let log = self.log();
         self.process = Some(Process::start(&format!("evenkeel-agent {}", self.node.name), command, &log));
     }

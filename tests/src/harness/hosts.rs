@@ -121,6 +121,7 @@ impl Host {
             root: None,
             by,
             program: Some("/run/evenkeel-agent".into()),
+            config: String::new(),
             state: Some((inside.into(), self.directory().join("changes").join(&inside[1..]))),
         }
     }

@@ -55,5 +55,6 @@ fn committed(node: Uuid, of: &Node, at: Timestamp) -> Entry {
         changed: of.section_digests(),
         removed: Vec::new(),
         labels: Some(Labels { host: of.name.clone(), role: String::new(), agent: "0.1.0".to_owned() }),
+        authors: Vec::new(),
     })
 }

@@ -7,20 +7,21 @@ use evenkeel_tests::harness::{Agent, Collector, Node, Settings, wait};
 
 use super::{HOUR, wait_known};
 
-const KEY: &str = "net.core.somaxconn";
-const PATH: &str = "sysctl.net.core.somaxconn";
+pub(super) const KEY: &str = "net.core.somaxconn";
+pub(super) const PATH: &str = "sysctl.net.core.somaxconn";
 /// What a sweep logs when it found what events had missed.
 const MISSED: &str = "The sweep found what no event had told.";
 
 /// An agent in a network namespace, and a collector that it reaches. The agent ends first, so that the namespace can go.
-struct Namespace {
+pub(super) struct Namespace {
     agent: Agent,
-    collector: Collector,
-    network: Network,
+    pub(super) collector: Collector,
+    pub(super) network: Network,
 }
 
 impl Namespace {
-    fn up(interval: &str) -> Option<Self> {
+    /// With these lines of configuration.
+    pub(super) fn up(interval: &str, config: &str) -> Option<Self> {
         if let Some(why) = missing() {
             skipped("events", &why);
             return None;
@@ -29,8 +30,8 @@ impl Namespace {
         let settings = Settings { address: Some(Network::gateway()), ..Settings::default() };
         let collector = Collector::start(&settings);
         let by = vec![script("netns.sh").into(), "exec".into(), network.name().into()];
-        let (name, environment) = ("evt-1".to_owned(), "dev".to_owned());
-        let mut agent = Agent::enrol(&collector, Node { name, environment, by, ..Node::default() });
+        let (name, environment, config) = ("evt-1".to_owned(), "dev".to_owned(), config.to_owned());
+        let mut agent = Agent::enrol(&collector, Node { name, environment, by, config, ..Node::default() });
         agent.run_every(interval);
         agent.wait_acknowledged();
         Some(Self { agent, collector, network })
@@ -40,7 +41,7 @@ impl Namespace {
         self.network.sysctl(KEY, value);
     }
 
-    fn knows(&self, value: &str) {
+    pub(super) fn knows(&self, value: &str) {
         wait_known(&self.collector, "evt-1", PATH, value);
     }
 }
@@ -57,7 +58,7 @@ fn missing() -> Option<String> {
 /// directory is not held.
 #[test]
 fn dropped_caches_end_no_watch() {
-    let Some(mut node) = Namespace::up(HOUR) else { return };
+    let Some(mut node) = Namespace::up(HOUR, "") else { return };
     node.sets("1111");
     node.knows("1111");
     for value in ["2222", "3333"] {
@@ -75,7 +76,7 @@ fn dropped_caches_end_no_watch() {
 /// counted as missed.
 #[test]
 fn another_mount_of_proc_is_found_by_the_sweep() {
-    let Some(mut node) = Namespace::up("2s") else { return };
+    let Some(mut node) = Namespace::up("2s", "") else { return };
     // Right after its start an agent looks again by itself, and may see the first of these that way.
     let mut value = 4000;
     let missed = wait::until(|| {
@@ -96,7 +97,7 @@ fn another_mount_of_proc_is_found_by_the_sweep() {
 /// Promise: interfaces that come and go are no news of the node, keep nobody from seeing what is, and end no watch.
 #[test]
 fn interfaces_come_and_go() {
-    let Some(mut node) = Namespace::up(HOUR) else { return };
+    let Some(mut node) = Namespace::up(HOUR, "") else { return };
     let known = node.agent.acknowledged().len();
     for round in 0..5 {
         for number in 0..20 {

@@ -6,6 +6,7 @@ pub(crate) mod people;
 use evenkeel_drift::report::{
     Environment, Finding, Kind, Report, SCHEMA, Severity, State, Status, Summary, Unknown, ValueCount,
 };
+use evenkeel_facts::Author;
 use evenkeel_render::{facts, history, nodes};
 use jiff::Timestamp;
 
@@ -241,6 +242,14 @@ pub(crate) fn history() -> history::History {
         path: path.into(),
         before,
         after,
+        by: (path == "sysctl.net.core.somaxconn").then(|| Author {
+            path: path.into(),
+            pid: 4711,
+            command: "sysctl".into(),
+            user: "root".into(),
+            login: "ada".into(),
+            unit: "session-3.scope".into(),
+        }),
     };
     history::History {
         schema: history::SCHEMA.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use evenkeel_facts::{Digest, SectionDigest};
+use evenkeel_facts::{Author, Digest, SectionDigest};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -47,6 +47,8 @@ pub struct Committed {
     pub removed: Vec<String>,
     /// Its host name, role and agent version, if they are new or different.
     pub labels: Option<Labels>,
+    /// Who changed something of it, as far as the node saw.
+    pub authors: Vec<Author>,
 }
 
 /// What a node calls itself.
@@ -181,6 +183,24 @@ pub(super) struct CommittedBytes {
     removed: Vec<String>,
     #[prost(message, optional, tag = "8")]
     labels: Option<LabelsBytes>,
+    #[prost(message, repeated, tag = "30")]
+    authors: Vec<AuthorBytes>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AuthorBytes {
+    #[prost(string, tag = "1")]
+    path: String,
+    #[prost(uint32, tag = "2")]
+    pid: u32,
+    #[prost(string, tag = "3")]
+    command: String,
+    #[prost(string, tag = "4")]
+    user: String,
+    #[prost(string, tag = "5")]
+    login: String,
+    #[prost(string, tag = "6")]
+    unit: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -203,7 +223,16 @@ struct LabelsBytes {
 
 impl From<Committed> for CommittedBytes {
     fn from(committed: Committed) -> Self {
-        let Committed { node, boot_epoch, sequence, taken_at, root, changed, removed, labels } = committed;
+        let Committed { node, boot_epoch, sequence, taken_at, root, changed, removed, labels, authors } =
+            committed;
+        let author = |Author { path, pid, command, user, login, unit }| AuthorBytes {
+            path,
+            pid,
+            command,
+            user,
+            login,
+            unit,
+        };
         let section =
             |SectionDigest { name, digest }| SectionBytes { name, digest: digest.as_bytes().to_vec() };
         Self {
@@ -215,6 +244,7 @@ impl From<Committed> for CommittedBytes {
             changed: changed.into_iter().map(section).collect(),
             removed,
             labels: labels.map(|Labels { host, role, agent }| LabelsBytes { host, role, agent }),
+            authors: authors.into_iter().map(author).collect(),
         }
     }
 }
@@ -223,7 +253,16 @@ impl TryFrom<CommittedBytes> for Committed {
     type Error = String;
 
     fn try_from(bytes: CommittedBytes) -> Result<Self, String> {
-        let CommittedBytes { node, boot_epoch, sequence, taken_at, root, changed, removed, labels } = bytes;
+        let CommittedBytes { node, boot_epoch, sequence, taken_at, root, changed, removed, labels, authors } =
+            bytes;
+        let author = |AuthorBytes { path, pid, command, user, login, unit }| Author {
+            path,
+            pid,
+            command,
+            user,
+            login,
+            unit,
+        };
         let digest = |bytes: &[u8]| Digest::try_from(bytes).map_err(|error| error.to_string());
         let section =
             |SectionBytes { name, digest: bytes }| Ok(SectionDigest { name, digest: digest(&bytes)? });
@@ -236,6 +275,7 @@ impl TryFrom<CommittedBytes> for Committed {
             changed: changed.into_iter().map(section).collect::<Result<_, String>>()?,
             removed,
             labels: labels.map(|LabelsBytes { host, role, agent }| Labels { host, role, agent }),
+            authors: authors.into_iter().map(author).collect(),
         })
     }
 }
