@@ -16,6 +16,7 @@
 //! - `hostile_tree`: a root made to hurt
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `persisted`: what sysctl.d says is what systemd sets
+//! - `matrix`: every RPC, called by everybody who might try
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
@@ -41,6 +42,7 @@ mod hosts;
 mod judgement;
 mod load;
 mod main_job;
+mod matrix;
 mod membership;
 mod people;
 mod persisted;

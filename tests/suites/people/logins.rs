@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use evenkeel_render::audit::Audit;
 use evenkeel_render::contexts::Contexts;
 use evenkeel_render::users::Users;
-use evenkeel_tests::harness::{Cli, Collector, Outcome, wait};
+use evenkeel_runtime::keys;
+use evenkeel_tests::harness::{Cli, Collector, Minted, Outcome, wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// An invitation in a file.
@@ -127,6 +129,34 @@ fn a_revocation_outlasts_a_restart() {
     collector.restart();
     bob.ok(&["nodes"]);
     assert_eq!((ada.run(&["nodes"]).code, ada.run(&["login"]).code), (Some(2), Some(2)));
+}
+
+/// Promise: whose eight hours are over is told to log in, and does so with the key that is there, for as long as the
+/// collector says; after that an admin is needed.
+#[test]
+fn a_certificate_that_has_ended() {
+    let collector = Collector::default();
+    let person = logged_in(&collector, "ada", &[]);
+    let own = collector.directory().join("ada.home/evenkeel/contexts");
+    let own = fs::read_dir(own).unwrap().next().unwrap().unwrap().path();
+    let ended = |ago: u64| {
+        let key = keys::read_key(&own.join("key.pem")).unwrap();
+        let uri = "spiffe://evenkeel.internal/user/ada/role/viewer";
+        let minted = Minted::with_key(&collector, "users", uri, key, Some(Duration::from_secs(ago)));
+        fs::write(own.join("cert.pem"), minted.pem()).unwrap();
+    };
+    ended(1);
+    let said = person.run(&["report"]);
+    let begin = format!("evenkeel: the certificate {} has ended at ", own.join("cert.pem").display());
+    assert!(said.stderr.starts_with(&begin), "{said:#?}");
+    assert!(said.stderr.ends_with("Z\nLog in again: `evenkeel login`.\n"), "{said:#?}");
+    person.ok(&["login"]);
+    person.ok(&["report"]);
+
+    ended(1);
+    collector.cli().ok(&["user", "revoke", "ada"]);
+    let said = person.run(&["login"]);
+    assert!(said.stderr.contains("the certificates of ada were revoked at "), "{said:#?}");
 }
 
 /// Promise: an invitation lets one person in, once, for as long as it says; it enrols no node, and a node's token lets
