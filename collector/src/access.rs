@@ -129,7 +129,7 @@ const TABLE: &[(&str, Callers)] = &[
     ("/evenkeel.report.v1.ReportService/GetHistory", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/GetAffected", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/GetPolicy", Callers::Users(Role::Viewer, Reach::Nothing)),
-    ("/evenkeel.report.v1.ReportService/ListAcceptances", Callers::Users(Role::Viewer, Reach::Nothing)),
+    ("/evenkeel.report.v1.ReportService/ListAcceptances", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/ListBaselines", Callers::Users(Role::Viewer, Reach::Filtered)),
     ("/evenkeel.report.v1.ReportService/Watch", Callers::Users(Role::Viewer, Reach::Unscoped)),
     ("/evenkeel.admin.v1.AdminService/ApplyPolicy", Callers::Users(Role::Operator, Reach::Unscoped)),

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::access::Peer;
 use crate::archive::{Archive, View};
 use crate::history::{self, Filter};
 use crate::ledger::Ledger;
@@ -225,8 +226,9 @@ impl ReportService for Reports {
         &self,
         request: Request<wire::ListAcceptancesRequest>,
     ) -> Result<Response<wire::ListAcceptancesResponse>, Status> {
+        let caller = Peer::of(&request);
         let wire::ListAcceptancesRequest {} = request.into_inner();
-        Ok(Response::new(self.acceptances()))
+        Ok(Response::new(self.acceptances(&caller)))
     }
 
     async fn list_baselines(

@@ -11,6 +11,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
 use super::{Reports, json};
+use crate::access::Peer;
 use crate::judgement::{Baseline, Signed};
 use crate::scope::Scope;
 use crate::transitions::{Change, Transition};
@@ -27,7 +28,14 @@ impl Reports {
         Ok(wire::GetPolicyResponse { label: policy.label(), text: judgement.policy_text().to_owned(), json })
     }
 
-    pub(super) fn acceptances(&self) -> wire::ListAcceptancesResponse {
+    /// Whoever is limited to some environments sees what holds in all of them, and its own: the findings of others may be
+    /// of other environments.
+    pub(super) fn acceptances(&self, caller: &Peer) -> wire::ListAcceptancesResponse {
+        let sees_all = matches!(caller, Peer::User { scope: Scope::Everywhere, .. });
+        let by = caller.to_string();
+        let is_seen = |signed: &&Signed| {
+            sees_all || signed.by == by || matches!(signed.acceptance.subject, Subject::Paths(_))
+        };
         let (state, now) = self.ledger.now();
         let one = |signed: &Signed| {
             let Signed { acceptance, by, at } = signed.clone();
@@ -51,7 +59,9 @@ impl Reports {
                 at: Some(times::to_wire(at)),
             }
         };
-        wire::ListAcceptancesResponse { acceptances: state.judgement().signed().iter().map(one).collect() }
+        wire::ListAcceptancesResponse {
+            acceptances: state.judgement().signed().iter().filter(is_seen).map(one).collect(),
+        }
     }
 
     pub(super) fn baselines(&self, scope: &Scope) -> wire::ListBaselinesResponse {

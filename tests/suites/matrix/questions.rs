@@ -5,13 +5,17 @@ use std::fs;
 
 use evenkeel_facts::root_digest;
 use evenkeel_proto::report::operand;
-use evenkeel_proto::{admin, enroll, fleet, report};
+use evenkeel_proto::{admin, enroll, fleet, report, times};
 use evenkeel_runtime::keys::Key;
 use evenkeel_tests::harness::{Agent, Collector, Machine};
+use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 
 /// The environment of the scoped operator, and of every question that nobody asks otherwise.
 pub(super) const SCOPE: &str = "staging";
+
+/// A policy to put in force: the one that is.
+const POLICY: &str = include_str!("../../../collector/drift/policy/default.toml");
 
 pub(super) struct Questions {
     /// An enrolment token that many nodes may use.
@@ -46,7 +50,18 @@ impl Questions {
     /// Whether what is asked for is a list of everything, so that nothing of another environment can be named.
     pub(super) fn names_no_environment(&self, method: &str) -> bool {
         let method = method.rsplit('/').next().unwrap();
-        ["ListNodes", "ListTokens", "ListAudit", "Explain", "GetValues"].contains(&method)
+        [
+            "ListNodes",
+            "ListTokens",
+            "ListAudit",
+            "Explain",
+            "GetValues",
+            "GetPolicy",
+            "ListAcceptances",
+            "ListBaselines",
+            "Accept",
+        ]
+        .contains(&method)
     }
 
     /// The request of an RPC that is not here is an empty one.
@@ -106,6 +121,21 @@ impl Questions {
                 environment: Some(environment.to_owned()),
                 ..report::GetHistoryRequest::default()
             }),
+            "ApplyPolicy" => bytes(admin::ApplyPolicyRequest { text: POLICY.into() }),
+            "Accept" => bytes(admin::AcceptRequest {
+                all_open: true,
+                owner: "the team".into(),
+                reason: "known".into(),
+                until: Some(times::to_wire(Timestamp::now() + SignedDuration::from_hours(1))),
+                ..admin::AcceptRequest::default()
+            }),
+            "Unaccept" => bytes(admin::UnacceptRequest { id: "a-nothing".into() }),
+            "CreateBaseline" => bytes(admin::CreateBaselineRequest {
+                name: format!("of-{environment}"),
+                from: environment.to_owned(),
+                ..admin::CreateBaselineRequest::default()
+            }),
+            "DeleteBaseline" => bytes(admin::DeleteBaselineRequest { name: format!("of-{environment}") }),
             "CreateToken" => bytes(admin::CreateTokenRequest {
                 environment: environment.to_owned(),
                 ..admin::CreateTokenRequest::default()

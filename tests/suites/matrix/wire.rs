@@ -43,7 +43,8 @@ pub(super) async fn answer(channel: &Channel, method: &str, message: Vec<u8>) ->
 
 /// What becomes of it, and what was said.
 pub(super) async fn call(channel: &Channel, method: &str, message: Vec<u8>) -> (Outcome, String) {
-    match answer(channel, method, message).await {
+    // Whether it is refused is known before its first message: some have none until something happens.
+    match stream(channel, method, message).await {
         Ok(_) => (Outcome::Done, String::new()),
         Err(status) if channel::obstacle(&status).is_some() => (Outcome::NoConnection, status.to_string()),
         Err(status) => {
@@ -52,6 +53,7 @@ pub(super) async fn call(channel: &Channel, method: &str, message: Vec<u8>) -> (
                 Code::NotFound
                 | Code::InvalidArgument
                 | Code::FailedPrecondition
+                | Code::AlreadyExists
                 | Code::ResourceExhausted => Outcome::NotThere,
                 code => panic!("{method}: {code:?} is no answer of this matrix: {status}"),
             };
