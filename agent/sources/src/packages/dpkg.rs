@@ -116,6 +116,9 @@ struct Paragraph {
 impl Paragraph {
     fn line(&mut self, line: &[u8]) {
         self.any = true;
+        if !matches!(line[0], b'P' | b'S' | b'V' | b'A') {
+            return;
+        }
         let Some(colon) = line.iter().take(16).position(|byte| *byte == b':') else { return };
         let field = match &line[..colon] {
             b"Package" => &mut self.name,
