@@ -6,7 +6,7 @@ CACHE ?= tests/.cache
 export EVENKEEL_TEST_CACHE = $(CACHE)
 export EVENKEEL_GO_DIR = $(abspath $(CACHE)/go)
 
-.PHONY: help demo test test-hosts bench fuzz lint install-test-hosts
+.PHONY: help demo test test-hosts bench dist fuzz lint install-test-hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes
 
 fuzz: ## damaged contents for every parser of the agent, ten minutes each; SECONDS=60 for less
 	EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) $(CARGO) test --release -p evenkeel-sources --test fuzz
+
+dist: ## the agent as it is shipped, in target/shipped: static, and (with cargo-zigbuild) for glibc 2.17
+	deploy/dist.sh
 
 lint: ## format, clippy, file lengths, shell scripts
 	$(CARGO) fmt --all --check

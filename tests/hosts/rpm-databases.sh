@@ -26,6 +26,7 @@ package() {
         [[ $4 != noarch ]] || echo 'BuildArch: noarch'
         [[ -z ${5:-} ]] || echo "Epoch: $5"
         printf '%%description\n%s\n' "$(seq -s ' ' "$((RANDOM % 2000))")"
+        # shellcheck disable=SC2016 # expanded by rpmbuild
         printf '%%install\nmkdir -p %%{buildroot}/opt/%s-%s\ncd %%{buildroot}/opt/%s-%s\ntouch $(seq 100)\n' "$1" "$2" "$1" "$2"
         printf '%%files\n/opt/%s-%s\n' "$1" "$2"
     } >"$spec"
