@@ -39,6 +39,12 @@ impl Machine {
         machine.write(".evenkeel-refusals", "");
         machine.write("proc/sys/kernel/hostname", &format!("{name}\n"));
         machine.write("etc/machine-id", &format!("{}\n", uuid::Uuid::new_v4().simple()));
+        machine.write("run/systemd/timesync/synchronized", "");
+        machine.write(
+            "proc/1/limits",
+            "Limit                     Soft Limit           Hard Limit           Units     \n\
+             Max open files            1024                 524288               files     \n",
+        );
         machine.write("sys/kernel/security/lsm", "lockdown,capability,yama\n");
         machine.write("sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
         machine.go("1.21.13");
