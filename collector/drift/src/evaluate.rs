@@ -216,12 +216,10 @@ impl Run<'_> {
         for &at in &open {
             let path = judged[at].row.path;
             let running = latent::running(path);
-            let is_wanted = |finding: &&mut Finding| match &running {
-                Some(running) => finding.path == *running,
-                None => {
-                    let is_cause = finding.path == path || causes(path).contains(&finding.path.as_str());
-                    finding.kind == Kind::Violates && is_cause
-                }
+            let is_wanted = |finding: &&mut Finding| {
+                let is_cause = finding.path == path || causes(path).contains(&finding.path.as_str());
+                let violates = finding.kind == Kind::Violates && is_cause;
+                running.as_ref().map_or(violates, |running| finding.path == *running)
             };
             if let Some(finding) = whole.iter_mut().find(is_wanted) {
                 finding.parts.push(bench.part(judged[at].row, &judged[at].difference));
@@ -291,7 +289,8 @@ fn literal(policy: &Policy) -> impl Iterator<Item = &str> {
 }
 
 fn with_parts(summary: &str, parts: usize) -> String {
-    format!("{summary} (and {parts} more facts with it)")
+    let facts = if parts == 1 { "fact" } else { "facts" };
+    format!("{summary} (and {parts} more {facts} with it)")
 }
 
 fn environment(scope: &Scope<'_>, at: usize, coverage: Coverage) -> Environment {

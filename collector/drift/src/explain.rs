@@ -82,11 +82,57 @@ pub fn rules(policy: &Policy, path: &str) -> Vec<Deciding> {
         rule: rule.map(|rule| rule.path.to_string()),
         reason: rule.map_or("No rule says otherwise.", |rule| &rule.reason).to_owned(),
     };
-    vec![
+    let mut rules = vec![
         deciding("class", word(&verdict.class), class),
         deciding("compare", word(&verdict.compare), compare),
         deciding("severity", word(&verdict.severity()), severity),
-    ]
+    ];
+    if let Some((expected, rule)) = policy.expected(&verdict) {
+        let absent = if expected.or_absent { ", or missing" } else { "" };
+        rules.push(deciding("expect", format!("{}{absent}", expected.value), Some(rule)));
+    }
+    if let Some((within, rule)) = policy.deadline(&verdict) {
+        rules.push(deciding("promote_within", format!("{} hours", within.as_hours()), Some(rule)));
+    }
+    if verdict.ignore || verdict.hide {
+        let how = if verdict.ignore { "ignore" } else { "hide" };
+        rules.push(deciding(how, "true".to_owned(), policy.silencing(&verdict)));
+    }
+    // What holds for some only comes behind: there it decides.
+    for rule in policy.rules().iter().filter(|rule| !rule.holders.is_everybody() && rule.path.matches(path)) {
+        rules.push(Deciding {
+            attribute: format!("for {}", rule.holders),
+            value: settings(rule),
+            rule: Some(rule.path.to_string()),
+            reason: rule.reason.clone(),
+        });
+    }
+    rules
+}
+
+/// What a rule sets, in the words of the policy file.
+fn settings(rule: &Rule) -> String {
+    let Rule {
+        path: _,
+        class,
+        compare,
+        severity,
+        ignore,
+        hide,
+        expect,
+        promote_within,
+        holders: _,
+        reason: _,
+    } = rule;
+    let mut words = Vec::new();
+    words.extend(class.map(|class| format!("class {}", word(&class))));
+    words.extend(compare.map(|compare| format!("compare {}", word(&compare))));
+    words.extend(severity.map(|severity| format!("severity {}", word(&severity))));
+    words.extend(ignore.map(|ignore| format!("ignore {ignore}")));
+    words.extend(hide.map(|hide| format!("hide {hide}")));
+    words.extend(expect.as_ref().map(|expected| format!("expect {}", expected.value)));
+    words.extend(promote_within.map(|within| format!("promote_within {} hours", within.as_hours())));
+    words.join(", ")
 }
 
 /// The word that the policy file has for it.
