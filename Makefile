@@ -21,7 +21,7 @@ test: install-test-hosts ## every suite that this machine can run; says which it
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
 	$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: third_party::)
 
-bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,drift runs some parts
+bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins
 	$(if $(findstring sizes,$(ONLY))$(findstring agent,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
 	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))

@@ -9,6 +9,7 @@
 //! - `changes`: from a change on the machine until the collector has it durably
 //! - `wire`: bytes of messages
 //! - `collector`, `scale`: a collector under load; and with many nodes
+//! - `transport`: very many connections, and those that say nothing
 //! - `drift`: the engine alone
 //!
 //! Not for: deciding whether a build is good. Nothing fails when a budget is missed; the table says by how much.
@@ -23,6 +24,7 @@ mod go;
 mod scale;
 mod sizes;
 mod table;
+mod transport;
 mod wire;
 
 use std::env;
@@ -43,6 +45,7 @@ const PARTS: &[(&str, Part)] = &[
     ("wire", wire::run),
     ("collector", collector::run),
     ("scale", scale::run),
+    ("transport", transport::run),
     ("drift", drift::run),
 ];
 

@@ -71,8 +71,12 @@ fn is_open(stream: &mut TcpStream) -> bool {
     matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-/// Opens as many as this process may.
-fn raise_limit() {
+/// Lets this process open as many descriptors as it may.
+///
+/// # Panics
+///
+/// When there is no limit to be found or raised.
+pub fn raise_limit() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is a limit");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("up to the hard limit it may be raised");
 }

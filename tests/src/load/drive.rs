@@ -140,6 +140,22 @@ async fn greetings(address: Address, members: Vec<Member>) -> Result<(Vec<Sessio
     Ok((sessions, tally))
 }
 
+/// Every node hangs up, and then all connect again at the same time, with the tickets that they hold.
+pub async fn reconnect(
+    collector: &Target,
+    mut sessions: Vec<Session>,
+) -> Result<(Vec<Session>, Phase), LoadError> {
+    sessions.iter_mut().for_each(|session| session.connection.again());
+    let workers = sessions.into_iter().map(|mut session| async move {
+        let mut tally = Tally::default();
+        let began = tally.begin();
+        session.connection.greet(&session.member.node).await?;
+        tally.done(began, 0);
+        Ok((vec![session], tally))
+    });
+    drive(collector.process, workers).await
+}
+
 /// Every open connection at the same time, each node so many times, one after the other.
 pub async fn steady(
     collector: &Target,

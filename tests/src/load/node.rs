@@ -11,6 +11,7 @@ use evenkeel_proto::{contents, times};
 use evenkeel_runtime::channel::{self, Address};
 use jiff::Timestamp;
 use prost::Message as _;
+use rustls::ClientConfig;
 use tonic::transport::Channel;
 
 use super::LoadError;
@@ -28,13 +29,21 @@ pub struct Connection {
     client: FleetServiceClient<Channel>,
     /// What the collector has acknowledged over it.
     held: Option<Vec<Arc<Content>>>,
+    address: Address,
+    tls: Arc<ArcSwap<ClientConfig>>,
 }
 
 impl Connection {
     /// Connects when it is first used.
     pub fn new(address: &Address, member: &Member) -> Result<Self, LoadError> {
         let tls = Arc::new(ArcSwap::from_pointee(member.tls()?));
-        Ok(Self { client: FleetServiceClient::new(channel::over_tls(address, tls)), held: None })
+        let client = FleetServiceClient::new(channel::over_tls(address, Arc::clone(&tls)));
+        Ok(Self { client, held: None, address: address.clone(), tls })
+    }
+
+    /// Hangs up, and connects again when it is next used: with the ticket of the session before, if one was given.
+    pub fn again(&mut self) {
+        self.client = FleetServiceClient::new(channel::over_tls(&self.address, Arc::clone(&self.tls)));
     }
 
     /// Says that nothing changed, and expects that the collector knows it.
