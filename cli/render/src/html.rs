@@ -60,6 +60,8 @@ struct Row {
     since: Option<String>,
     summary: String,
     reason: String,
+    /// What has the same cause: paths and sentences.
+    parts: Vec<(String, String)>,
     id: String,
     hint: bool,
 }
@@ -152,6 +154,11 @@ fn row(results: &Results<'_>, finding: &Finding) -> Row {
         since: results.dated.then(|| moment(*since)),
         summary: escape(summary).into(),
         reason: escape(reason).into(),
+        parts: finding
+            .parts
+            .iter()
+            .map(|part| (escape(&part.path).into(), escape(&part.summary).into()))
+            .collect(),
         id: escape(id).into(),
         hint: results.hints,
     }

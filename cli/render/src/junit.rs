@@ -62,6 +62,9 @@ fn of_finding(results: &Results<'_>, finding: &Finding) -> TestCase {
     if !reason.is_empty() {
         lines.push(format!("why: {}", escape(reason)));
     }
+    for part in &finding.parts {
+        lines.push(format!("same cause: {}: {}", escape(&part.path), escape(&part.summary)));
+    }
     lines.push(format!("finding: {}", escape(id)));
     outcome.set_description(lines.join("\n"));
     case(&with_role(path, role), path, outcome)

@@ -80,6 +80,9 @@ fn row(results: &Results<'_>, finding: &Finding) -> String {
     if !matches!(kind, Kind::Differs | Kind::Split | Kind::Missing) {
         let _ = write!(fact, "<br>{}: {}", kind_word(*kind), code(summary));
     }
+    if !finding.parts.is_empty() {
+        let _ = write!(fact, "<br>and {} more of the same cause", finding.parts.len());
+    }
     let cells = results.columns.iter().map(|environment| {
         let held = held(finding, environment, results.reference);
         let several = held.len() > 1;

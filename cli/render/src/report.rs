@@ -101,6 +101,25 @@ pub(crate) fn rows(columns: &[&str], reference: &str, findings: &[Finding], unkn
                 .chain(cells.iter().map(String::as_str))
                 .chain([&*names, &since, summary, reason, id]),
         );
+        // What has the same cause is a row of its own: whoever filters by path finds it.
+        for part in &finding.parts {
+            let because = format!("same cause as {}", finding.id);
+            let head = [
+                severity_word(part.severity),
+                kind_word(part.kind),
+                status_word(finding.status),
+                &*part.path,
+                &finding.role,
+            ];
+            let blank = columns.iter().map(|_| "");
+            sheet.row(head.into_iter().chain(blank).chain([
+                &*names,
+                &since,
+                &part.summary,
+                &because,
+                &part.id,
+            ]));
+        }
     }
     for Unknown { path, severity, role, reason, nodes } in unknowns {
         let names = nodes.join(" ");

@@ -75,6 +75,11 @@ fn of_finding(results: &Results<'_>, finding: &Finding) -> SarifResult {
             since: results.dated.then(|| since.to_string()),
             reason: escape(reason).into_owned(),
             values: values.collect(),
+            same_cause: finding
+                .parts
+                .iter()
+                .map(|part| format!("{}: {}", escape(&part.path), escape(&part.summary)))
+                .collect(),
         },
     }
 }
@@ -95,6 +100,7 @@ fn of_unknown(unknown: &Unknown) -> SarifResult {
             since: None,
             reason: escape(reason).into_owned(),
             values: serde_json::Map::new(),
+            same_cause: Vec::new(),
         },
     }
 }
@@ -267,6 +273,8 @@ struct Properties {
     since: Option<String>,
     reason: String,
     values: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    same_cause: Vec<String>,
 }
 
 /// A fact stands in no file of the repository, but code scanning shows only what has a place in one: the path stands

@@ -102,6 +102,7 @@ fn documents_of_reports_and_gates() {
     documents("report-consistent", &examples::report(Vec::new()));
     documents("report-unknown", &examples::unknown());
     documents("report-many", &examples::many());
+    documents("report-cause", &examples::one_cause());
     documents("report-hostile", &examples::hostile());
     documents("gate-consistent", &judged::gate(GateVerdict::Consistent));
     documents("gate-drift", &judged::gate(GateVerdict::Drift));

@@ -4,7 +4,7 @@ pub(crate) mod judged;
 pub(crate) mod people;
 
 use evenkeel_drift::report::{
-    Environment, Finding, Kind, Report, SCHEMA, Severity, State, Status, Summary, Unknown, ValueCount,
+    Environment, Finding, Kind, Part, Report, SCHEMA, Severity, State, Status, Summary, Unknown, ValueCount,
 };
 use evenkeel_facts::Author;
 use evenkeel_render::{facts, history, nodes};
@@ -78,6 +78,22 @@ pub(crate) fn go_version() -> Finding {
 
 pub(crate) fn one() -> Report {
     report(vec![go_version()])
+}
+
+/// A container engine came up: one finding, and what it brought along.
+pub(crate) fn one_cause() -> Report {
+    let part = |path: &str, summary: &str| Part {
+        id: format!("f-{}", path.len()),
+        path: path.into(),
+        kind: Kind::Differs,
+        severity: Severity::Info,
+        summary: summary.into(),
+    };
+    let parts = vec![
+        part("sysctl.net.ipv4.conf.all.forwarding", "staging has 1, prod has 0"),
+        part("sysctl.net.ipv6.conf.all.forwarding", "staging has 1, prod has 0"),
+    ];
+    report(vec![Finding { parts, ..go_version() }])
 }
 
 pub(crate) fn unknown() -> Report {
