@@ -120,7 +120,7 @@ async fn every_rpc_about_another_environment() {
             wire::call(&by(Kind::ScopedOperator).channel, method, questions.about(method, "prod")).await;
         let is_good = match reach {
             // Answers that are lists are told apart by what is in them: see the suite on people.
-            Reach::Filtered if questions.names_no_environment(method) => outcome == Outcome::Done,
+            Reach::Filtered if Questions::names_no_environment(method) => outcome == Outcome::Done,
             Reach::Filtered => outcome == Outcome::NotThere,
             Reach::Checked => outcome == Outcome::Refused || outcome == Outcome::NotThere,
             Reach::Unscoped => outcome == Outcome::Refused,

@@ -48,7 +48,7 @@ impl Questions {
     }
 
     /// Whether what is asked for is a list of everything, so that nothing of another environment can be named.
-    pub(super) fn names_no_environment(&self, method: &str) -> bool {
+    pub(super) fn names_no_environment(method: &str) -> bool {
         let method = method.rsplit('/').next().unwrap();
         [
             "ListNodes",
@@ -104,14 +104,8 @@ impl Questions {
                 to: side(&format!("node/{node}")),
                 ..report::GateRequest::default()
             }),
-            "Explain" => bytes(report::ExplainRequest {
-                subject: "kernel.release".into(),
-                ..report::ExplainRequest::default()
-            }),
-            "GetValues" => bytes(report::GetValuesRequest {
-                path: "kernel.release".into(),
-                ..report::GetValuesRequest::default()
-            }),
+            "Explain" => bytes(report::ExplainRequest { subject: "kernel.release".into() }),
+            "GetValues" => bytes(report::GetValuesRequest { path: "kernel.release".into() }),
             "GetFacts" => bytes(report::GetFactsRequest { node, ..report::GetFactsRequest::default() }),
             "GetAffected" => bytes(report::GetAffectedRequest {
                 environments: vec![environment.to_owned()],
