@@ -12,6 +12,7 @@ use evenkeel_sources::{Collected, collect_each};
 use crate::args;
 use crate::collect::open;
 use crate::error::AgentError;
+use crate::status::Status;
 
 /// Tables fit a terminal of this width.
 const WIDTH: usize = 80;
@@ -22,7 +23,8 @@ const EXAMPLES: usize = 3;
 pub fn run(args: &args::Check) -> Result<String, AgentError> {
     let (host, config) = open(&args.place)?;
     let seen = tell(&collect_each(&host, &config.sources), &config.sources.disable);
-    Ok(standing::told(&host) + "\n" + &seen)
+    let daemon = Status::read(&config.state_dir).map(|status| format!("\n{}", status.tell()));
+    Ok(standing::told(&host) + "\n" + &seen + &daemon.unwrap_or_default())
 }
 
 /// What one source could not see, by reason.

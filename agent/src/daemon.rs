@@ -13,6 +13,7 @@ use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_sources::Host;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
@@ -23,6 +24,7 @@ use crate::error::AgentError;
 use crate::home::{Enrolment, Home};
 use crate::looker::{Looker, Wanted};
 use crate::settle::Settling;
+use crate::status::Status;
 use crate::uplink::{Place, Uplink, UplinkError};
 use crate::watch::authors::Authors;
 use crate::watch::{News, Watch};
@@ -90,6 +92,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         was_behind: false,
         renewals: Backoff::up_to(Duration::MAX),
         missed: 0,
+        acknowledged_at: None,
     };
     tokio::select! {
         () = daemon.turn() => {}
@@ -162,6 +165,7 @@ struct Daemon {
     was_behind: bool,
     /// How often a sweep found what an event should have told.
     missed: u64,
+    acknowledged_at: Option<Timestamp>,
 }
 
 impl Daemon {
@@ -197,6 +201,7 @@ impl Daemon {
                 let wait = self.report().await;
                 self.due = wait.is_some();
                 next_try = Instant::now() + wait.unwrap_or_default();
+                self.tell_status();
                 if wait.is_none() {
                     // The collector may have asked for it.
                     next_renewal = next_renewal.min(Instant::now() + self.uplink.renewal_in());
@@ -254,6 +259,14 @@ impl Daemon {
             let changed = self.look(Wanted::Only(sources)).await;
             self.due |= changed.is_some_and(|changed| !changed.is_empty());
         }
+    }
+
+    /// For `check`. A disk that takes no writes is said elsewhere.
+    fn tell_status(&self) {
+        let watched = self.looker.places.as_ref().map(|places| places.watched());
+        let (missed, acknowledged_at) = (self.missed, self.acknowledged_at);
+        let status = Status { at: Timestamp::now(), watched, missed, acknowledged_at };
+        let _ = status.write(self.home.path());
     }
 
     fn hear_so_far(&mut self) {
@@ -348,6 +361,7 @@ impl Daemon {
         }
         self.backoff.reset();
         self.was_behind = false;
+        self.acknowledged_at = Some(Timestamp::now());
         if news {
             info!(%root, sequence = self.place.sequence, "State acknowledged.");
             self.acknowledged = Some(root);

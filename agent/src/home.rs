@@ -6,6 +6,7 @@
 //! node.crt       its certificate and the environment's intermediate
 //! roots.crt      the roots that it trusts
 //! boot_epoch     how often the agent was started
+//! status.json    how the daemon is, for `check`
 //! pending.json   the newest snapshot that was not acknowledged, if there is one
 //! ```
 

@@ -13,6 +13,7 @@
 //! - [`watch`]: what happens on the machine, told by the kernel
 //! - [`settle`]: news wait a moment until they are complete
 //! - [`packages_lock`]: whether a package manager is at work
+//! - [`status`]: how the daemon is, for `check`
 //! - [`looker`]: looks at the machine, on a thread of its own
 //! - [`uplink`]: the way to the collector
 //! - [`link`]: its connection: kept open, hung up, reopened
@@ -33,6 +34,7 @@ pub mod looker;
 pub mod packages_lock;
 pub mod record;
 pub mod settle;
+pub mod status;
 pub mod uplink;
 pub mod watch;
 

@@ -133,16 +133,16 @@ fn unit_of(groups: &str) -> Option<String> {
     if let Some(container) = paths().flat_map(|path| path.rsplit('/')).find_map(id) {
         return Some(container);
     }
-    let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".scope");
+    let is_unit = |name: &&str| [".service", ".scope"].iter().any(|kind| name.ends_with(kind));
     paths().flat_map(|path| path.rsplit('/')).find(is_unit).map(str::to_owned)
 }
 
 /// Names come from whoever starts a process.
 fn harmless(author: Author) -> Author {
     let clean = |text: String| {
-        let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
-        clean.truncate(clean.floor_char_boundary(MAX_TEXT_BYTES));
-        clean
+        let harmless =
+            text.char_indices().filter(|(at, c)| at + c.len_utf8() <= MAX_TEXT_BYTES && !c.is_control());
+        harmless.map(|(_, c)| c).collect::<String>()
     };
     let Author { path, pid, command, user, login, unit } = author;
     let [path, command, user, login, unit] = [path, command, user, login, unit].map(clean);

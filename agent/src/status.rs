@@ -1,0 +1,72 @@
+//! How the daemon is: a small file in the state directory, written at each sweep, that `check` shows. It is not synced:
+//! what it says is of no use after a power cut.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// In the state directory.
+const FILE: &str = "status.json";
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// When this was written.
+    pub at: Timestamp,
+    /// How many directories are watched; `None`: nothing is told here, changes are found by the next sweep.
+    pub watched: Option<usize>,
+    /// How often a sweep has found what an event should have told, since the daemon started.
+    pub missed: u64,
+    /// When the collector acknowledged last, be it that nothing changed.
+    pub acknowledged_at: Option<Timestamp>,
+}
+
+impl Status {
+    /// Writes it: whole or not at all.
+    pub fn write(&self, state_dir: &Path) -> io::Result<()> {
+        let beside = state_dir.join("status.json.new");
+        fs::write(&beside, serde_json::to_vec(self)?)?;
+        fs::rename(&beside, state_dir.join(FILE))
+    }
+
+    /// What a daemon wrote there, if one did and it can be read.
+    pub fn read(state_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(state_dir.join(FILE)).ok()?).ok()
+    }
+
+    /// Two lines for a person.
+    pub fn tell(&self) -> String {
+        let Self { at, watched, missed, acknowledged_at } = self;
+        let watch = match watched {
+            Some(watched) => format!("{watched} directories are watched, {missed} changes missed"),
+            None => "nothing is watched: changes are found by the next sweep".to_owned(),
+        };
+        let acknowledged = acknowledged_at.map_or("not yet".to_owned(), |at| format!("{at:.0}"));
+        format!("daemon, as of {at:.0}: {watch}\n  last acknowledged: {acknowledged}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Status::read(directory.path()), None);
+        let at = "2026-11-22T10:00:00Z".parse().unwrap();
+        let status = Status { at, watched: Some(212), missed: 0, acknowledged_at: Some(at) };
+        status.write(directory.path()).unwrap();
+        assert_eq!(Status::read(directory.path()), Some(status.clone()));
+        assert_eq!(
+            status.tell(),
+            "daemon, as of 2026-11-22T10:00:00Z: 212 directories are watched, 0 changes missed\n  \
+             last acknowledged: 2026-11-22T10:00:00Z\n"
+        );
+        let deaf = Status { watched: None, acknowledged_at: None, ..status };
+        assert!(deaf.tell().ends_with("found by the next sweep\n  last acknowledged: not yet\n"));
+    }
+}
