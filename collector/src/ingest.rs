@@ -374,7 +374,7 @@ impl FleetService for Ingest {
         request: Request<Streaming<SectionContent>>,
     ) -> Result<Response<PutSectionsResponse>, Status> {
         let node = caller(&request, &self.ledger)?;
-        let _upload = self.limits.upload()?;
+        let _upload = self.limits.upload().await;
         let _its_own = self.waiting.begin(node).map_err(not_kept)?;
         let mut stream = request.into_inner();
         while let Some(content) = stream.next().await {

@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tonic::Status;
 use uuid::Uuid;
 
 use crate::config::Transport;
 use crate::rate::Rates;
-use crate::serve::overload::{about, come_back};
 
 /// Contents that are decompressed at the same time: each may take 16 MiB, and more than processors gain nothing.
 const DECODERS: usize = 4;
@@ -19,7 +17,6 @@ pub struct Limits {
     syncs: Rates<Uuid>,
     uploads: Semaphore,
     pub(super) decoders: Semaphore,
-    pushback: Duration,
     reconnects_per_second: u32,
     longest_window: Duration,
 }
@@ -31,7 +28,6 @@ impl Limits {
             syncs: Rates::new(transport.sync_every, transport.sync_burst),
             uploads: Semaphore::new(transport.max_uploads.min(Semaphore::MAX_PERMITS)),
             decoders: Semaphore::new(DECODERS),
-            pushback: transport.pushback,
             reconnects_per_second: transport.reconnects_per_second,
             longest_window: stale_after / 2,
         }
@@ -42,10 +38,10 @@ impl Limits {
         self.syncs.take(node, Instant::now())
     }
 
-    /// Room for an upload.
-    pub(super) fn upload(&self) -> Result<SemaphorePermit<'_>, Status> {
-        let busy = |_| come_back("too many upload at the same time", about(self.pushback));
-        self.uploads.try_acquire().map_err(busy)
+    /// Waits for room for an upload. How many wait is bounded where requests are, and for how long by their deadline.
+    pub(super) async fn upload(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.uploads.acquire().await.ok()
     }
 
     /// Within which time so many agents come back.
