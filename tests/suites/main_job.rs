@@ -45,7 +45,7 @@ fn incident() -> Incident {
     for agent in &mut agents {
         agent.wait_acknowledged();
     }
-    Incident { agents: agents, collector, machines }
+    Incident { agents, collector, machines }
 }
 
 /// Every difference that was seeded: path, kind, severity, the nodes that deviate.

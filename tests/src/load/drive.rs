@@ -145,7 +145,9 @@ pub async fn reconnect(
     collector: &Target,
     mut sessions: Vec<Session>,
 ) -> Result<(Vec<Session>, Phase), LoadError> {
-    sessions.iter_mut().for_each(|session| session.connection.again());
+    for session in &mut sessions {
+        session.connection.again();
+    }
     let workers = sessions.into_iter().map(|mut session| async move {
         let mut tally = Tally::default();
         let began = tally.begin();
