@@ -117,15 +117,7 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         findings.extend(duplicate::duplicates(fleet, policy, &fresh));
     }
 
-    let mut summary = Summary { unknown: unknowns.len() as u64, ..Summary::default() };
-    for finding in &findings {
-        match (finding.status, finding.severity) {
-            (Status::Explained, _) => summary.explained += 1,
-            (_, Severity::Critical) => summary.critical += 1,
-            (_, Severity::Warning) => summary.warning += 1,
-            (_, Severity::Info) => summary.info += 1,
-        }
-    }
+    let summary = summary(&findings, unknowns.len());
     let shown = |finding: &Finding| {
         query.all
             || (finding.status == Status::Open
@@ -148,6 +140,19 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         summary,
         noise: None,
     }
+}
+
+fn summary(findings: &[Finding], unknowns: usize) -> Summary {
+    let mut summary = Summary { unknown: unknowns as u64, ..Summary::default() };
+    for finding in findings {
+        match (finding.status, finding.severity) {
+            (Status::Explained, _) => summary.explained += 1,
+            (_, Severity::Critical) => summary.critical += 1,
+            (_, Severity::Warning) => summary.warning += 1,
+            (_, Severity::Info) => summary.info += 1,
+        }
+    }
+    summary
 }
 
 fn environment(
