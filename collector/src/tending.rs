@@ -104,11 +104,21 @@ impl Tending {
     pub async fn take_step(&self, step: Step, by: String) -> Result<(), TendingError> {
         let shown = self.ca.take_step(step)?;
         self.renew()?;
+        if step == Step::Retired {
+            self.forget_sessions();
+        }
         info!(?step, generation = shown.number, pin = %shown.pin, by, "The certificate authority moved.");
         let moved = AuthorityMoved { step, generation: shown.number, pin: shown.pin.to_string(), by };
         let entry = Entry::AuthorityMoved(moved);
         let decide = move |_: &_| Decision { entries: vec![entry], sections: vec![], answer: () };
         Ok(self.ledger.change(Key::None, decide).await?)
+    }
+
+    /// Somebody was sent away for good: sessions from before begin anew, with a handshake in full.
+    pub fn forget_sessions(&self) {
+        if let Err(error) = self.tickets.forget() {
+            error!(error = exit::chain(&error), "Session tickets were not forgotten.");
+        }
     }
 
     /// What is wrong with the certificates; `None`: nothing.

@@ -6,6 +6,7 @@
 //! - [`DESCRIPTORS`]: the descriptor set, for server reflection
 //! - [`affected`]: advisories as they travel
 //! - [`authors`]: who changed something, as it travels
+//! - [`codec`]: protobuf with small buffers
 //! - [`commits`]: what a commit names, against what the collector holds already
 //! - [`contents`]: sections as they travel
 //! - [`reports`]: reports as they travel
@@ -14,6 +15,7 @@
 
 pub mod affected;
 pub mod authors;
+pub mod codec;
 pub mod commits;
 pub mod contents;
 mod redacted;

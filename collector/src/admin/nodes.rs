@@ -44,6 +44,9 @@ impl Admin {
         let decide = move |_: &State| Decision { entries: vec![entry], sections: vec![], answer: () };
         let left = self.ledger.change(Key::Node(id), decide).await;
         left.map_err(|error| Status::unavailable(error.to_string()))?;
+        if banned {
+            self.tending.forget_sessions();
+        }
         let closed = self.open.close(|peer| matches!(peer, Peer::Node { id: other, .. } if *other == id));
         info!(node = node.id, name = node.name, banned, closed, "Node was sent away.");
         Ok(node)
