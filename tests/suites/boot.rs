@@ -25,7 +25,10 @@ fn a_host_is_enrolled_by_following_the_readme() {
         return skipped("boot", "no systemd-nspawn, or no root for it; tests/hosts/install.sh makes both");
     }
     let steps = steps();
-    let [compile, collect, token, enrol, ask] = steps.as_slice() else { panic!("README.md has {steps:#?}") };
+    // What follows needs a past, or something to sign off.
+    let [compile, collect, token, enrol, ask, ..] = steps.as_slice() else {
+        panic!("README.md has {steps:#?}")
+    };
     assert!(compile.starts_with("cargo build --release\n"), "{compile}");
 
     // Instead of the first step: the programs, built already.
@@ -55,11 +58,12 @@ fn a_host_is_enrolled_by_following_the_readme() {
     let [only] = nodes.nodes.as_slice() else { panic!("{nodes:#?}") };
     assert_eq!((only.environment.as_str(), only.fresh), ("staging", true));
     assert_eq!(only.name, node.run("hostname").ok().trim());
-    // A gate to an environment without nodes cannot tell; everything else is answered.
+    // A gate to an environment without nodes cannot tell, and fails where a host in a container has another kernel's
+    // settings than its next boot would bring; everything else is answered.
     for line in ask.lines() {
         let outcome = collector.run(line);
-        let expected = if line.starts_with("evenkeel gate") { 3 } else { 0 };
-        assert_eq!(outcome.code, Some(expected), "{line}: {outcome:#?}");
+        let expected: &[i32] = if line.starts_with("evenkeel gate") { &[1, 3] } else { &[0] };
+        assert!(outcome.code.is_some_and(|code| expected.contains(&code)), "{line}: {outcome:#?}");
         assert!(!outcome.stdout.is_empty(), "{line}: {outcome:#?}");
     }
 
