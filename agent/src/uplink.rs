@@ -19,6 +19,7 @@ use evenkeel_runtime::keys::validity;
 use evenkeel_runtime::tls::{self, Chain, TlsError};
 use evenkeel_runtime::trust::Mark;
 use rustls::ClientConfig;
+use rustls_pki_types::CertificateDer;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -202,6 +203,10 @@ impl Uplink {
         let request = RenewRequest { csr: home.key()?.signing_request() };
         let mut client = EnrollmentServiceClient::new(self.link.channel());
         let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
+        // What is of no use must not take the place of what is.
+        let der = |list: &[Vec<u8>]| list.iter().cloned().map(CertificateDer::from).collect::<Vec<_>>();
+        let chain = Chain { certificates: der(&renewed.certificates), key: home.key()?.to_der() };
+        tls::client(&der(&renewed.roots), chain)?;
         home.keep_certificates(&renewed.certificates, &renewed.roots)?;
         self.take_up()?;
         if was_ended {

@@ -15,18 +15,18 @@ pub mod rotation;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::keys::{self, Key};
 use evenkeel_runtime::pin::Pin;
-use evenkeel_runtime::tls::{COLLECTOR_NAME, Chain};
+use evenkeel_runtime::tls::{self, COLLECTOR_NAME, Chain};
 use evenkeel_runtime::trust::Mark;
 use jiff::Timestamp;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use time::OffsetDateTime;
 
 pub use certificate::{SigningRequest, given_at};
@@ -49,6 +49,9 @@ pub enum CaError {
     /// A signing request that is none.
     #[error("the signing request is malformed, or not signed by its own key")]
     Request,
+    /// Somebody else has taken a step of the rotation meanwhile.
+    #[error("the certificate authority has moved meanwhile: see where it stands first")]
+    Step,
 }
 
 /// How long certificates live.
@@ -82,17 +85,27 @@ struct Held {
 pub type Issued = Vec<CertificateDer<'static>>;
 
 impl Ca {
-    /// Reads the authority from this directory; makes it if there is none, and intermediates of new environments.
-    pub fn open(directory: &Path, environments: &[String], lives: Lives) -> Result<Self, CaError> {
+    /// Reads the authority from this directory, and makes intermediates of new environments. When it was never used, one
+    /// that is not there is made, and one of which half was made is made anew.
+    pub fn open(
+        directory: &Path,
+        environments: &[String],
+        lives: Lives,
+        was_used: bool,
+    ) -> Result<Self, CaError> {
         files::own_directory(directory)?;
         let (register, life) = match Register::read(directory)? {
             Some(register) => (register, None),
-            None if directory_of(directory, 1).join("root.crt").exists() => {
-                let why = "it is missing, and an authority is there: restore it from a backup".to_owned();
+            None if was_used => {
+                let why = "it is missing, and nodes trust the authority: restore it from a backup".to_owned();
                 return Err(FileError::content(&directory.join("generations.json"), why).into());
             }
-            None => (Register::first(Timestamp::now()), Some(lives.authority)),
+            None => {
+                Register { generations: Vec::new() }.remove_others(directory);
+                (Register::first(Timestamp::now()), Some(lives.authority))
+            }
         };
+        register.remove_others(directory);
         let mut held: Vec<Held> = Vec::new();
         for entry in &register.generations {
             let before = held.last().map(|held| &held.generation.root);
@@ -138,6 +151,16 @@ impl Ca {
     /// Whether this certificate is an intermediate of ours.
     pub fn is_intermediate(&self, certificate: &CertificateDer<'_>) -> bool {
         self.generations.load().iter().any(|held| held.generation.is_intermediate(certificate))
+    }
+
+    /// Whether this leaf was issued below one of our roots by this intermediate, as of now or of its end. Where other
+    /// roots are believed besides ours, what stands behind a leaf need not be what it was verified with.
+    pub fn has_issued(&self, leaf: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
+        let Ok(verifier) = tls::client_verifier(&self.roots()) else { return false };
+        let end = keys::validity(leaf).and_then(|(_, end)| end.duration_since(UNIX_EPOCH).ok());
+        let Some(end) = end.map(UnixTime::since_unix_epoch) else { return false };
+        let issuer = [issuer.clone().into_owned()];
+        verifier.verify_client_cert(leaf, &issuer, end.min(UnixTime::now())).is_ok()
     }
 
     /// Whether this certificate is an intermediate that may speak for this identity.
@@ -221,7 +244,14 @@ pub(crate) mod tests {
 
     pub(crate) fn open(directory: &Path, environments: &[&str]) -> Result<Ca, CaError> {
         let environments: Vec<String> = environments.iter().map(ToString::to_string).collect();
-        Ca::open(directory, &environments, LIVES)
+        Ca::open(directory, &environments, LIVES, true).or_else(|error| {
+            // As when it was never used, unless something is there to be lost.
+            if directory.join("1").exists() {
+                Err(error)
+            } else {
+                Ca::open(directory, &environments, LIVES, false)
+            }
+        })
     }
 
     pub(crate) fn node(environment: &str) -> Identity {

@@ -27,7 +27,7 @@ use crate::ingest::{caller, member};
 use crate::kubernetes::{self, KubernetesConfig, KubernetesError};
 use crate::ledger::{Decision, Ledger};
 use crate::metrics::{Metrics, count};
-use crate::state::State;
+use crate::state::{NodeState, State};
 use crate::token::Token;
 use crate::users::Users;
 
@@ -132,16 +132,17 @@ impl Enrolment {
 
     /// Who asks for a new certificate, and whether the old one has ended. Who shows it has proved, by the handshake,
     /// that it holds the enrolled key.
-    fn renewing<T>(&self, request: &Request<T>) -> Result<(Identity, bool), Status> {
+    fn renewing<T>(&self, request: &Request<T>, key: &[u8]) -> Result<(Identity, bool), Status> {
         let Some(Peer::Lapsed { identity: Identity::Node { environment, id }, ended, .. }) =
             request.extensions().get::<Peer>()
         else {
             let id = caller(request, &self.ledger)?;
-            let environment =
-                self.ledger.state().node(id).map(|node| node.environment.to_string()).unwrap_or_default();
-            return Ok((Identity::Node { environment, id }, false));
+            let state = self.ledger.state();
+            let node = member_of(&state, id, key)?;
+            return Ok((Identity::Node { environment: node.environment.to_string(), id }, false));
         };
         member(&self.ledger.state(), *id, environment)?;
+        member_of(&self.ledger.state(), *id, key)?;
         let off = Duration::try_from(Timestamp::now().duration_since(*ended)).unwrap_or_default();
         if off > self.recovery {
             return Err(Status::unauthenticated(format!(
@@ -176,9 +177,9 @@ impl EnrollmentService for Enrolment {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
-        let (identity, was_lapsed) = self.renewing(&request)?;
-        let issued = SigningRequest::parse(&request.into_inner().csr)
-            .and_then(|request| self.ca.certify(&identity, &request, self.ca.node_life()));
+        let csr = SigningRequest::parse(&request.get_ref().csr).map_err(|error| refused(&error))?;
+        let (identity, was_lapsed) = self.renewing(&request, &csr.key_digest())?;
+        let issued = self.ca.certify(&identity, &csr, self.ca.node_life());
         let certificates = issued.map_err(|error| refused(&error))?;
         count(&self.metrics.enrolments, if was_lapsed { "recovered" } else { "renewed" });
         let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
@@ -211,9 +212,24 @@ impl EnrollmentService for Enrolment {
     }
 }
 
+/// The node, if it renews what is ours to renew, for the key that it enrolled with: a ban is of that key.
+fn member_of<'a>(state: &'a State, id: Uuid, key: &[u8]) -> Result<&'a NodeState, Status> {
+    match state.node(id) {
+        Some(node) if node.is_certified_elsewhere => Err(Status::failed_precondition(
+            "the node's certificate comes from another authority, which renews it",
+        )),
+        Some(node) if !node.holds_key(key) => {
+            Err(Status::permission_denied("this is not the key that the node enrolled with: enrol it again"))
+        }
+        Some(node) => Ok(node),
+        None => Err(Status::permission_denied("this collector does not know the node: enrol it again")),
+    }
+}
+
 fn refused(error: &CaError) -> Status {
     match error {
         CaError::Request => Status::invalid_argument(error.to_string()),
+        CaError::Step => Status::failed_precondition(error.to_string()),
         CaError::File(_) | CaError::Make(_) => Status::internal(exit::chain(error)),
     }
 }

@@ -25,6 +25,8 @@ pub struct Sender {
 const RETURNS: u32 = 2;
 /// Of so many instances of one node we know.
 const KNOWN: usize = 8;
+/// So often it is told who they are, until all of them are forgotten.
+const MOST_TOLD: u32 = 16;
 /// An instance that was not heard for so long has ended.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
@@ -38,6 +40,9 @@ struct Instances {
     known: Vec<Known>,
     returns: u32,
     returned_at: Option<Instant>,
+    /// How often it was told who they are: what a node says of itself must not fill the journal.
+    told: u32,
+    last_told: Option<Vec<Holder>>,
 }
 
 #[derive(Debug)]
@@ -81,7 +86,7 @@ impl Instances {
         self.known.retain(|known| now.duration_since(known.at) < FORGOTTEN);
         if self.known.is_empty() {
             // Of the one before we know only that it was there.
-            self.returns = 0;
+            *self = Self::default();
             self.known.push(Known::new(Sender { instance: last, address: None, host: None }, now));
         }
         let before = self.known.iter().position(|known| known.sender.instance == sender.instance);
@@ -108,7 +113,7 @@ impl Instances {
     }
 
     /// Those that came back, and the two that were heard last: one of them is why somebody came back.
-    fn several(&self) -> Option<Vec<Holder>> {
+    fn several(&mut self) -> Option<Vec<Holder>> {
         if self.returns < RETURNS {
             return None;
         }
@@ -121,6 +126,13 @@ impl Instances {
         let mut holders: Vec<_> = alive.map(holder).collect();
         // In an order of their own, so that the same holders are the same list.
         holders.sort();
+        if self.last_told.as_ref() != Some(&holders) {
+            if self.told == MOST_TOLD {
+                return None;
+            }
+            self.told += 1;
+            self.last_told = Some(holders.clone());
+        }
         Some(holders)
     }
 

@@ -90,7 +90,9 @@ impl Ingest {
         let Ok(instance) = request.instance.as_slice().try_into().map(u64::from_be_bytes) else {
             return false;
         };
-        let host = request.commit.as_ref().map(|commit| commit.host.clone());
+        // Before anything else is checked: a name that is none is nobody's.
+        let host =
+            request.commit.as_ref().map(|commit| commit.host.clone()).filter(|host| label::is_label(host));
         let last = self.ledger.state().node(node).and_then(|node| node.spoken_by(instance));
         if last.is_none() && host.is_none() {
             return false;

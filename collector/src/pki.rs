@@ -25,6 +25,9 @@ use crate::access::Peer;
 use crate::scope::Scope;
 use crate::serve::admission::Authenticated;
 
+/// How the names of people begin whom another authority certifies. No name that is given here does.
+pub const ELSEWHERE: &str = "pki.";
+
 /// Which files, and who their holders are.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -238,10 +241,17 @@ fn known(by: &Rule, name: &str, given: Timestamp, end: SystemTime) -> Authentica
     }
     let role = by.user.as_deref().and_then(|word| word.parse().ok()).unwrap_or(Role::Viewer);
     let scope = Scope::of_user(by.environments.clone());
-    // The whole name, so that nobody can be taken for somebody else.
-    let whole = name.split_once("://").map_or(name, |(_, rest)| rest);
-    let peer = Peer::User { name: label::from_host_name(whole), role, scope, certified: Some(given) };
+    let peer = Peer::User { name: user_name(name), role, scope, certified: Some(given) };
     Authenticated { peer, end: Some(end), newcomer: None }
+}
+
+/// As audit entries show somebody of another authority: begins as nobody of ours does, can be read, and ends with a part
+/// of a digest, so that nobody can be taken for somebody else.
+fn user_name(name: &str) -> String {
+    let whole = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let readable: String = label::from_host_name(whole).chars().take(200).collect();
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    format!("{ELSEWHERE}{readable}.{}", data_encoding::HEXLOWER.encode(&digest.as_ref()[..4]))
 }
 
 /// The same name is the same node, wherever and whenever its certificate was issued.

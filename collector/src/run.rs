@@ -227,7 +227,10 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         local.over_unix(listeners.unix, listeners.locals),
         http.plain(listeners.http, routes),
         presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
-        tending.watch(shutdown.clone()),
+        // On its own: it reads files, and a file system that hangs must not hold the ports.
+        async {
+            let _ = tokio::spawn(Arc::clone(&tending).watch(shutdown.clone())).await;
+        },
         transitions.run(archive, shutdown.clone()),
     );
     let _ = files::remove(&config.data_dir.join(SOCKET));
@@ -241,12 +244,8 @@ fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Ca>, Ledger, Rea
     let state = State::new(&config.environments, Instant::now());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(metrics))?;
     let place = config.data_dir.join("ca");
-    if ledger.state().nodes().next().is_some() && !place.exists() {
-        let why =
-            "the certificate authority is gone, and nodes trust it: restore it from a backup".to_owned();
-        return Err(FileError::content(&place, why).into());
-    }
-    let ca = Ca::open(&place, &config.environments, config.certificates.lives())?;
+    let was_used = ledger.state().nodes().next().is_some();
+    let ca = Ca::open(&place, &config.environments, config.certificates.lives(), was_used)?;
     let known = ledger.state().environments().to_vec();
     for node in ledger.state().nodes().filter(|node| !known.contains(&node.environment)) {
         warn!(node = %node.id, environment = &*node.environment, "Node is in an environment that is not configured.");

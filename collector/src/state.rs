@@ -346,6 +346,8 @@ impl State {
                 let name = view.name.to_string();
                 Left { id, name, environment, key, enrolled, at, banned, reason, by }
             }
+            // Only lifting a ban ends it: an eviction that comes late does not.
+            (None, Some(left)) if left.banned && !banned => left,
             (None, Some(left)) => Left { at, banned, reason, by, ..left },
             (None, None) => return,
         };
@@ -471,6 +473,11 @@ impl NodeState {
             0 => None,
             milliseconds => Timestamp::from_millisecond(milliseconds).ok(),
         }
+    }
+
+    /// Whether this is SHA-256 of the key that it enrolled with, as far as that is known.
+    pub fn holds_key(&self, key: &[u8]) -> bool {
+        self.key.is_empty() || self.key == key
     }
 
     /// Two or more: the machines that hold its key at once.

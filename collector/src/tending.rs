@@ -127,7 +127,7 @@ impl Tending {
     }
 
     /// Looks once in a period, and more often at files of another authority, until the end.
-    pub async fn watch(&self, shutdown: Shutdown) {
+    pub async fn watch(self: Arc<Self>, shutdown: Shutdown) {
         let files = async {
             loop {
                 tokio::time::sleep(self.pki.reload()).await;
@@ -195,5 +195,5 @@ fn configurations(
 ) -> Result<(ServerConfig, ServerConfig), TendingError> {
     let roots = [ca.roots(), pki.roots()].concat();
     let fleet = tls::mutual_server(&roots, ca.certify_collector(names)?, pki.certified(), tickets)?;
-    Ok((fleet, tls::enrolment_server(ca.certify_collector(names)?, tickets)?))
+    Ok((fleet, tls::enrolment_server(ca.certify_collector(names)?)?))
 }

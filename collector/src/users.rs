@@ -22,6 +22,7 @@ use crate::admin::end;
 use crate::ca::{self, Ca, Issued, SigningRequest};
 use crate::ledger::{Decision, Key, Ledger};
 use crate::people::{Revoked, User};
+use crate::pki::ELSEWHERE;
 use crate::serve::OpenConnections;
 use crate::state::State;
 use crate::token::Token;
@@ -152,6 +153,11 @@ impl Users {
     /// A later login: a certificate for who the caller is already.
     pub async fn renew(&self, caller: Peer, request: RenewUserRequest) -> Result<UserCertificate, Status> {
         let somebody = match caller.clone() {
+            Peer::User { name, .. } if name.starts_with(ELSEWHERE) => {
+                return Err(Status::failed_precondition(
+                    "your certificate comes from another authority, which renews it",
+                ));
+            }
             Peer::User { name, role, scope, .. } => {
                 Somebody { name, role, environments: scope.environments() }
             }
@@ -195,7 +201,9 @@ impl Users {
         let RevokeUserRequest { name, reason } = request;
         let revoked = UserRevoked { name: name.clone(), reason, by: by.to_string() };
         let decide = move |state: &State| {
-            let known = state.people.user(&revoked.name).is_some();
+            let known = state.people.user(&revoked.name).is_some()
+                // Of them the journal knows nothing before.
+                || revoked.name.starts_with(ELSEWHERE) && label::is_label(&revoked.name);
             let entries = known.then_some(Entry::UserRevoked(revoked)).into_iter().collect();
             Decision { entries, sections: vec![], answer: known }
         };
@@ -214,6 +222,10 @@ impl Users {
 
     /// Checks what an admin says of somebody.
     fn somebody(&self, name: String, role: &str, environments: Vec<String>) -> Result<Somebody, Status> {
+        if name.starts_with(ELSEWHERE) {
+            let sentence = format!("{name:?}: names that begin with {ELSEWHERE:?} are of another authority");
+            return Err(Status::invalid_argument(sentence));
+        }
         if !label::is_label(&name) {
             return Err(Status::invalid_argument(format!(
                 "{name:?} is not a name of a-z, 0-9, '.', '_' and '-'"
@@ -303,15 +315,41 @@ impl Ground {
     /// Whether it is good in this state. The error goes to whoever claims it.
     fn holds(&self, state: &State) -> Result<(), Status> {
         match self {
-            Self::Given(peer) | Self::Renewal(peer) => match state.refusal(peer) {
+            Self::Given(peer) => match state.refusal(peer) {
                 Some(why) => Err(Status::permission_denied(why)),
                 None => Ok(()),
+            },
+            Self::Renewal(peer) => match state.refusal(peer) {
+                Some(why) => Err(Status::permission_denied(why)),
+                None => still_is(state, peer),
             },
             Self::Invitation { id, hash } => {
                 let invited = state.people.invitation(id, hash, Timestamp::now());
                 invited.map(|_| ()).map_err(Status::unauthenticated)
             }
         }
+    }
+}
+
+/// Whoever was made less than its certificate says does not renew what it was.
+fn still_is(state: &State, peer: &Peer) -> Result<(), Status> {
+    let (name, role, environments) = match peer {
+        // The socket's groups say who that is now.
+        Peer::User { certified: None, .. } => return Ok(()),
+        Peer::User { name, role, scope, .. } => (name, role, scope.clone().environments()),
+        Peer::Lapsed { identity: Identity::User { name, role, environments }, .. } => {
+            (name, role, environments.clone())
+        }
+        Peer::Lapsed { .. } | Peer::Node { .. } | Peer::Anonymous => return Ok(()),
+    };
+    match state.people.user(name) {
+        Some(user) if user.role != role.to_string() || user.environments != environments => {
+            Err(Status::permission_denied(format!(
+                "{name} is {} by now: log in with the invitation for that",
+                user.role
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use evenkeel_runtime::files::{self, FileError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 /// The generations, the oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,21 @@ impl Register {
     pub(super) fn write(&self, directory: &Path) -> Result<(), FileError> {
         let json = serde_json::to_vec_pretty(self).expect("numbers and words");
         files::replace(&file(directory), &json)
+    }
+
+    /// Removes the directories of generations that are none: of a step that was cut off, or retired. Their keys sign
+    /// nothing that anybody believes; they need not lie about.
+    pub(super) fn remove_others(&self, directory: &Path) {
+        let Ok(entries) = std::fs::read_dir(directory) else { return };
+        for entry in entries.flatten() {
+            let number: Option<u32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let is_other = |number| self.generations.iter().all(|entry| entry.number != number);
+            if number.is_some_and(is_other)
+                && let Err(error) = std::fs::remove_dir_all(entry.path())
+            {
+                warn!(%error, directory = %entry.path().display(), "An old generation was not removed.");
+            }
+        }
     }
 
     fn is_sound(&self) -> bool {

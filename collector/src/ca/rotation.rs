@@ -5,10 +5,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use evenkeel_runtime::exit;
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::pin::Pin;
 use evenkeel_store::entry::Step;
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::generation::{Generation, end_of};
 use super::register::{Entry, Register, State, directory_of};
@@ -54,6 +56,10 @@ impl Ca {
     /// whoever calls.
     pub fn take_step(&self, step: Step) -> Result<Shown, CaError> {
         let _one = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two who ask at once must not take two steps.
+        if step != self.next_step() {
+            return Err(CaError::Step);
+        }
         let now = Timestamp::now();
         let mut held: Vec<Held> = Vec::new();
         let (current, before) = (self.generations.load_full(), self.generations());
@@ -76,14 +82,11 @@ impl Ca {
         let register = Register { generations: held.iter().map(|held| held.entry.clone()).collect() };
         register.write(&self.directory)?;
         self.generations.store(Arc::new(held));
-        self.write_roots()?;
-        if step == Step::Retired {
-            for Held { entry, .. } in current.iter().filter(|held| held.entry.state == State::Retiring) {
-                // Its keys sign nothing that anybody believes; they need not lie about.
-                let place = directory_of(&self.directory, entry.number);
-                std::fs::remove_dir_all(&place).map_err(FileError::io("remove", &place))?;
-            }
+        // The step is taken. What is left to do is done at the next start, if not now.
+        if let Err(error) = self.write_roots() {
+            warn!(error = exit::chain(&error), "The file of roots was not written.");
         }
+        register.remove_others(&self.directory);
         let about = |generations: Vec<Shown>| match step {
             Step::Retired => generations.into_iter().next(),
             Step::Prepared | Step::Activated => generations.into_iter().last(),
@@ -239,6 +242,7 @@ mod tests {
         }
 
         assert_eq!(ca.next_step(), Step::Retired);
+        assert!(matches!(ca.take_step(Step::Activated), Err(CaError::Step)), "not twice");
         assert_eq!(ca.take_step(Step::Retired).unwrap().number, 1);
         assert_eq!(ca.certify_collector(&[]).unwrap().certificates.len(), 2, "nothing leads to the old root");
         connect(&ca, &new).unwrap();

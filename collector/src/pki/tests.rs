@@ -77,7 +77,13 @@ fn rules_say_who() {
     assert!(matches!(&peer, Peer::Node { environment, .. } if environment == "prod"));
     assert_eq!(who(&theirs, node, false), Ok(peer), "the same name is the same node");
     let peer = who(&theirs, "spiffe://cluster.local/ns/ops/ada", false).unwrap();
-    assert_eq!(peer.to_string(), "operator cluster.local-ns-ops-ada");
+    let name = peer.to_string();
+    assert!(name.starts_with("operator pki.cluster.local-ns-ops-ada."), "{name}");
+    let other = who(&theirs, "spiffe://cluster.local/ns/ops-ada", false);
+    assert!(other.is_err(), "no rule is for it");
+    let ada = who(&theirs, "spiffe://cluster.local/ns/ops/a-da", false).unwrap();
+    let da = who(&theirs, "spiffe://cluster.local/ns/ops/a/da", false).unwrap();
+    assert_ne!(ada.to_string(), da.to_string(), "two names are two people");
 
     assert_eq!(who(&nobodys, node, false).unwrap_err(), "invalid peer certificate: UnknownIssuer");
     assert!(who(&theirs, node, true).unwrap_err().contains("expired"));

@@ -87,6 +87,10 @@ impl Admission for ByCertificate {
         };
         let identity = Identity::of_certificate(leaf).map_err(|error| error.to_string())?;
         let (_, end) = keys::validity(leaf).ok_or("the certificate has no end")?;
+        // TLS has verified the chain below some root that is believed: with others than ours, it need not be ours.
+        if self.pki.is_configured() && !self.ca.has_issued(leaf, issuer) {
+            return Err(format!("{identity} was not issued by the intermediate that is shown with it"));
+        }
         if !self.ca.is_issuer_of(&identity, issuer) {
             return Err(format!("{identity} was not issued by the intermediate that speaks for it"));
         }

@@ -1,7 +1,7 @@
 //! One call: admitted, given its turn, dispatched, ended in time, counted.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
@@ -20,6 +20,8 @@ use crate::metrics::count;
 pub(super) struct Caller {
     pub(super) peer: Peer,
     pub(super) origin: Origin,
+    /// When what it has shown ends.
+    pub(super) end: Option<SystemTime>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -43,10 +45,15 @@ impl Service {
     }
 
     fn allowed(&self, caller: &Caller, method: &str) -> Result<(), (&'static str, Status)> {
-        self.admission.admit(&caller.peer, method).map_err(|status| {
+        let refused = |status| {
             self.port.metrics.refused_calls.inc();
             ("refused", status)
-        })?;
+        };
+        // The connection ends with its certificate; until it does, it is good for nothing more.
+        if caller.end.is_some_and(|end| end <= SystemTime::now()) {
+            return Err(refused(Status::unauthenticated("the certificate of this connection has ended")));
+        }
+        self.admission.admit(&caller.peer, method).map_err(refused)?;
         match (&caller.peer, caller.origin) {
             (Peer::Anonymous, Origin(Some(from))) => {
                 let taken = self.strangers.take(household(from), Instant::now());

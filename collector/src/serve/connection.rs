@@ -23,6 +23,10 @@ use crate::access::{Origin, Peer};
 use crate::config::Transport;
 use crate::metrics::count;
 
+/// How long a connection of somebody lasts who enrols, or renews what has ended.
+const STRANGER: Duration = Duration::from_secs(30);
+/// How long one that finds no place may take to hear its answer.
+const NO_PLACE: Duration = Duration::from_secs(2);
 /// Far enough away.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -40,8 +44,11 @@ impl Service {
         count(&metrics.connections, "accepted");
         let open = self.open.add(peer.clone(), transport.max_connections_of_node);
         let progress = Arc::new(Progress::default());
+        // Nobody knows them, or they may do one thing: they do not stay.
+        let is_stranger = matches!(peer, Peer::Anonymous | Peer::Lapsed { .. });
+        let end = if is_stranger { Some(SystemTime::now() + STRANGER) } else { end };
         let builder = builder(transport, &peer);
-        let caller = Arc::new(Caller { peer, origin, progress: Arc::clone(&progress) });
+        let caller = Arc::new(Caller { peer, origin, end, progress: Arc::clone(&progress) });
         let service = {
             let service = Arc::clone(&self);
             hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -50,7 +57,7 @@ impl Service {
             })
         };
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let (leave, no_place) = (place.leave(), Notify::new());
+        let (mut leave, no_place) = (place.leave(), Notify::new());
         let began = Instant::now();
         let mut end = std::pin::pin!(async {
             tokio::select! {
@@ -59,7 +66,7 @@ impl Service {
                 () = self.port.shutdown.wait() => "shut_down",
             }
         });
-        let (mut has_asked, mut cut_off) = (false, None);
+        let (mut has_asked, mut has_settled, mut cut_off) = (false, false, None);
         loop {
             tokio::select! {
                 result = connection.as_mut() => {
@@ -73,18 +80,25 @@ impl Service {
                 () = progress.abandoned() => return count(&metrics.connections, "too_many_resets"),
                 () = progress.asked(), if !has_asked => {
                     has_asked = true;
-                    if !place.settle() {
+                    if is_stranger {
+                        place.serve();
+                    } else if place.settle() {
+                        has_settled = true;
+                    } else {
                         no_place.notify_one();
                     }
+                    leave = place.leave();
                 }
-                () = leave.notified(), if !has_asked => return count(&metrics.connections, "made_room"),
+                () = leave.notified(), if !has_settled => return count(&metrics.connections, "made_room"),
                 () = sleep_until(began + transport.first_request_deadline), if !has_asked => {
                     return count(&metrics.connections, "silent");
                 }
                 why = end.as_mut(), if cut_off.is_none() => {
                     count(&metrics.connections, why);
                     connection.as_mut().graceful_shutdown();
-                    cut_off = Some(Instant::now() + transport.close_deadline);
+                    // Who has no place gets its answer, and not a minute.
+                    let patience = if why == "no_place" { NO_PLACE } else { transport.close_deadline };
+                    cut_off = Some(Instant::now() + patience);
                 }
                 () = sleep_until(cut_off.unwrap_or(began)), if cut_off.is_some() => {
                     return count(&metrics.connections, "cut_off");

@@ -182,8 +182,8 @@ impl Places {
             !place.is_told
                 && match place.stage {
                     Stage::Silent => true,
-                    Stage::Speaking => now.duration_since(place.since) >= STALLED,
-                    Stage::Served => false,
+                    // An answer is there by then, too.
+                    Stage::Speaking | Stage::Served => now.duration_since(place.since) >= STALLED,
                 }
         };
         // Of equal ones the last is taken, so the oldest comes last.
@@ -220,6 +220,11 @@ impl Place {
     /// The other side has said something.
     pub fn speaks(&mut self) {
         self.reach(Stage::Speaking);
+    }
+
+    /// The first request of a stranger is here: it is answered, and makes room for others when there are many.
+    pub fn serve(&mut self) {
+        self.reach(Stage::Served);
     }
 
     /// The first request is here: whether the connection may stay. If not, it is answered and ends.
@@ -349,8 +354,10 @@ mod tests {
         assert!(room.is_crowded());
         let mut newcomer = enter(&room, HERE, now).unwrap();
         assert!(!newcomer.settle(), "it is answered, and ends");
-        assert!(enter(&room, HERE, now + 3 * STALLED).is_none());
+        assert!(enter(&room, HERE, Instant::now() + STALLED / 2).is_none());
         assert!(told(&room).is_empty(), "not before it is answered");
+        assert!(enter(&room, HERE, Instant::now() + 3 * STALLED).is_none());
+        assert_eq!(told(&room), [newcomer.number], "and then it is the one");
         drop(settled);
         assert!(!room.is_crowded());
         drop(newcomer);

@@ -23,6 +23,11 @@ impl Tickets {
         Ok(Self { is_enabled, keys: ArcSwap::from_pointee(Ticketer::new().map_err(TlsError::new)?) })
     }
 
+    /// Whether tickets are given.
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
     /// Refuses every ticket that was given so far: each connection is a full handshake once more. What a certificate
     /// proves is then verified anew.
     pub fn forget(&self) -> Result<(), TlsError> {

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
@@ -69,11 +69,12 @@ pub fn mutual_server(
     Ok(finish(builder.with_cert_resolver(Arc::new(ByName { ours, other })), tickets))
 }
 
-/// For the enrolment port: the server shows its certificate, the client none.
-pub fn enrolment_server(chain: Chain, tickets: &Arc<Tickets>) -> Result<ServerConfig, TlsError> {
+/// For the enrolment port: the server shows its certificate, the client none. Without session tickets: one that was given
+/// to somebody who showed nothing must not be good where a certificate is asked for.
+pub fn enrolment_server(chain: Chain) -> Result<ServerConfig, TlsError> {
     let builder = server_builder()?.with_no_client_auth();
     let config = builder.with_single_cert(chain.certificates, chain.key).map_err(TlsError::new)?;
-    Ok(finish(config, tickets))
+    Ok(finish(config, &Arc::new(Tickets::new(false)?)))
 }
 
 /// For enrolling with a token that is not ours: trusts these roots, shows nothing.
@@ -179,7 +180,13 @@ fn server_builder() -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsV
 
 fn finish(mut config: ServerConfig, tickets: &Arc<Tickets>) -> ServerConfig {
     config.alpn_protocols = vec![ALPN.to_vec()];
-    config.ticketer = Arc::<Tickets>::clone(tickets);
+    if tickets.is_enabled() {
+        config.ticketer = Arc::<Tickets>::clone(tickets);
+    } else {
+        // Without a ticketer rustls would keep sessions itself.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     // Half a round trip saved, and 0-RTT stays off: a check-in is not worth a replay.
     config.max_early_data_size = 0;
     config

@@ -46,7 +46,7 @@ pub struct EnrollResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {
-    /// A certificate signing request in DER, for a new or the same key.
+    /// A certificate signing request in DER, for the key that the node enrolled with.
     #[prost(bytes = "vec", tag = "1")]
     pub csr: ::prost::alloc::vec::Vec<u8>,
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use evenkeel_facts::FactPath;
+use evenkeel_runtime::backoff::fraction;
 use evenkeel_runtime::channel::Address;
 use tokio::task::JoinSet;
 
@@ -12,6 +13,9 @@ use super::node::Connection;
 use super::phase::Phase;
 use super::process::Process;
 use super::target::Target;
+
+/// So often a node tries to come back.
+const MOST_TRIES: u32 = 50;
 
 /// What one worker did.
 #[derive(Debug, Default)]
@@ -140,7 +144,8 @@ async fn greetings(address: Address, members: Vec<Member>) -> Result<(Vec<Sessio
     Ok((sessions, tally))
 }
 
-/// Every node hangs up, and then all connect again at the same time, with the tickets that they hold.
+/// Every node hangs up, and then all connect again at the same time, with the tickets that they hold. Who is asked to make
+/// room for others tries again, as agents do, and is counted once.
 pub async fn reconnect(
     collector: &Target,
     mut sessions: Vec<Session>,
@@ -151,7 +156,15 @@ pub async fn reconnect(
     let workers = sessions.into_iter().map(|mut session| async move {
         let mut tally = Tally::default();
         let began = tally.begin();
-        session.connection.greet(&session.member.node).await?;
+        let mut tries = 0;
+        while let Err(error) = session.connection.greet(&session.member.node).await {
+            tries += 1;
+            if tries == MOST_TRIES {
+                return Err(error);
+            }
+            session.connection.again();
+            tokio::time::sleep(Duration::from_millis(500).mul_f64(fraction())).await;
+        }
         tally.done(began, 0);
         Ok((vec![session], tally))
     });

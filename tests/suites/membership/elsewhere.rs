@@ -5,9 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use evenkeel_runtime::keys;
+use evenkeel_proto::enroll::RenewRequest;
+use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
+use evenkeel_proto::report::GetReportRequest;
+use evenkeel_proto::report::report_service_client::ReportServiceClient;
+use evenkeel_runtime::keys::{self, Key};
 use evenkeel_tests::harness::cli::run;
-use evenkeel_tests::harness::{Collector, Machine, Process, Settings, programs, wait};
+use evenkeel_tests::harness::minted::authority_file;
+use evenkeel_tests::harness::{Agent, Collector, Machine, Minted, Process, Settings, programs, wait};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -161,7 +166,7 @@ fn people_and_strangers() {
     );
     let collector = collector(directory.path());
     let machine = Machine::new("dev-1");
-    let mut enrolled = evenkeel_tests::harness::Agent::start(&collector, machine.node("dev"));
+    let mut enrolled = Agent::start(&collector, machine.node("dev"));
     enrolled.wait_acknowledged();
     let ask = |name: &str| {
         let files: PathBuf = directory.path().join(name.replace('/', "-"));
@@ -177,4 +182,49 @@ fn people_and_strangers() {
     assert!(ask("spiffe://example.org/people/ada").ok().contains("dev-1"));
     let refused = ask("spiffe://example.org/strangers/eve");
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+}
+
+/// Promise: another authority that is believed cannot speak for anybody of ours: a certificate of it that carries a name
+/// which is ours to give is refused, also when an intermediate of ours, which everybody has, is shown behind it.
+#[tokio::test]
+async fn another_authority_speaks_for_nobody_of_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = Authority::new();
+    theirs.issue(
+        SanType::DnsName("collector.example.org".try_into().unwrap()),
+        &directory.path().join("collector"),
+    );
+    let collector = collector(directory.path());
+    let machine = Machine::new("dev-1");
+    let agent = Agent::enrol(&collector, machine.node("dev"));
+    let names = [
+        ("users", "spiffe://evenkeel.internal/user/eve/role/admin".to_owned()),
+        ("env-dev", super::uri("dev", agent.id())),
+    ];
+    for (issuer, name) in names {
+        let files = directory.path().join(issuer);
+        theirs.issue(uri(&name), &files);
+        let read = |file: &Path| keys::read_certificates(file).unwrap();
+        let ours = read(&authority_file(&collector, &format!("{issuer}.crt")));
+        let own = read(&files.join("tls.crt"));
+        let chains = [
+            [&own[..], &ours[..]].concat(),
+            own.clone(),
+            [&own[..], &read(&files.join("ca.crt"))[..]].concat(),
+        ];
+        for certificates in chains {
+            let key = keys::read_key(&files.join("tls.key")).unwrap();
+            let channel = Minted { certificates, key }.channel(&collector);
+            let report =
+                ReportServiceClient::new(channel.clone()).get_report(GetReportRequest::default()).await;
+            let renew = RenewRequest { csr: Key::generate().signing_request() };
+            let renew = EnrollmentServiceClient::new(channel.clone()).renew(renew).await;
+            let said = (super::check_in(channel).await.err(), report.err(), renew.err());
+            assert!(
+                matches!(&said, (Some(_), Some(_), Some(_))),
+                "{name} of another authority was let in: {said:?}"
+            );
+        }
+    }
+    assert_eq!(collector.cli().nodes().nodes.len(), 1, "nobody was enrolled");
 }
