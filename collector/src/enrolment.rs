@@ -218,9 +218,9 @@ fn member_of<'a>(state: &'a State, id: Uuid, key: &[u8]) -> Result<&'a NodeState
         Some(node) if node.is_certified_elsewhere => Err(Status::failed_precondition(
             "the node's certificate comes from another authority, which renews it",
         )),
-        Some(node) if !node.holds_key(key) => {
-            Err(Status::permission_denied("this is not the key that the node enrolled with: enrol it again"))
-        }
+        Some(node) if !node.holds_key(key) => Err(Status::failed_precondition(
+            "this is not the key that the node enrolled with: enrol it again",
+        )),
         Some(node) => Ok(node),
         None => Err(Status::permission_denied("this collector does not know the node: enrol it again")),
     }
