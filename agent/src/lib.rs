@@ -38,17 +38,13 @@ pub mod status;
 pub mod uplink;
 pub mod watch;
 
-use std::env;
 use std::io::Write;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process;
 
 use args::{Args, Command};
 use config::AgentConfig;
 use error::AgentError;
-use evenkeel_runtime::logging;
 use evenkeel_runtime::shutdown::Shutdown;
+use evenkeel_runtime::{heaps, logging};
 
 /// Runs one command. What it has to say goes to `out`.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), AgentError> {
@@ -69,7 +65,7 @@ fn start(args: &args::Run) -> Result<(), AgentError> {
     config.root = args.root.clone().unwrap_or(config.root);
     config.interval = args.interval.unwrap_or(config.interval);
     config.check().map_err(AgentError::Usage)?;
-    one_heap();
+    heaps::at_most(1);
     logging::init("evenkeel-agent");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
@@ -80,17 +76,4 @@ fn start(args: &args::Run) -> Result<(), AgentError> {
     // A sweep that hangs in the kernel must not hold the end.
     runtime.shutdown_background();
     result
-}
-
-/// glibc gives each thread a heap of its own, which would cost this program more than all facts of the machine; it is
-/// told otherwise by its environment alone, when a program starts. So this one starts once more, as the same process.
-fn one_heap() {
-    const HEAPS: &str = "MALLOC_ARENA_MAX";
-    let (Ok(program), mut arguments) = (env::current_exe(), env::args_os()) else { return };
-    let Some(name) = arguments.next() else { return };
-    // Where a loader was named to start it, the program that runs is the loader.
-    if env::var_os(HEAPS).is_none() && Path::new(&name).file_name() == program.file_name() {
-        // It returns only when it failed; then there are two heaps.
-        let _ = process::Command::new(program).arg0(name).args(arguments).env(HEAPS, "1").exec();
-    }
 }

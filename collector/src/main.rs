@@ -9,7 +9,11 @@ use evenkeel_collector::args::{Arguments, Ca, Command, Run};
 use evenkeel_collector::config::default_data_dir;
 use evenkeel_collector::{Listeners, ca_command, run};
 use evenkeel_runtime::shutdown::Shutdown;
-use evenkeel_runtime::{exit, logging};
+use evenkeel_runtime::{exit, heaps, logging};
+
+/// With 5,000 agents that had synchronised, two took 48 KB an agent and as many as there are threads 81 KB; one cost a sixth
+/// of the new contents taken in a second.
+const HEAPS: u32 = 2;
 
 fn main() -> ExitCode {
     let (what, result) = match Arguments::parse().command {
@@ -38,6 +42,7 @@ fn ca(Ca { command, data_dir }: Ca) -> Result<(), Box<dyn Error>> {
 }
 
 fn start(arguments: Run) -> Result<(), Box<dyn Error>> {
+    heaps::at_most(HEAPS);
     logging::init("evenkeel-collector");
     let config = arguments.resolve()?;
     config.check()?;

@@ -17,6 +17,7 @@
 //! - [`logging`]: JSON lines
 //! - [`backoff`]: how long to wait before trying again
 //! - [`shutdown`]: the end, announced
+//! - [`heaps`]: how many there are
 //! - [`exit`]: exit codes, and how an error reaches a person
 
 pub mod backoff;
@@ -25,6 +26,7 @@ pub mod config;
 pub mod duration;
 pub mod exit;
 pub mod files;
+pub mod heaps;
 pub mod identity;
 pub mod keys;
 pub mod label;
