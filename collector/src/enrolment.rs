@@ -4,7 +4,7 @@ mod admit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentService;
 use evenkeel_proto::enroll::{
@@ -24,9 +24,11 @@ use self::admit::{Comer, NOT_OURS, Pass, admit};
 use crate::access::{Origin, Peer};
 use crate::ca::{Ca, CaError, SigningRequest};
 use crate::ingest::{caller, member};
-use crate::kubernetes::{self, KubernetesConfig, KubernetesError};
+use crate::kubernetes::{self, KubernetesConfig, KubernetesError, Vouched};
 use crate::ledger::{Decision, Ledger};
 use crate::metrics::{Metrics, count};
+use crate::rate::Rates;
+use crate::serve::overload::come_back;
 use crate::state::{NodeState, State};
 use crate::token::Token;
 use crate::users::Users;
@@ -43,6 +45,8 @@ pub struct Enrolment {
     recovery: Duration,
     users: Arc<Users>,
     kubernetes: KubernetesConfig,
+    /// A signature costs a tenth of a millisecond, and is needed once in half a day.
+    renewals: Rates<Uuid>,
 }
 
 impl Enrolment {
@@ -57,7 +61,8 @@ impl Enrolment {
         users: Arc<Users>,
         kubernetes: KubernetesConfig,
     ) -> Self {
-        Self { ca, ledger, metrics, fleet_port, recovery, users, kubernetes }
+        let renewals = Rates::new(Duration::from_secs(1), 10);
+        Self { ca, ledger, metrics, fleet_port, recovery, users, kubernetes, renewals }
     }
 
     async fn enrol(&self, request: EnrollRequest, origin: Origin) -> Result<EnrollResponse, Status> {
@@ -75,6 +80,10 @@ impl Enrolment {
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
         let pass = self.pass(&token, &service_account_token).await?;
+        let mut labels = labels;
+        if let Pass::Vouched(Vouched { node: Some(node), .. }) = &pass {
+            labels.insert("kubernetes-node".to_owned(), label::from_host_name(node));
+        }
         let comer = Comer { host: host.clone(), key: csr.key_digest(), origin };
         let environment =
             admit(&self.ledger.state(), &pass, &comer, Timestamp::now()).map_err(Status::unauthenticated)?;
@@ -177,6 +186,12 @@ impl EnrollmentService for Enrolment {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        if let Some(Peer::Node { id, .. } | Peer::Lapsed { identity: Identity::Node { id, .. }, .. }) =
+            request.extensions().get::<Peer>()
+        {
+            let taken = self.renewals.take(*id, Instant::now());
+            taken.map_err(|wait| come_back("the node renews its certificate too often", wait))?;
+        }
         let csr = SigningRequest::parse(&request.get_ref().csr).map_err(|error| refused(&error))?;
         let (identity, was_lapsed) = self.renewing(&request, &csr.key_digest())?;
         let issued = self.ca.certify(&identity, &csr, self.ca.node_life());

@@ -136,6 +136,7 @@ fn a_pod_enrols_itself() {
         if nodes.is_empty() { Err("no node".to_owned()) } else { Ok(nodes) }
     });
     assert_eq!((nodes[0].environment.as_str(), nodes[0].role.as_str()), ("staging", "worker"));
+    assert_eq!(nodes[0].labels["kubernetes-node"], "worker-1", "as the API server says, not the pod");
     let asked = asked.lock().unwrap();
     let (head, review) = asked.last().unwrap();
     assert!(head.starts_with("POST /apis/authentication.k8s.io/v1/tokenreviews HTTP/1.1"), "{head}");
