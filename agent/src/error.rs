@@ -90,7 +90,7 @@ impl AgentError {
             Self::Record(RecordError::Replay(_)) => "See whether something else changes the directory.",
             Self::Usage(_) => "See evenkeel-agent help.",
             Self::TokenFile(_) | Self::Token => {
-                "Make a token on the collector's host: evenkeel token create --env ENV > FILE"
+                "Make a token on the collector's host: evenkeel token create --env ENV --token-file FILE"
             }
             Self::State(_) => {
                 "Name a directory of this user with --state-dir, run as root, or stop the agent that uses it."
@@ -99,8 +99,11 @@ impl AgentError {
             Self::NotEnrolled(_) => {
                 "Enrol it: evenkeel-agent enroll --collector https://HOST:7444 --token-file FILE"
             }
+            Self::Refused { status, .. } if status.message().contains("lift the ban first") => {
+                "Lift the ban on the collector's host, or give the machine another name with --name."
+            }
             Self::Refused { status, .. } if matches!(status.code(), Code::Unauthenticated) => {
-                "Make a new token on the collector's host: evenkeel token create --env ENV > FILE"
+                "Make a new token on the collector's host: evenkeel token create --env ENV --token-file FILE"
             }
             Self::Refused { status, .. } if matches!(status.code(), Code::InvalidArgument) => {
                 "Correct --name, --role or --label."

@@ -13,7 +13,7 @@ use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
 use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
 use evenkeel_proto::{authors, contents, times};
 use evenkeel_runtime::backoff::fraction;
-use evenkeel_runtime::channel::{Address, pushback};
+use evenkeel_runtime::channel::{self, Address, pushback};
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::keys::validity;
 use evenkeel_runtime::tls::{self, Chain, TlsError};
@@ -22,6 +22,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use tracing::warn;
 
 use crate::credentials::Credentials;
 use crate::link::Link;
@@ -48,6 +49,7 @@ pub struct Uplink {
 struct Certificate {
     renew_at: SystemTime,
     ends: SystemTime,
+    life: Duration,
     /// Of the collector's own authority only.
     trust: Option<Mark>,
 }
@@ -73,6 +75,11 @@ pub enum UplinkError {
     /// The collector knows a later boot epoch: this state directory is older than it was.
     #[error("the collector has heard of boot epoch {0}")]
     EpochBehind(u64),
+    /// Whoever answers is not the collector that this node trusts.
+    #[error(
+        "{0}; if its authority moved while this machine was off, enrol it again (evenkeel-agent enroll --again)"
+    )]
+    Stranger(String),
     /// The call failed, or was refused.
     #[error("the collector did not take the report ({:?}): {}", .0.code(), .0.message())]
     Call(Box<Status>),
@@ -98,7 +105,7 @@ impl UplinkError {
     pub fn needs_a_person(&self) -> bool {
         match self {
             Self::Call(status) => matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated),
-            Self::Ended(_) => true,
+            Self::Ended(_) | Self::Stranger(_) => true,
             _ => false,
         }
     }
@@ -230,6 +237,12 @@ impl Uplink {
     fn take_up(&mut self) -> Result<(), UplinkError> {
         let config = tls::client(&self.credentials.roots()?, self.credentials.chain()?)?;
         self.certificate = Certificate::of(&self.credentials)?;
+        // What was given just now is not due: by a clock that is far ahead it would be, again and again.
+        let floor = SystemTime::now() + self.certificate.life.mul_f64(0.25);
+        self.certificate.renew_at = self.certificate.renew_at.max(floor);
+        if self.has_ended() {
+            warn!("This machine's clock is ahead of the collector's by more than a certificate's life.");
+        }
         self.config.store(Arc::new(config));
         Ok(())
     }
@@ -255,6 +268,9 @@ impl Uplink {
 
     /// The clock may be wrong, so an ended certificate is tried all the same, and only named when the call failed.
     fn failed(&self, status: Status) -> UplinkError {
+        if let Some(obstacle) = channel::obstacle(&status).filter(|it| it.contains("another collector")) {
+            return UplinkError::Stranger(obstacle);
+        }
         if self.has_ended() { UplinkError::Ended(Box::new(status)) } else { called(status) }
     }
 
@@ -294,11 +310,12 @@ impl Certificate {
         let (begin, ends) =
             validity(&certificates[0]).unwrap_or((SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH));
         if let Credentials::Files { .. } = credentials {
-            return Ok(Self { renew_at: SystemTime::now() + RELOAD, ends, trust: None });
+            let (renew_at, life) = (SystemTime::now() + RELOAD, Duration::ZERO);
+            return Ok(Self { renew_at, ends, life, trust: None });
         }
         let life = ends.duration_since(begin).unwrap_or_default();
         let issuer = certificates.last().expect("a file of certificates has one at least");
         let trust = Some(Mark::of(&credentials.roots()?, issuer));
-        Ok(Self { renew_at: begin + life.mul_f64(0.5 + 0.2 * fraction()), ends, trust })
+        Ok(Self { renew_at: begin + life.mul_f64(0.5 + 0.2 * fraction()), ends, life, trust })
     }
 }

@@ -287,6 +287,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_key_that_is_anothers_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path(), &["dev", "prod"]).unwrap();
+        let file = |name: &str| directory.path().join("1").join(name);
+        std::fs::copy(file("env-dev.key"), file("env-prod.key")).unwrap();
+        let error = exit::chain(&open(directory.path(), &["dev", "prod"]).err().unwrap());
+        assert!(
+            error.ends_with("env-prod.key: it is not the key of env-prod.crt: restore both from a backup"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn it_is_the_same_after_a_restart_and_private() {
         let directory = tempfile::tempdir().unwrap();
         let first = open(directory.path(), &["dev"]).unwrap().pin();

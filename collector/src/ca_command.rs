@@ -38,12 +38,17 @@ pub enum CaCommandError {
 pub async fn run(command: CaCommand, data_dir: &Path) -> Result<String, CaCommandError> {
     let socket = data_dir.join(SOCKET);
     let mut client: AdminServiceClient<Channel> = AdminServiceClient::new(channel::over_unix(socket.clone()));
-    let answer = match command {
-        CaCommand::Status => client.get_authority(GetAuthorityRequest {}).await,
-        CaCommand::Rotate { force } => client.rotate_authority(RotateAuthorityRequest { force }).await,
-    };
+    let before = client.get_authority(GetAuthorityRequest {}).await;
+    let before = before.map_err(|status| failed(&socket, &status))?.into_inner();
+    let CaCommand::Rotate { force } = command else { return Ok(text(&before)) };
+    let answer = client.rotate_authority(RotateAuthorityRequest { force }).await;
     let authority = answer.map_err(|status| failed(&socket, &status))?.into_inner();
-    Ok(text(&authority))
+    let mut text = text(&authority);
+    // Only now are they known: afterwards they are nodes like others that fell silent.
+    if before.next_step == "retire" && !before.behind.is_empty() {
+        let _ = writeln!(text, "Left behind, to be enrolled again: {}.", before.behind.join(", "));
+    }
+    Ok(text)
 }
 
 fn failed(socket: &Path, status: &Status) -> CaCommandError {

@@ -178,7 +178,8 @@ impl EnrollmentService for Enrolment {
         match &result {
             Ok(_) => count(&self.metrics.enrolments, "enrolled"),
             Err(status) => {
-                warn!(error = status.message(), "Enrolment refused.");
+                let from = origin.0.map(|from| from.to_string());
+                warn!(error = status.message(), from, "Enrolment refused.");
                 count(&self.metrics.enrolments, "refused");
             }
         }

@@ -240,6 +240,14 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
 
 /// What the data directory holds: the authority, the state, and the journal behind it.
 fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Ca>, Ledger, Reader), RunError> {
+    let (store, authority) =
+        (config.data_dir.join(evenkeel_store::FILE), config.data_dir.join("ca/generations.json"));
+    if !store.exists() && authority.exists() {
+        // Who was sent away stands in the journal: without it their certificates would be good again.
+        let why = "it is gone, and the certificate authority beside it was used: restore it from a backup, or remove \
+            the ca directory, too, to begin anew";
+        return Err(FileError::content(&store, why.to_owned()).into());
+    }
     let (writer, reader) = evenkeel_store::open(&config.data_dir)?;
     let state = State::new(&config.environments, Instant::now());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(metrics))?;
@@ -251,7 +259,7 @@ fn load(config: &Config, metrics: &Arc<Metrics>) -> Result<(Arc<Ca>, Ledger, Rea
         warn!(node = %node.id, environment = &*node.environment, "Node is in an environment that is not configured.");
     }
     if ledger.state().nodes().next().is_none() {
-        info!(next = "evenkeel token create --env ENV > token.txt", "No node is enrolled yet.");
+        info!(next = "evenkeel token create --env ENV --token-file FILE", "No node is enrolled yet.");
     }
     info!(position = ledger.state().journal, nodes = ledger.state().nodes().count(), "State loaded.");
     Ok((Arc::new(ca), ledger, reader))

@@ -15,6 +15,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::ConnectionMode;
 use crate::rate::Rates;
@@ -56,6 +57,8 @@ pub struct Service {
     pub requests_of_users: Requests,
     /// How often strangers may ask, by where they come from.
     pub strangers: Rates<IpAddr>,
+    /// How often a refusal is logged: a flood of them must not fill the disk.
+    pub told: Rates<()>,
 }
 
 impl Service {
@@ -72,6 +75,7 @@ impl Service {
             requests: requests(),
             requests_of_users: requests(),
             strangers: Rates::new(transport.enroll_every, transport.enroll_burst),
+            told: Rates::new(Duration::from_millis(100), 100),
             port,
             routes,
             admission,

@@ -190,7 +190,8 @@ impl Nodes {
         for node in self.nodes.iter().filter(|node| node.holders.len() > 1) {
             let holders = node.holders.join(", ");
             let sentence = format!(
-                "{}: {} machines hold its key: {holders}. Enrol all but one anew: evenkeel-agent enroll --again",
+                "{}: {} machines hold its key: {holders}. On all but one, stop the agent, enrol it anew \
+                 (evenkeel-agent enroll --again, with a token) and start it.",
                 node.name,
                 node.holders.len(),
             );

@@ -9,7 +9,7 @@ use crate::scope::Scope;
 /// What stands for the key among the facts.
 const PATH: &str = "identity.key";
 const REASON: &str = "A node is known by its key, and each agent makes its own. Several machines that hold one were cloned, \
-    or restored from one backup: what they report takes turns. Enrol all but one anew: evenkeel-agent enroll --again";
+    or restored from one backup: what they report takes turns. On all but one, stop the agent, enrol it anew (evenkeel-agent enroll --again, with a token) and start it.";
 
 /// One finding for each such node, by the node's id.
 pub(crate) fn clones(scope: &Scope<'_>) -> Vec<Finding> {

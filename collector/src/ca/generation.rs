@@ -115,6 +115,13 @@ impl Signer {
         }
         let certificate = keys::read_certificates(&certificate_file)?.remove(0);
         let key = keys::read_key(&key_file)?;
+        let public = ring::digest::digest(&ring::digest::SHA256, &key.pair().subject_public_key_info());
+        let is_its_own = Pin::of_certificate(&certificate).map(|pin| pin.to_string())
+            == Some(data_encoding::HEXLOWER.encode(public.as_ref()));
+        if !is_its_own {
+            let why = format!("it is not the key of {name}.crt: restore both from a backup");
+            return Err(FileError::content(&key_file, why).into());
+        }
         let issuer = Issuer::from_ca_cert_der(&certificate, key.into_pair())?;
         Ok(Self { certificate, issuer })
     }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
+use tracing::warn;
 
 use super::Service;
 use super::overload::{about, come_back, household};
@@ -45,8 +46,13 @@ impl Service {
     }
 
     fn allowed(&self, caller: &Caller, method: &str) -> Result<(), (&'static str, Status)> {
-        let refused = |status| {
+        let refused = |status: Status| {
             self.port.metrics.refused_calls.inc();
+            if self.told.take((), Instant::now()).is_ok() {
+                let Origin(from) = caller.origin;
+                let (peer, why) = (caller.peer.to_string(), status.message());
+                warn!(peer, method, from = from.map(|from| from.to_string()), why, "Call refused.");
+            }
             ("refused", status)
         };
         // The connection ends with its certificate; until it does, it is good for nothing more.

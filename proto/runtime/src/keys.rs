@@ -1,11 +1,13 @@
 //! Key pairs (ECDSA P-256), signing requests and PEM files.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tracing::warn;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::files;
@@ -106,11 +108,20 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, fi
 
 /// The private key in a PEM file.
 pub fn read_key(path: &Path) -> Result<Key, files::FileError> {
+    warn_of_others(path);
     let pem = files::read(path)?;
     let text = std::str::from_utf8(&pem)
         .map_err(|_| files::FileError::content(path, "it is not text".to_owned()))?;
     Key::from_pem(text)
         .map_err(|_| files::FileError::content(path, "there is no private key in it".to_owned()))
+}
+
+/// A key that others may read is said, and used: whoever opened it has had it already.
+fn warn_of_others(path: &Path) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        warn!(file = %path.display(), mode = format!("{mode:o}"), "Others may read this key: chmod 600.");
+    }
 }
 
 /// The private key in a PEM file, of any kind that TLS can use.

@@ -8,7 +8,8 @@ use evenkeel_tests::harness::{Agent, Collector, Machine};
 
 use super::own_name;
 
-const NEXT: &str = "Make a new token on the collector's host: evenkeel token create --env ENV > FILE";
+const NEXT: &str =
+    "Make a new token on the collector's host: evenkeel token create --env ENV --token-file FILE";
 
 fn id_of(token: &Path) -> String {
     fs::read_to_string(token).unwrap().split('.').nth(2).unwrap().to_owned()

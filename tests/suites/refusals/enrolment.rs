@@ -17,7 +17,7 @@ fn agent(state: &Path, arguments: &[&str]) -> Outcome {
 /// What is printed, with what the collector says where `{}` stands.
 const REFUSED: &str = "evenkeel-agent: enrolment at {} failed: ";
 const NEW_TOKEN: &str =
-    "\nMake a new token on the collector's host: evenkeel token create --env ENV > FILE\n";
+    "\nMake a new token on the collector's host: evenkeel token create --env ENV --token-file FILE\n";
 
 const UNREACHED: &str = "evenkeel-agent: cannot reach the collector at {} to enrol: ";
 const IS_IT_THERE: &str =
@@ -56,7 +56,7 @@ fn a_wrong_token() {
     outcome.refused(
         2,
         "evenkeel-agent: the token file does not hold a token: ek1.… was expected\n\
-         Make a token on the collector's host: evenkeel token create --env ENV > FILE\n",
+         Make a token on the collector's host: evenkeel token create --env ENV --token-file FILE\n",
     );
     let missing = collector.directory().join("missing");
     let (outcome, _) = enrol(&collector, &missing);
@@ -64,7 +64,7 @@ fn a_wrong_token() {
         2,
         &format!(
             "evenkeel-agent: the token cannot be read: cannot read {}: No such file or directory (os error 2)\n\
-             Make a token on the collector's host: evenkeel token create --env ENV > FILE\n",
+             Make a token on the collector's host: evenkeel token create --env ENV --token-file FILE\n",
             missing.display()
         ),
     );
