@@ -12,6 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
 };
+use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use tonic::transport::Channel;
@@ -138,9 +139,26 @@ impl Minted {
     ///
     /// When it cannot be used for TLS.
     pub fn channel(&self, collector: &Collector) -> Channel {
+        Self::channel_of(collector, self.config(collector))
+    }
+
+    /// The configuration of a client that shows it. Its clones share the session tickets that they are given.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be used for TLS.
+    pub fn config(&self, collector: &Collector) -> ClientConfig {
         let roots = keys::read_certificates(&collector.data_dir().join("ca/roots.crt")).expect("it is there");
         let chain = Chain { certificates: self.certificates.clone(), key: self.key.to_der() };
-        let config = tls::client(&roots, chain).expect("it is a certificate and its key");
+        tls::client(&roots, chain).expect("it is a certificate and its key")
+    }
+
+    /// A channel to the collector's fleet port with this configuration.
+    ///
+    /// # Panics
+    ///
+    /// Never: the collector has an address.
+    pub fn channel_of(collector: &Collector, config: ClientConfig) -> Channel {
         let address = Address::parse(&collector.url(), 0).expect("it is an address");
         channel::over_tls(&address, Arc::new(ArcSwap::from_pointee(config)))
     }

@@ -1,8 +1,13 @@
 //! Nodes that are evicted or banned: refused on the next call, on connections that are open too.
 
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_runtime::tls::COLLECTOR_NAME;
 use evenkeel_tests::harness::{Agent, Collector, Machine, Minted};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
+use rustls_pki_types::ServerName;
 use tonic::{Code, Status};
 
 use super::{check_in, own_name};
@@ -19,8 +24,7 @@ async fn told(collector: &Collector, minted: &Minted, held: &tonic::transport::C
     [over_held, check_in(minted.channel(collector)).await.expect_err("it was sent away")]
 }
 
-/// Promise: evict and ban are in force on the very next call, with the connection that was open and its resumed TLS
-/// session as without; the agent is told, does not disable itself, and an evicted node comes back by enrolling again.
+/// Promise: evict and ban are in force on the very next call, on the connection that was open as on a new one; the agent is told, does not disable itself, and an evicted node comes back by enrolling again.
 #[tokio::test]
 async fn the_next_call_is_refused() {
     let collector = Collector::default();
@@ -64,6 +68,42 @@ async fn the_next_call_is_refused() {
     assert_eq!(standings, ["banned", "evicted"]);
     collector.cli().ok(&["node", "unban", "web-1"]);
     agent.enrol_with(&collector.enroll_url(), &token, &["--again"]).ok();
+}
+
+/// How a new connection shakes hands: in full, or with a session ticket of an earlier one.
+fn handshake(collector: &Collector, config: &ClientConfig) -> Option<HandshakeKind> {
+    let mut tcp = TcpStream::connect(collector.ports().fleet).unwrap();
+    let name = ServerName::try_from(COLLECTOR_NAME).unwrap();
+    let mut client = ClientConnection::new(Arc::new(config.clone()), name).unwrap();
+    while client.is_handshaking() {
+        client.complete_io(&mut tcp).unwrap();
+    }
+    client.handshake_kind()
+}
+
+/// Promise: who was evicted is refused also on a connection that resumes its TLS session, which verifies no certificate; a
+/// ban ends the sessions themselves.
+#[tokio::test]
+async fn a_resumed_session_lets_nobody_in() {
+    let collector = Collector::default();
+    let [evicted, banned] = ["web-1", "web-2"].map(|name| {
+        let machine = Machine::new(name);
+        Minted::of_agent(&Agent::enrol(&collector, machine.node("dev"))).config(&collector)
+    });
+    for config in [&evicted, &banned] {
+        check_in(Minted::channel_of(&collector, config.clone())).await.unwrap();
+        assert_eq!(handshake(&collector, config), Some(HandshakeKind::Resumed), "tickets are given");
+        check_in(Minted::channel_of(&collector, config.clone())).await.unwrap();
+    }
+    collector.cli().ok(&["node", "evict", "web-1"]);
+    assert_eq!(handshake(&collector, &evicted), Some(HandshakeKind::Resumed));
+    let status = check_in(Minted::channel_of(&collector, evicted)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+
+    collector.cli().ok(&["node", "ban", "web-2"]);
+    assert_eq!(handshake(&collector, &banned), Some(HandshakeKind::Full));
+    let status = check_in(Minted::channel_of(&collector, banned)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
 }
 
 /// Promise: a ban in the middle of a live stream of reports refuses all that follows at once: nothing is taken in that was

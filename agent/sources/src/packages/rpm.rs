@@ -2,8 +2,8 @@
 //! first bytes of its header are read; the rest of a database is lists of files. The old Berkeley DB form is said to be
 //! unsupported.
 //!
-//! SQLite's own library cannot be kept below a `--root`, wants to write beside a database that has a write-ahead log,
-//! and would make the agent a third larger: the little that is needed of the file format is in `sqlite`.
+//! SQLite's own library cannot be kept below a `--root`, and wants to write beside a database that has a write-ahead log:
+//! the little that is needed of the file format is in `sqlite`.
 
 mod header;
 mod ndb;
