@@ -26,8 +26,8 @@ bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes
 	$(if $(findstring sizes,$(ONLY))$(findstring agent,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
 	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))
 
-fuzz: ## damaged contents for every parser of the agent, ten minutes each; SECONDS=60 for less
-	EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) $(CARGO) test --release -p evenkeel-sources --test fuzz
+fuzz: ## damaged contents for every parser of the agent, ten minutes each; SECONDS=60 for less, ONLY=dpkg_status for one
+	EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-sources --test fuzz -- --nocapture
 
 dist: ## the agent as it is shipped, in target/shipped: static, and (with cargo-zigbuild) for glibc 2.17
 	deploy/dist.sh

@@ -44,6 +44,8 @@ const TARGETS: &[(&str, &str, &str)] = &[
 const ROUNDS: usize = 300;
 /// How long each target is to take, in seconds.
 const SECONDS: &str = "EVENKEEL_FUZZ_SECONDS";
+/// Names the one target to run, so that several can run side by side; all of them without it.
+const ONLY: &str = "EVENKEEL_FUZZ_ONLY";
 
 #[test]
 fn no_content_makes_a_source_panic() {
@@ -53,17 +55,37 @@ fn no_content_makes_a_source_panic() {
     // A panic that a source's fence catches is reported below, with its input.
     panic::set_hook(Box::new(|_| {}));
     let mut found = Vec::new();
-    for (name, path, source) in TARGETS {
+    let only = env::var(ONLY).ok().filter(|only| !only.is_empty());
+    let chosen: Vec<_> =
+        TARGETS.iter().filter(|(name, ..)| only.as_deref().is_none_or(|only| only == *name)).collect();
+    assert!(!chosen.is_empty(), "{ONLY} names no target: {only:?}");
+    for (name, path, source) in chosen {
         let target = Target::new(name, path, source);
         let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let mut rounds = 0;
         let crash = target.seeds.iter().find_map(|seed| target.crash(seed)).or_else(|| {
             let more = |round: &usize| until.map_or(*round < ROUNDS, |until| Instant::now() < until);
-            (0..).take_while(more).find_map(|_| target.crash(&damaged(&target.seeds, &mut random)))
+            (0..).take_while(more).find_map(|round| {
+                rounds = round + 1;
+                target.crash(&damaged(&target.seeds, &mut random))
+            })
         });
+        if seconds.is_some() {
+            said(&format!(
+                "{name}: {rounds} damaged inputs, {}",
+                if crash.is_some() { "a crash" } else { "no crash" }
+            ));
+        }
         found.extend(crash);
     }
     drop(panic::take_hook());
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// A line of the log of a long run.
+#[expect(clippy::print_stderr, reason = "a run of hours tells how far it is")]
+fn said(line: &str) {
+    eprintln!("{line}");
 }
 
 struct Target {
