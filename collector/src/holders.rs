@@ -191,4 +191,16 @@ mod tests {
         let both = holders.heard(node, Some(1), sender(2, "b"), now).unwrap();
         assert_eq!(both.iter().map(|holder| holder.host.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     }
+
+    /// Promise: a node that says another name with every message fills no journal: it is told so often, and no more.
+    #[test]
+    fn names_without_end_are_told_no_more() {
+        let (holders, node, now) = (Holders::default(), Uuid::from_u128(1), Instant::now());
+        holders.heard(node, Some(1), sender(2, "b"), now);
+        holders.heard(node, Some(2), sender(1, "a"), now);
+        holders.heard(node, Some(1), sender(2, "b"), now).unwrap();
+        let told =
+            (0..100).filter(|name| holders.heard(node, None, sender(2, &format!("x{name}")), now).is_some());
+        assert_eq!(told.count(), MOST_TOLD as usize - 1);
+    }
 }

@@ -107,7 +107,8 @@ impl People {
     /// Somebody was sent away.
     pub fn revoked(&mut self, revoked: &UserRevoked, at: Timestamp) {
         let UserRevoked { name, reason, by } = revoked;
-        let Some(user) = self.users.get_mut(name) else { return };
+        // Whom another authority certifies is first heard of here.
+        let user = self.users.entry(name.clone()).or_default();
         // Of a clock that was set back, nothing that was given or revoked before is good again.
         let at =
             user.revoked.as_ref().map(|before| before.at).max(user.certified).map_or(at, |last| at.max(last));

@@ -208,3 +208,23 @@ fn a_taken_port_is_named() {
     );
     assert_eq!(said.last(), Some(&expected.into()));
 }
+
+/// Promise: a journal that is gone beside an authority that was used is no new beginning, in which everybody who was sent
+/// away would be let in again: the collector says so and does not start, and starts as before once it is restored.
+#[test]
+fn a_lost_journal_is_no_new_beginning() {
+    let mut collector = Collector::default();
+    collector.token("dev", &[]);
+    assert!(collector.process().stop().success());
+    let journal = collector.data_dir().join(evenkeel_store::FILE);
+    let aside = collector.directory().join("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    let refused = run(&mut collector.command(collector.ports()));
+    let why = "it is gone, and the certificate authority beside it was used: restore it from a backup";
+    let said = format!("{}: {why}", journal.display());
+    assert_eq!((refused.code, refused.stderr.contains(&said)), (Some(2), true), "{refused:#?}");
+    assert!(!journal.exists(), "nothing was made in its place");
+    std::fs::rename(&aside, &journal).unwrap();
+    collector.restart();
+    assert!(collector.cli().ok(&["token", "list"]).contains("dev"));
+}

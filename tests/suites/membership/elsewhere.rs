@@ -164,24 +164,36 @@ fn people_and_strangers() {
         SanType::DnsName("collector.example.org".try_into().unwrap()),
         &directory.path().join("collector"),
     );
-    let collector = collector(directory.path());
+    let mut collector = collector(directory.path());
     let machine = Machine::new("dev-1");
     let mut enrolled = Agent::start(&collector, machine.node("dev"));
     enrolled.wait_acknowledged();
-    let ask = |name: &str| {
+    let is_elsewhere = |peer: &str| peer.starts_with("viewer pki.example.org");
+    let url = collector.url();
+    // Trusting the collector's own authority, as it is reached by its own name.
+    let ca = collector.data_dir().join("ca/roots.crt").display().to_string();
+    let ask = |name: &str, what: &[&str]| {
         let files: PathBuf = directory.path().join(name.replace('/', "-"));
         theirs.issue(uri(name), &files);
         let file = |name: &str| files.join(name).display().to_string();
-        // Trusting the collector's own authority, as it is reached by its own name.
-        let ca = collector.data_dir().join("ca/roots.crt").display().to_string();
         let mut command = Command::new(programs::path("evenkeel"));
-        command.args(["nodes", "--collector", &collector.url(), "--ca", &ca]);
+        command.args(what).args(["--collector", &url, "--ca", &ca]);
         command.args(["--cert", &file("tls.crt"), "--key", &file("tls.key")]);
         run(&mut command)
     };
-    assert!(ask("spiffe://example.org/people/ada").ok().contains("dev-1"));
-    let refused = ask("spiffe://example.org/strangers/eve");
+    assert!(ask("spiffe://example.org/people/ada", &["nodes"]).ok().contains("dev-1"));
+    let refused = ask("spiffe://example.org/strangers/eve", &["nodes"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+
+    // Of whom the collector knows only the certificate can be revoked all the same.
+    ask("spiffe://example.org/people/ada", &["user", "list"]);
+    let refused = collector
+        .process()
+        .wait_for("Call refused.", |event| event["peer"].as_str().is_some_and(is_elsewhere));
+    let ada = refused["peer"].as_str().unwrap().trim_start_matches("viewer ").to_owned();
+    collector.cli().ok(&["user", "revoke", &ada, "--reason", "left the team"]);
+    let refused = ask("spiffe://example.org/people/ada", &["nodes"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("left the team"), "{refused:#?}");
 }
 
 /// Promise: another authority that is believed cannot speak for anybody of ours: a certificate of it that carries a name
@@ -227,4 +239,26 @@ async fn another_authority_speaks_for_nobody_of_ours() {
         }
     }
     assert_eq!(collector.cli().nodes().nodes.len(), 1, "nobody was enrolled");
+}
+
+/// Promise: a certificate that another authority gave is renewed by that authority only: nobody turns it into one of ours.
+#[tokio::test]
+async fn what_another_authority_gave_is_not_renewed_into_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = Authority::new();
+    theirs.issue(
+        SanType::DnsName("collector.example.org".try_into().unwrap()),
+        &directory.path().join("collector"),
+    );
+    let collector = collector(directory.path());
+    let files = directory.path().join("node");
+    theirs.issue(uri("spiffe://example.org/agent/prod/web-1"), &files);
+    let key = keys::read_key(&files.join("tls.key")).unwrap();
+    let own = keys::read_certificates(&files.join("tls.crt")).unwrap();
+    let csr = keys::read_key(&files.join("tls.key")).unwrap().signing_request();
+    let channel = Minted { certificates: own, key }.channel(&collector);
+    super::check_in(channel.clone()).await.unwrap();
+    let refused = EnrollmentServiceClient::new(channel).renew(RenewRequest { csr }).await.unwrap_err();
+    let why = "the node's certificate comes from another authority, which renews it";
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, why));
 }

@@ -1,6 +1,6 @@
 //! Nodes that are evicted or banned: refused on the next call, on connections that are open too.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,11 +72,21 @@ async fn the_next_call_is_refused() {
 
 /// How a new connection shakes hands: in full, or with a session ticket of an earlier one.
 fn handshake(collector: &Collector, config: &ClientConfig) -> Option<HandshakeKind> {
-    let mut tcp = TcpStream::connect(collector.ports().fleet).unwrap();
+    shake_hands(collector.ports().fleet, config)
+}
+
+fn shake_hands(port: SocketAddr, config: &ClientConfig) -> Option<HandshakeKind> {
+    let mut tcp = TcpStream::connect(port).unwrap();
     let name = ServerName::try_from(COLLECTOR_NAME).unwrap();
     let mut client = ClientConnection::new(Arc::new(config.clone()), name).unwrap();
     while client.is_handshaking() {
         client.complete_io(&mut tcp).unwrap();
+    }
+    // Tickets, if there are any, come behind the handshake; then it ends, as we have nothing to say.
+    client.send_close_notify();
+    client.write_tls(&mut tcp).unwrap();
+    while client.read_tls(&mut tcp).is_ok_and(|read| read > 0) {
+        client.process_new_packets().unwrap();
     }
     client.handshake_kind()
 }
@@ -139,4 +149,36 @@ async fn a_ban_during_a_stream_of_reports() {
     let taken = stream.await.unwrap();
     let late: Vec<_> = taken.iter().filter(|asked| **asked > banned).collect();
     assert!(late.is_empty(), "{} reports were taken after the ban", late.len());
+}
+
+/// Promise: the enrolment port, where nobody shows a certificate, gives no session that could be resumed on the fleet's.
+#[test]
+fn the_enrolment_port_gives_no_tickets() {
+    let collector = Collector::default();
+    let machine = Machine::new("web-1");
+    let agent = Agent::enrol(&collector, machine.node("dev"));
+    let config = Minted::of_agent(&agent).config(&collector);
+    let enrol = collector.ports().enroll;
+    for _ in 0..2 {
+        assert_eq!(shake_hands(enrol, &config), Some(HandshakeKind::Full));
+    }
+    assert_eq!(handshake(&collector, &config), Some(HandshakeKind::Full));
+    assert_eq!(handshake(&collector, &config), Some(HandshakeKind::Resumed), "the fleet's port gives them");
+}
+
+/// Promise: who is refused is in the collector's log: who it was, what it asked for, from where and why.
+#[tokio::test]
+async fn a_refusal_is_in_the_log() {
+    let mut collector = Collector::default();
+    let machine = Machine::new("web-1");
+    let agent = Agent::enrol(&collector, machine.node("dev"));
+    let minted = Minted::of_agent(&agent);
+    collector.cli().ok(&["node", "evict", "web-1"]);
+    check_in(minted.channel(&collector)).await.unwrap_err();
+    let event = collector.process().wait_for("Call refused.", |_| true);
+    let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+    assert!(text("peer").contains(agent.id()), "{event}");
+    assert!(text("method").ends_with("FleetService/CheckIn"), "{event}");
+    assert!(text("why").starts_with("node web-1 of dev was evicted at "), "{event}");
+    assert!(text("from").starts_with("127."), "{event}");
 }

@@ -237,3 +237,22 @@ fn contexts_tell_collectors_apart() {
     let other_home = tempfile::tempdir().unwrap();
     Cli::person(other_home.path()).ok(&["login", "--collector", &url, "--token-file", &again]);
 }
+
+/// Promise: who was made less than the certificate says does not renew what it was.
+#[test]
+fn a_login_does_not_bring_back_a_role() {
+    let collector = Collector::default();
+    let ada = logged_in(&collector, "ada", &["--role", "admin"]);
+    let now = invite(&collector, "ada", &["--role", "viewer"]);
+    let less = Cli::person(&{
+        let home = collector.directory().join("ada.other-home");
+        fs::create_dir_all(&home).unwrap();
+        home
+    });
+    login(&less, &collector, &now).ok();
+    let said = ada.run(&["login"]);
+    let why = "ada is viewer by now: log in with the invitation for that";
+    assert_eq!((said.code, said.stderr.contains(why)), (Some(2), true), "{said:#?}");
+    less.ok(&["login"]);
+    assert_eq!(less.run(&["user", "list"]).code, Some(2), "a viewer stays one");
+}
