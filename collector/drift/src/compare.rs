@@ -1,7 +1,9 @@
 //! How two values of one fact compare: when they say the same, and which is older.
 
+mod apk;
 mod go;
 mod natural;
+mod package;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -28,8 +30,14 @@ pub enum Compare {
     Semver,
     /// The same for what was built: `(devel)` does not know its own version.
     Build,
+    /// Versions of packages, in the order of their own manager.
+    Package,
     /// Debian package versions.
     Dpkg,
+    /// Versions of rpm packages.
+    Rpm,
+    /// Versions of Alpine's packages.
+    Apk,
     /// Kernel releases.
     Kernel,
     /// Dotted numbers with letters.
@@ -45,7 +53,7 @@ impl Compare {
             other => Cow::Owned(other.to_string()),
         };
         Some(match self {
-            Self::Text | Self::Kernel | Self::Numeric => match text {
+            Self::Text | Self::Kernel | Self::Numeric | Self::Rpm | Self::Apk => match text {
                 Cow::Borrowed(text) => one_blank(text),
                 owned @ Cow::Owned(_) => owned,
             },
@@ -62,10 +70,8 @@ impl Compare {
             Self::Semver | Self::Build => {
                 Cow::Owned(each(&text, |one| one.strip_prefix('v').unwrap_or(one).to_owned()))
             }
-            Self::Dpkg => match text.parse::<debversion::Version>() {
-                Ok(version) => Cow::Owned(version.canonicalize().to_string()),
-                Err(_) => text,
-            },
+            Self::Package => Cow::Owned(package::canonical(&text)),
+            Self::Dpkg => Cow::Owned(dpkg(&text)),
         })
     }
 
@@ -83,9 +89,18 @@ impl Compare {
                 let version = |text: &str| text.parse::<debversion::Version>().ok();
                 Some(version(a)?.cmp(&version(b)?))
             }
+            Self::Package => package::order(a, b),
+            Self::Rpm => package::rpm(a, b),
+            Self::Apk => apk::order(a, b),
             Self::Kernel | Self::Numeric => natural::order(a, b),
         }
     }
+}
+
+/// Without what says nothing: an epoch or a revision of nought.
+fn dpkg(text: &str) -> String {
+    text.parse::<debversion::Version>()
+        .map_or_else(|_| text.to_owned(), |version| version.canonicalize().to_string())
 }
 
 /// Stands between the values of several builds of one program on one node.
