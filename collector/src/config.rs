@@ -8,6 +8,7 @@ use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::{config, duration, label};
 use serde::Deserialize;
 
+use crate::alerts::config::AlertsConfig;
 use crate::ca::Lives;
 use crate::kubernetes::KubernetesConfig;
 use crate::pki::PkiConfig;
@@ -49,6 +50,8 @@ pub struct Config {
     pub pki: PkiConfig,
     /// Service accounts that nodes enrol with.
     pub kubernetes: KubernetesConfig,
+    /// Who is told of findings.
+    pub alerts: AlertsConfig,
 }
 
 /// Who of this host may come by the Unix socket, besides root and the collector's own user, who are admins.
@@ -125,6 +128,7 @@ impl Default for Config {
             transport: Transport::default(),
             pki: PkiConfig::default(),
             kubernetes: KubernetesConfig::default(),
+            alerts: AlertsConfig::default(),
         }
     }
 }
@@ -160,6 +164,7 @@ impl Config {
         self.certificates.check()?;
         self.pki.check(&self.environments)?;
         self.kubernetes.check(&self.environments)?;
+        self.alerts.check(&self.environments)?;
         self.transport.check()
     }
 }

@@ -20,6 +20,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod alerts;
 pub mod archive;
 pub mod args;
 pub mod audit;

@@ -29,6 +29,19 @@ pub struct PortLabel {
     port: &'static str,
 }
 
+/// A receiver of alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReceiverLabel {
+    receiver: String,
+}
+
+/// A receiver of alerts, and whether it took them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlertsLabel {
+    receiver: String,
+    outcome: &'static str,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -49,6 +62,8 @@ pub struct Metrics {
     pub group_size: Histogram,
     /// Transactions that failed.
     pub journal_failures: Counter,
+    alerts: Family<AlertsLabel, Counter>,
+    alerts_waiting: Family<ReceiverLabel, Gauge>,
     open: Family<PortLabel, Gauge>,
     most: Family<PortLabel, Gauge>,
     nodes: Family<NodesLabel, Gauge>,
@@ -65,6 +80,8 @@ impl Default for Metrics {
             certificates: Family::default(),
             connections: Family::default(),
             requests: Family::default(),
+            alerts: Family::default(),
+            alerts_waiting: Family::default(),
             open: Family::default(),
             most: Family::default(),
             refused_calls: Counter::default(),
@@ -93,6 +110,16 @@ impl Default for Metrics {
             "Calls refused by the table of access",
             metrics.refused_calls.clone(),
         );
+        registry.register(
+            "alerts",
+            "Findings that a receiver of alerts was told of (sent), and tries that failed (failed)",
+            metrics.alerts.clone(),
+        );
+        registry.register(
+            "alerts_waiting",
+            "Findings that a receiver of alerts has to be told of",
+            metrics.alerts_waiting.clone(),
+        );
         registry.register("journal_group_size", "Entries a transaction", metrics.group_size.clone());
         registry.register("journal_failures", "Transactions that failed", metrics.journal_failures.clone());
         registry.register("nodes", "Nodes by environment and presence", metrics.nodes.clone());
@@ -107,6 +134,18 @@ impl Metrics {
     pub fn port(&self, port: &'static str, most: usize) -> Gauge {
         self.most.get_or_create(&PortLabel { port }).set(i64::try_from(most).unwrap_or(i64::MAX));
         self.open.get_or_create(&PortLabel { port }).clone()
+    }
+
+    /// A receiver of alerts was told, or was not.
+    pub fn alerts(&self, receiver: &str, outcome: &'static str, count: usize) {
+        let label = AlertsLabel { receiver: receiver.to_owned(), outcome };
+        self.alerts.get_or_create(&label).inc_by(count as u64);
+    }
+
+    /// So many findings wait for a receiver of alerts.
+    pub fn waiting_alerts(&self, receiver: &str, count: usize) {
+        let label = ReceiverLabel { receiver: receiver.to_owned() };
+        self.alerts_waiting.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Everything as OpenMetrics text.

@@ -37,7 +37,7 @@ use crate::state::State;
 use crate::tending::{Tending, TendingError};
 use crate::transitions::Transitions;
 use crate::users::{self, Users};
-use crate::{http, presence};
+use crate::{alerts, http, presence};
 
 /// The Unix socket in the data directory.
 pub(crate) const SOCKET: &str = "collector.sock";
@@ -226,7 +226,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         enroll.over_tls(listeners.enroll, tending.enroll()),
         local.over_unix(listeners.unix, listeners.locals),
         http.plain(listeners.http, routes),
-        presence::watch(ledger, holders, config.stale_after, shutdown.clone()),
+        presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
+        alerts::run(Arc::new(config.alerts), transitions.clone(), ledger, metrics, shutdown.clone()),
         // On its own: it reads files, and a file system that hangs must not hold the ports.
         async {
             let _ = tokio::spawn(Arc::clone(&tending).watch(shutdown.clone())).await;

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::access::Peer;
+use crate::alerts::told::Log;
 use crate::changes::{self, Lost};
 use crate::judgement::Judgement;
 use crate::people::People;
@@ -36,6 +37,8 @@ pub struct State {
     /// Who was let in, and who was sent away.
     pub people: People,
     judgement: Judgement,
+    /// What receivers of alerts were told.
+    pub alerts: Log,
     volatility: Volatility,
     contents: HashMap<Digest, Weak<Section>>,
     started: Instant,
@@ -149,6 +152,7 @@ impl State {
             tokens: HashMap::new(),
             people: People::default(),
             judgement: Judgement::default(),
+            alerts: Log::default(),
             volatility: Volatility::default(),
             contents: HashMap::new(),
             started,
@@ -272,6 +276,7 @@ impl State {
                 self.judgement.kept(created, *at, find)?;
             }
             Entry::BaselineDeleted(BaselineDeleted { name, by: _ }) => self.judgement.forgotten(name),
+            Entry::Alerted(alerted) => self.alerts.alerted(alerted, *at),
             Entry::AuthorityMoved(_) => {}
         }
         self.journal = *position;

@@ -3,15 +3,15 @@
 //! The fleet is judged again whenever the journal went on, and now and then because time does. What has ended is held
 //! back for a while: a finding that flaps neither ends nor opens again and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::report::{Finding, Status};
+use evenkeel_drift::report::{Finding, Report, Status, Unknown};
 use evenkeel_drift::{Query, evaluate};
 use evenkeel_runtime::shutdown::Shutdown;
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::BroadcastStream;
 
@@ -60,11 +60,27 @@ pub enum Change {
 pub struct Transitions {
     shared: Arc<Mutex<Watch>>,
     sender: broadcast::Sender<Transition>,
+    judged: watch::Sender<Option<Arc<Judged>>>,
+}
+
+/// The fleet as it was judged last.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// The moment that it speaks of.
+    pub at: Timestamp,
+    /// The environment that the others are held against.
+    pub reference: String,
+    /// Every finding, whatever its status.
+    pub findings: Vec<Finding>,
+    /// The names of nodes that are silent.
+    pub stale: HashSet<String>,
+    /// What could not be judged.
+    pub unknowns: Vec<Unknown>,
 }
 
 impl Default for Transitions {
     fn default() -> Self {
-        Self { shared: Arc::default(), sender: broadcast::channel(WAITING).0 }
+        Self { shared: Arc::default(), sender: broadcast::channel(WAITING).0, judged: watch::channel(None).0 }
     }
 }
 
@@ -76,6 +92,11 @@ impl Transitions {
         let watch = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let coming = BroadcastStream::new(self.sender.subscribe());
         (watch.standing(), coming)
+    }
+
+    /// The fleet as it was judged last, for as long as somebody holds it; `None` until it was.
+    pub fn judged(&self) -> watch::Receiver<Option<Arc<Judged>>> {
+        self.judged.subscribe()
     }
 
     /// Judges the fleet until the end.
@@ -91,7 +112,8 @@ impl Transitions {
             }
             // Judging costs, and takes at most a tenth of a core.
             let now = Instant::now();
-            if self.sender.receiver_count() == 0 || judged.is_some_and(|(_, at)| now - at < took * 10) {
+            let nobody = self.sender.receiver_count() + self.judged.receiver_count() == 0;
+            if nobody || judged.is_some_and(|(_, at)| now - at < took * 10) {
                 continue;
             }
             let journal = archive.ledger().state().journal;
@@ -110,9 +132,21 @@ impl Transitions {
 
     fn judge(&self, archive: &Archive) {
         let View { fleet, policy, now } = archive.view(&Scope::Everywhere);
-        let query = Query { min_severity: None, ..Query::default() };
+        let query = Query { min_severity: None, all: true, ..Query::default() };
         let report = evaluate(&fleet, &policy, &query, now);
-        let open = report.findings.into_iter().filter(|finding| finding.status == Status::Open);
+        let Report { reference, environments, findings, unknowns, .. } = report;
+        if self.judged.receiver_count() > 0 {
+            let stale = environments.into_iter().flat_map(|environment| environment.stale_nodes).collect();
+            let findings = findings.clone();
+            self.judged.send_replace(Some(Arc::new(Judged {
+                at: now,
+                reference,
+                findings,
+                stale,
+                unknowns,
+            })));
+        }
+        let open = findings.into_iter().filter(|finding| finding.status == Status::Open);
         let mut watch = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         for transition in watch.see(open, now, Instant::now()) {
             // Nobody listens: nothing is lost, whoever comes is told what stands.

@@ -15,7 +15,7 @@ mkdir -p "$cache"
 declare -A package=(
     [ip]=iproute2 [sysctl]=procps [unshare]=util-linux [debootstrap]=debootstrap
     [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
-    [sshd]=openssh-server [ssh]=openssh-client
+    [sshd]=openssh-server [ssh]=openssh-client [prometheus-alertmanager]=prometheus-alertmanager
 )
 
 absent() {
@@ -33,11 +33,12 @@ install_packages() {
     [[ ${#wanted[@]} -gt 0 && $EUID -eq 0 ]] && command -v apt-get >/dev/null || return 0
     echo "installing ${wanted[*]}"
     export DEBIAN_FRONTEND=noninteractive
-    # The test's own sshd is started by the test; the package's is not to listen on this machine because of it.
+    # Tests start servers of their own; the packages' are not to listen on this machine because of it.
     local policy=/usr/sbin/policy-rc.d
-    if [[ -n $(absent sshd) && ! -e $policy ]]; then
+    if [[ -n $(absent sshd prometheus-alertmanager) && ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
-        trap 'rm -f /usr/sbin/policy-rc.d; systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true' RETURN
+        trap 'rm -f /usr/sbin/policy-rc.d
+            systemctl disable ssh.service ssh.socket prometheus-alertmanager.service >/dev/null 2>&1 || true' RETURN
     fi
     # One package that is not to be had must not keep the others away.
     { apt-get update && for each in "${wanted[@]}"; do apt-get install -y --no-install-recommends "$each" || true; done; } \
@@ -94,18 +95,22 @@ third_parties() {
         mv "$cache/sarif.part" "$cache/sarif-2.1.0.json" && rm "$cache/$package"
 }
 
+# Installed above, and its server is started by the suite.
+alertmanager() { command -v prometheus-alertmanager; }
+
 install_packages
 suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
 suite packages root debootstrap with_rpm & packages=$!
 suite boot root "systemd-nspawn debootstrap" booted & boot=$!
 suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
 suite third_party any "python3 pip npm" third_parties & third_party=$!
+suite alerts any prometheus-alertmanager alertmanager & alerts=$!
 
 skipped=0
-for job in $hosts $packages $boot $go $third_party; do
+for job in $hosts $packages $boot $go $third_party $alerts; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 5 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 6 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

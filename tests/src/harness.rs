@@ -10,6 +10,7 @@
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`journal`]: what the collector's store holds, read behind its back
 //! - [`http2`], [`flood`]: peers that are not honest: frames by hand, connections that say nothing
+//! - [`receiver`]: somebody who takes alerts
 //! - [`wait`]: until a condition holds, and never for a time
 //! - [`skip`]: suites that cannot run here say so by name
 
@@ -25,6 +26,7 @@ pub mod machine;
 pub mod minted;
 pub mod process;
 pub mod programs;
+pub mod receiver;
 pub mod skip;
 pub mod wait;
 
@@ -34,3 +36,4 @@ pub use collector::{Collector, Settings};
 pub use machine::Machine;
 pub use minted::Minted;
 pub use process::Process;
+pub use receiver::Receiver;

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `main_job`: agents report, the collector compares, the command line shows it
+//! - `alerts`: receivers are told of findings as they open, change and end
 //! - `affected`: vulnerable versions, found where they are and nowhere else
 //! - `boot`: a booted host, enrolled by following README.md
 //! - `catalogue`: docs/facts.md is what the sources declare
@@ -29,6 +30,7 @@
 //! - `third_party`: tools that are not ours read the report
 
 mod affected;
+mod alerts;
 mod boot;
 mod catalogue;
 mod change_and_back;

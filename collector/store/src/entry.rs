@@ -7,10 +7,12 @@
 //! - [`people`]: people are invited, log in, are sent away
 //! - [`authority`]: the certificate authority moves
 //! - [`judgement`]: the policy in force, what is signed off, baselines
+//! - [`alerts`]: what receivers of alerts were told
 //!
 //! Each file holds the entries of its topic beside their bytes. Numbers of fields are never used for something else.
 
 pub mod access;
+pub mod alerts;
 pub mod authority;
 pub mod judgement;
 pub mod nodes;
@@ -21,6 +23,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 pub use access::{TokenCreated, TokenRevoked};
+pub use alerts::{Alerted, Told};
 pub use authority::{AuthorityMoved, Step};
 pub use judgement::{
     Accepted, AcceptedFinding, BaselineCreated, BaselineDeleted, FrozenNode, PolicyApplied, Unaccepted,
@@ -80,6 +83,8 @@ pub enum Entry {
     BaselineCreated(BaselineCreated),
     /// Somebody forgot a baseline.
     BaselineDeleted(BaselineDeleted),
+    /// A receiver was told of findings.
+    Alerted(Alerted),
 }
 
 impl Entry {
@@ -103,14 +108,19 @@ impl Entry {
             | Self::Accepted(_)
             | Self::Unaccepted(_)
             | Self::BaselineCreated(_)
-            | Self::BaselineDeleted(_) => None,
+            | Self::BaselineDeleted(_)
+            | Self::Alerted(_) => None,
         }
     }
 
     /// Whether somebody did it to the collector, so that an audit shows it. What agents report is not.
     pub fn is_administrative(&self) -> bool {
         match self {
-            Self::Committed(_) | Self::Presence(_) | Self::NodeCloned(_) | Self::NodeSingle(_) => false,
+            Self::Committed(_)
+            | Self::Presence(_)
+            | Self::NodeCloned(_)
+            | Self::NodeSingle(_)
+            | Self::Alerted(_) => false,
             Self::Enrolled(_)
             | Self::TokenCreated(_)
             | Self::TokenRevoked(_)
@@ -148,6 +158,7 @@ impl Entry {
             Self::Unaccepted(entry) => Kind::Unaccepted(entry.into()),
             Self::BaselineCreated(entry) => Kind::BaselineCreated(entry.into()),
             Self::BaselineDeleted(entry) => Kind::BaselineDeleted(entry.into()),
+            Self::Alerted(entry) => Kind::Alerted(entry.into()),
         };
         Bytes { kind: Some(kind) }.encode_to_vec()
     }
@@ -173,6 +184,7 @@ impl Entry {
             Kind::Unaccepted(bytes) => Self::Unaccepted(bytes.into()),
             Kind::BaselineCreated(bytes) => Self::BaselineCreated(bytes.try_into()?),
             Kind::BaselineDeleted(bytes) => Self::BaselineDeleted(bytes.into()),
+            Kind::Alerted(bytes) => Self::Alerted(bytes.try_into()?),
         })
     }
 }
@@ -187,7 +199,7 @@ fn time(milliseconds: i64) -> Result<Timestamp, String> {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bytes {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 20, 21, 22, 23, 24")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 20, 21, 22, 23, 24, 40")]
     kind: Option<Kind>,
 }
 
@@ -229,6 +241,8 @@ enum Kind {
     BaselineCreated(judgement::BaselineCreatedBytes),
     #[prost(message, tag = "24")]
     BaselineDeleted(judgement::BaselineDeletedBytes),
+    #[prost(message, tag = "40")]
+    Alerted(alerts::AlertedBytes),
 }
 
 #[cfg(test)]
@@ -346,6 +360,24 @@ pub(crate) mod tests {
                 by: text("root"),
             }),
             Entry::BaselineDeleted(BaselineDeleted { name: text("launch"), by: text("root") }),
+            Entry::Alerted(Alerted {
+                receiver: text("ops"),
+                told: vec![Told {
+                    id: text("f-1"),
+                    print: u64::MAX,
+                    open: true,
+                    path: text("go.version"),
+                    kind: text("differs"),
+                    severity: text("critical"),
+                    role: text("web"),
+                    environments: vec![text("staging")],
+                    nodes: vec![text("web-1")],
+                    node_count: 9,
+                    since: at,
+                    summary: text("staging: 1.20, prod 1.21"),
+                }],
+                forgotten: false,
+            }),
         ] {
             assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
         }

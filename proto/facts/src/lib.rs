@@ -6,6 +6,7 @@
 //! - [`observation`]: what was seen at a path: present, absent, or unreadable with a reason
 //! - [`section`]: all observations of one source, in canonical order
 //! - [`encoding`]: the one canonical byte form of a section; digests, wire and disk all use it
+//! - [`escape`](mod@escape): text that came from a machine, made fit to be shown
 //! - [`author`]: who changed something, as far as it could be seen
 //! - [`delta`]: what turns one section into another
 //! - [`digest`]: BLAKE3 addresses of contents
@@ -16,6 +17,7 @@ pub mod author;
 pub mod delta;
 pub mod digest;
 pub mod encoding;
+pub mod escape;
 pub mod glob;
 pub mod observation;
 pub mod path;
@@ -26,6 +28,7 @@ pub mod snapshot_file;
 pub use author::Author;
 pub use delta::Delta;
 pub use digest::Digest;
+pub use escape::{escape, is_unsafe};
 pub use glob::Glob;
 pub use observation::{Observation, Reason, Value};
 pub use path::FactPath;

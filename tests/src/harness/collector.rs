@@ -40,6 +40,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    fn text(&self) -> String {
+        let Self { stale_after, transport, config, .. } = self;
+        format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n{config}\n")
+    }
+}
+
 /// Tests change more in a second than a machine does in a day, and enrol all their nodes from one address.
 pub const UNLIMITED: &str = "sync_every = \"0s\"\nenroll_every = \"0s\"";
 
@@ -78,9 +85,9 @@ impl Collector {
     /// When it does not become ready.
     pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let Settings { stale_after, address, transport, by, config } = settings.clone();
-        let config = format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n{config}\n");
-        fs::write(directory.path().join("collector.toml"), config).expect("the configuration can be written");
+        let Settings { address, by, .. } = settings.clone();
+        fs::write(directory.path().join("collector.toml"), settings.text())
+            .expect("the configuration can be written");
         let any: SocketAddr =
             format!("{}:0", address.unwrap_or_else(own_address)).parse().expect("it is an address");
         let ports = Ports { fleet: any, enroll: any, http: any };
@@ -197,6 +204,16 @@ impl Collector {
     pub fn restart(&mut self) {
         self.process = None;
         self.run();
+    }
+
+    /// From its next start on it has these further tables in its configuration file.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    pub fn reconfigure(&self, config: &str) {
+        let settings = Settings { config: config.to_owned(), ..Settings::default() };
+        fs::write(self.directory.path().join("collector.toml"), settings.text()).expect("the file is ours");
     }
 
     /// The command that runs it on these ports.
