@@ -16,6 +16,7 @@ declare -A package=(
     [ip]=iproute2 [sysctl]=procps [unshare]=util-linux [debootstrap]=debootstrap
     [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
     [sshd]=openssh-server [ssh]=openssh-client [prometheus-alertmanager]=prometheus-alertmanager
+    [dockerd]=docker.io [iptables]=iptables
 )
 
 absent() {
@@ -35,10 +36,11 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     # Tests start servers of their own; the packages' are not to listen on this machine because of it.
     local policy=/usr/sbin/policy-rc.d
-    if [[ -n $(absent sshd prometheus-alertmanager) && ! -e $policy ]]; then
+    if [[ -n $(absent sshd prometheus-alertmanager dockerd) && ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         trap 'rm -f /usr/sbin/policy-rc.d
-            systemctl disable ssh.service ssh.socket prometheus-alertmanager.service >/dev/null 2>&1 || true' RETURN
+            systemctl disable ssh.service ssh.socket prometheus-alertmanager.service docker.service docker.socket \
+                containerd.service >/dev/null 2>&1 || true' RETURN
     fi
     # One package that is not to be had must not keep the others away.
     { apt-get update && for each in "${wanted[@]}"; do apt-get install -y --no-install-recommends "$each" || true; done; } \

@@ -23,6 +23,7 @@
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `secrets`: keys and tokens are where they belong and nowhere else
 //! - `scan`: hosts looked at over a real OpenSSH server
+//! - `signal`: what is done on purpose is found, and what machines do by themselves is not
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
@@ -51,6 +52,7 @@ mod persisted;
 mod refusals;
 mod scan;
 mod secrets;
+mod signal;
 mod silence;
 mod structure;
 mod third_party;
