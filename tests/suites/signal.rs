@@ -2,3 +2,4 @@
 //! themselves, or because they are of another size, raises nothing.
 
 mod engine;
+mod seeded;

@@ -27,10 +27,13 @@ pub(crate) fn roll_up<'a>(contents: &Contents<'a>, rows: &mut Vec<Row<'a>>) -> u
             by_thing.entry(thing).or_default().push(at);
         }
     }
+    let groups = contents.groups.iter().enumerate();
+    let doubtful: Vec<usize> =
+        groups.filter(|(_, group)| !group.unreadable.is_empty()).map(|(at, _)| at).collect();
     let mut things = Vec::new();
     let mut replaced = Vec::new();
     for (thing, facts) in by_thing {
-        let Some(row) = presence(contents, thing, &facts, rows) else { continue };
+        let Some(row) = presence(contents, thing, &facts, rows, &doubtful) else { continue };
         for at in facts {
             if rows[at].path == thing {
                 replaced.push(at);
@@ -55,6 +58,7 @@ fn presence<'a>(
     thing: &'a str,
     facts: &[usize],
     rows: &[Row<'a>],
+    doubtful: &[usize],
 ) -> Option<Row<'a>> {
     let is_fact =
         |seen: Option<&Observation>| matches!(seen, Some(Observation::Present(_) | Observation::Absent));
@@ -64,8 +68,14 @@ fn presence<'a>(
     }
     let homes: BTreeSet<&str> = facts.iter().flat_map(|at| rows[*at].homes.iter().copied()).collect();
     let homes: Vec<&str> = homes.into_iter().collect();
-    let groups: BTreeSet<usize> =
-        facts.iter().flat_map(|at| rows[*at].exceptions.iter().map(|(group, _)| *group)).collect();
+    // Groups whose facts of it are all as the first group's can still differ in whether it could be seen.
+    let is_doubtful = |at: usize| covering(&contents.groups[at], thing).is_some();
+    let groups: BTreeSet<usize> = if is_doubtful(0) {
+        (0..contents.groups.len()).collect()
+    } else {
+        let exceptions = facts.iter().flat_map(|at| rows[*at].exceptions.iter().map(|(group, _)| *group));
+        exceptions.chain(doubtful.iter().copied().filter(|at| is_doubtful(*at))).collect()
+    };
     let base = look(contents, 0, thing, &homes);
     let exceptions: Vec<_> = groups
         .into_iter()
