@@ -3,3 +3,4 @@
 
 mod engine;
 mod seeded;
+mod sizes;
