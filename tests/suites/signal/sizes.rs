@@ -18,7 +18,7 @@ fn machine(size: &str) -> Machine {
     for line in fs::read_to_string(&recorded).unwrap().lines() {
         let (path, value) = line.split_once(": ").unwrap();
         match files.last_mut().filter(|(last, _)| last == path) {
-            Some((_, text)) => text.push_str(&format!("{value}\n")),
+            Some((_, text)) => text.extend([value, "\n"]),
             None => files.push((path.to_owned(), format!("{value}\n"))),
         }
     }
