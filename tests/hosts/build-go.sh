@@ -31,6 +31,7 @@ for root in "$dir"/go*/root; do
     build "ledger-$name" ./cmd/ledger -buildvcs=false
     build "pay-$name-stripped" ./cmd/pay -buildvcs=false -trimpath -ldflags "-s -w -X 'main.version=1.4.0 (release)'"
     build "pay-$name-loose" cmd/ledger/main.go -buildvcs=false
+    build "pay-$name-zones" ./cmd/pay -buildvcs=false -tags timetzdata
     build "pay-$name-pie" ./cmd/pay -buildvcs=false -buildmode=pie
 done
 

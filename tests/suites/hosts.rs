@@ -3,6 +3,7 @@
 
 mod fleet;
 mod truth;
+mod zones;
 
 use std::collections::BTreeSet;
 

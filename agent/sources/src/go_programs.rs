@@ -11,7 +11,8 @@
 //! `.main_module`, `.module[PATH]`, `.setting[NAME]`; and `.restart_pending` while a process runs a build whose file was
 //! replaced or deleted: `running go1.20.1 v1.4.0, on disk go1.21.6 v1.5.0`. A program whose main package has no name (built from loose files
 //! or without modules) is keyed by its file's name. Several builds of one program on a node are one value, sorted and
-//! joined by ` | `; a build without that value counts as `(none)`.
+//! joined by ` | `; a build without that value counts as `(none)`. `.zone[NAME]` is when the local clock jumps by the copy of
+//! the time zone database that a running program carries, if it does; of programs that do not run nobody looks for it.
 //!
 //! What may hide programs is said without making every known program unknown:
 //!
@@ -27,6 +28,7 @@
 mod facts;
 mod known;
 mod settings;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -34,12 +36,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
+use jiff::Timestamp;
 use nix::errno::Errno;
 
 use crate::directories::Directories;
 use crate::go_buildinfo::BuildInfo;
 use crate::host::{Kind, Pid, Stat};
-use crate::{Budget, Declared, Host, Source, SourcesConfig};
+use crate::{Budget, Declared, Host, Source, SourcesConfig, time};
 use facts::{OnDisk, Programs};
 use known::{is_known_to_be_other, read};
 
@@ -70,6 +73,7 @@ const DECLARED: &[Declared] = &[
     Declared { path: "go.program[MAIN PACKAGE].module[PATH]", what: "version of a dependency, and what replaces it", from: "the same" },
     Declared { path: "go.program[MAIN PACKAGE].setting[NAME]", what: "a build setting", from: "the same" },
     Declared { path: "go.program[MAIN PACKAGE].restart_pending", what: "what runs and what its file has become since", from: "/proc/PID/exe, /proc/PID/root" },
+    Declared { path: "go.program[MAIN PACKAGE].zone[NAME]", what: "when this machine's zone jumps, by the copy of the database in a running program", from: "the program's constants" },
     Declared { path: "go.program_directory[DIR]", what: "unreadable: programs may be in there", from: "" },
     Declared { path: "go.program_file[PATH]", what: "unreadable: may be a Go program", from: "" },
     Declared { path: "go.process[NAME]", what: "unreadable: may run a Go program", from: "" },
@@ -99,6 +103,7 @@ impl Source for GoPrograms {
             section: SectionBuilder::new("go_programs"),
             programs: Programs::default(),
             seen: BTreeSet::new(),
+            zone: None,
         };
         let directories = search.directories(&config.go_programs.directories);
         search.processes();
@@ -127,6 +132,8 @@ struct Search<'a> {
     section: SectionBuilder,
     programs: Programs,
     seen: BTreeSet<Identity>,
+    /// The machine's time zone, once it was asked for.
+    zone: Option<Option<String>>,
 }
 
 impl Search<'_> {
@@ -234,6 +241,12 @@ impl Search<'_> {
             Ok(Some(info)) if !info.path.starts_with("cmd/") => {
                 if let Some(pending) = self.pending(pid, &info) {
                     self.programs.restart_pending(&info, name, pending);
+                }
+                let zone = self.zone.get_or_insert_with(|| time::zone_name(self.host)).clone();
+                if let Some(zone) = zone
+                    && let Some(seen) = zones::transitions_of(self.host, program, &zone, Timestamp::now())
+                {
+                    self.programs.zone(&info, name, &zone, seen);
                 }
                 self.programs.add(info, || name.to_owned());
             }

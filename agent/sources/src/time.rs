@@ -8,7 +8,7 @@
 //! - `tzdata.package`: the version of the distribution's package, where there is one
 
 pub(crate) mod clock;
-mod transitions;
+pub(crate) mod transitions;
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -86,6 +86,14 @@ impl Source for Time {
         section.observe(FactPath::known("tzdata.version"), version);
         section.observe(FactPath::known("tzdata.package"), package);
         vec![section.finish()]
+    }
+}
+
+/// The name of the zone that this machine's clock shows, where it can be told.
+pub(crate) fn zone_name(host: &Host) -> Option<String> {
+    match zone(host) {
+        Observation::Present(name) => Some(name.to_string()),
+        Observation::Absent | Observation::Unreadable(_) => None,
     }
 }
 

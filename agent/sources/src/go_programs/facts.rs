@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_facts::{FactPath, SectionBuilder};
+use evenkeel_facts::{FactPath, Observation, SectionBuilder};
 
 use super::settings;
 use crate::Budget;
@@ -19,6 +19,8 @@ pub(super) struct Programs {
     builds: BTreeMap<String, Vec<Build>>,
     /// What the next start of running programs brings.
     pending: BTreeMap<String, BTreeSet<String>>,
+    /// By program and zone, when the clock jumps by the copies that running builds carry.
+    zones: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// The facts of one build, by what stands behind `go.program[MAIN PACKAGE]`.
@@ -51,12 +53,29 @@ impl Programs {
         self.pending.entry(key_of(running, || file.to_owned())).or_default().insert(pending);
     }
 
+    /// Adds when the clock jumps by the copy of the zone that a running build carries.
+    pub(super) fn zone(&mut self, running: &BuildInfo, file: &str, zone: &str, seen: Observation) {
+        let key = (key_of(running, || file.to_owned()), zone.to_owned());
+        let told = match seen {
+            Observation::Present(value) => value.to_string(),
+            Observation::Absent | Observation::Unreadable(_) => "(malformed)".to_owned(),
+        };
+        self.zones.entry(key).or_default().insert(told);
+    }
+
     /// Notes every fact. What the budget does not hold is said to be left out, program by program.
     pub(super) fn note(self, section: &mut SectionBuilder, budget: &Budget) {
         for (key, pending) in self.pending {
             let path = FactPath::keyed("go.program", &key).child("restart_pending");
             let value = pending.into_iter().collect::<Vec<_>>().join(AND);
             if let Some(path) = path.ok().filter(|_| budget.spend(key.len() + value.len()).is_ok()) {
+                section.present(path, value);
+            }
+        }
+        for ((key, zone), told) in self.zones {
+            let path = FactPath::keyed(&format!("{}.zone", FactPath::keyed("go.program", &key)), &zone);
+            let value = told.into_iter().collect::<Vec<_>>().join(AND);
+            if budget.spend(path.as_str().len() + value.len()).is_ok() {
                 section.present(path, value);
             }
         }

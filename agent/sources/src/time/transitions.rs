@@ -12,7 +12,7 @@ const YEARS: i16 = 3;
 const MAX_TRANSITIONS: usize = 64;
 
 /// `2026-03-29T01:00:00Z +02:00 CEST` and so on, separated by `; `; `none` for a zone that stays as it is.
-pub(super) fn of(zone: &[u8], now: Timestamp) -> Observation {
+pub(crate) fn of(zone: &[u8], now: Timestamp) -> Observation {
     let Ok(zone) = TimeZone::tzif("local", zone) else { return Observation::Unreadable(Reason::Malformed) };
     let year = now.to_zoned(TimeZone::UTC).year();
     let begin = |year| date(year, 1, 1).to_zoned(TimeZone::UTC).map(|begin| begin.timestamp());
