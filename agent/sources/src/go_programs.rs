@@ -103,7 +103,7 @@ impl Source for GoPrograms {
             section: SectionBuilder::new("go_programs"),
             programs: Programs::default(),
             seen: BTreeSet::new(),
-            zone: None,
+            zone: time::zone_name(host),
         };
         let directories = search.directories(&config.go_programs.directories);
         search.processes();
@@ -132,8 +132,8 @@ struct Search<'a> {
     section: SectionBuilder,
     programs: Programs,
     seen: BTreeSet<Identity>,
-    /// The machine's time zone, once it was asked for.
-    zone: Option<Option<String>>,
+    /// The machine's time zone, where it can be told.
+    zone: Option<String>,
 }
 
 impl Search<'_> {
@@ -242,11 +242,10 @@ impl Search<'_> {
                 if let Some(pending) = self.pending(pid, &info) {
                     self.programs.restart_pending(&info, name, pending);
                 }
-                let zone = self.zone.get_or_insert_with(|| time::zone_name(self.host)).clone();
-                if let Some(zone) = zone
-                    && let Some(seen) = zones::transitions_of(self.host, program, &zone, Timestamp::now())
+                if let Some(zone) = &self.zone
+                    && let Some(seen) = zones::transitions_of(self.host, program, zone, Timestamp::now())
                 {
-                    self.programs.zone(&info, name, &zone, seen);
+                    self.programs.zone(&info, name, zone, seen);
                 }
                 self.programs.add(info, || name.to_owned());
             }
