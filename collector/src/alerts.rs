@@ -96,6 +96,7 @@ pub async fn run(
             metrics: Arc::clone(&metrics),
             judged: transitions.judged(),
             gone: HashMap::new(),
+            quiet: None,
             waiting: None,
             repeated: None,
             backoff: Backoff::up_to(Duration::from_secs(300)),
@@ -136,6 +137,8 @@ struct Teller {
     judged: watch::Receiver<Option<Arc<Judged>>>,
     /// Since when what it was told of is not there any more.
     gone: HashMap<String, Instant>,
+    /// The judgement that had nothing to say.
+    quiet: Option<Arc<Judged>>,
     /// Since when something waits.
     waiting: Option<Instant>,
     /// When it last heard of everything that stands.
@@ -155,11 +158,17 @@ impl Teller {
             }
             let Some(judged) = self.judged.borrow().clone() else { continue };
             let now = Instant::now();
+            // What was nothing of this judgement a moment ago is nothing now.
+            let is_same = self.quiet.as_ref().is_some_and(|quiet| Arc::ptr_eq(quiet, &judged));
+            if is_same && !self.is_repetition(now) {
+                continue;
+            }
             let known = self.ledger.state().alerts.of(&self.receiver().name);
             let config = Arc::clone(&self.config);
             let receiver = &config.receivers[self.place];
             let news = due::due(receiver, &config, &known, &judged, &mut self.gone, now);
             self.metrics.waiting_alerts(&self.receiver().name, news.len());
+            self.quiet = (news.is_empty() && self.gone.is_empty()).then(|| Arc::clone(&judged));
             if !self.is_time(&news, now) {
                 continue;
             }
@@ -178,9 +187,7 @@ impl Teller {
 
     /// Whether it is told now: at once of what is critical, of other things when they have waited a little.
     fn is_time(&mut self, news: &[News], now: Instant) -> bool {
-        let repeat = self.config.repeat;
-        let is_repetition = self.receiver().kind == Words::Alertmanager
-            && self.repeated.is_none_or(|at| now.duration_since(at) >= repeat);
+        let is_repetition = self.is_repetition(now);
         if news.is_empty() {
             self.waiting = None;
             return is_repetition && self.not_before.is_none_or(|at| at <= now);
@@ -190,6 +197,12 @@ impl Teller {
             || now.duration_since(since) >= self.config.group_wait
             || is_repetition;
         is_ripe && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Whether an Alertmanager has to hear again of what stands.
+    fn is_repetition(&self, now: Instant) -> bool {
+        self.receiver().kind == Words::Alertmanager
+            && self.repeated.is_none_or(|at| now.duration_since(at) >= self.config.repeat)
     }
 
     async fn tell(&mut self, news: Vec<News>, standing: &[Told], at: Timestamp, now: Instant) {

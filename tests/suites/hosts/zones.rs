@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use evenkeel_facts::Observation;
 use evenkeel_facts::snapshot_file;
+use evenkeel_facts::{Observation, Section};
 use evenkeel_tests::harness::cli::run;
 use evenkeel_tests::harness::programs;
 use evenkeel_tests::harness::skip::{cache, has_command, is_root, skipped};
@@ -48,7 +48,7 @@ fn programs_say_when_their_clock_jumps() {
         let facts: BTreeMap<String, Observation> = snapshot
             .sections
             .iter()
-            .flat_map(|section| section.facts())
+            .flat_map(Section::facts)
             .map(|(path, seen)| (path.as_str().to_owned(), seen.clone()))
             .collect();
         let own = facts.get("go.program[example.org/pay/cmd/pay].zone[Europe/Berlin]");
