@@ -4,10 +4,11 @@ mod standing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_facts::{Observation, Reason, Section};
-use evenkeel_sources::{Collected, collect_each};
+use evenkeel_sources::{Collected, collect_patiently};
 
 use crate::args;
 use crate::collect::open;
@@ -22,7 +23,8 @@ const EXAMPLES: usize = 3;
 /// Looks once and gives the text to print.
 pub fn run(args: &args::Check) -> Result<String, AgentError> {
     let (host, config) = open(&args.place)?;
-    let seen = tell(&collect_each(&host, &config.sources), &config.sources.disable);
+    let host = Arc::new(host);
+    let seen = tell(&collect_patiently(&host, &config.sources), &config.sources.disable);
     let daemon = Status::read(&config.state_dir).map(|status| format!("\n{}", status.tell()));
     Ok(standing::told(&host) + "\n" + &seen + &daemon.unwrap_or_default())
 }

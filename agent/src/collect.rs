@@ -1,8 +1,10 @@
 //! `evenkeel-agent collect`: one snapshot on stdout, no collector needed.
 
+use std::sync::Arc;
+
 use evenkeel_facts::{Section, Snapshot, snapshot_file};
 use evenkeel_runtime::label;
-use evenkeel_sources::{Host, collect_all, identity};
+use evenkeel_sources::{Host, collect_patiently, identity};
 use jiff::Timestamp;
 
 use crate::args::{self, Output, Place};
@@ -16,7 +18,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn run(args: &args::Collect) -> Result<String, AgentError> {
     let (host, config) = open(&args.place)?;
     let taken_at = Timestamp::now();
-    let sections = collect_all(&host, &config.sources);
+    let host = Arc::new(host);
+    let seen = collect_patiently(&host, &config.sources);
+    let mut sections: Vec<_> = seen.into_iter().flat_map(|of| of.sections).collect();
+    sections.sort_by(|a, b| a.name().cmp(b.name()));
     match args.output {
         Output::Json => Ok(snapshot_file::to_json(&snapshot(&host, taken_at, sections))),
     }

@@ -72,7 +72,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     });
     let places = watch.as_ref().map(Watch::places);
     let mut daemon = Daemon {
-        looker: Arc::new(Looker { host, config: config.sources, enrolment, places }),
+        looker: Arc::new(Looker::new(host, config.sources, enrolment, places)),
         watch,
         settling: Settling::default(),
         next_sweep: Instant::now(),
@@ -264,8 +264,9 @@ impl Daemon {
     /// For `check`. A disk that takes no writes is said elsewhere.
     fn tell_status(&self) {
         let watched = self.looker.places.as_ref().map(|places| places.watched());
+        let refused = self.looker.places.as_ref().map(|places| places.refused()).unwrap_or_default();
         let (missed, acknowledged_at) = (self.missed, self.acknowledged_at);
-        let status = Status { at: Timestamp::now(), watched, missed, acknowledged_at };
+        let status = Status { at: Timestamp::now(), watched, refused, missed, acknowledged_at };
         let _ = status.write(self.home.path());
     }
 

@@ -1,11 +1,13 @@
 //! Looks at the machine, on a thread where waiting hurts nobody, and says where to listen from then on.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use evenkeel_facts::{Digest, Section, Snapshot};
 use evenkeel_runtime::label;
+use evenkeel_sources::patience::{Left, Patience};
+use evenkeel_sources::source::{left_alone, names};
 use evenkeel_sources::{Collected, Host, SourcesConfig, collect_some, identity};
 use jiff::Timestamp;
 use tracing::{error, warn};
@@ -18,10 +20,11 @@ use crate::watch::WatchedPlaces;
 /// Looks at the machine.
 #[derive(Debug)]
 pub struct Looker {
-    /// The machine.
-    pub host: Host,
+    /// The machine. Whoever hangs keeps its own; the others go on with a new one.
+    host: Arc<Mutex<Arc<Host>>>,
     /// What a person has set about sources.
-    pub config: SourcesConfig,
+    config: Arc<SourcesConfig>,
+    patience: Patience,
     /// Who this node is.
     pub enrolment: Enrolment,
     /// Where to listen, if that can be done here.
@@ -55,7 +58,18 @@ pub struct Seen {
 }
 
 impl Looker {
-    /// Looks.
+    /// Looks at this machine, and listens there, if it can be done.
+    pub fn new(
+        host: Host,
+        config: SourcesConfig,
+        enrolment: Enrolment,
+        places: Option<Arc<WatchedPlaces>>,
+    ) -> Self {
+        let host = Arc::new(Mutex::new(Arc::new(host)));
+        Self { host, config: Arc::new(config), patience: Patience::default(), enrolment, places }
+    }
+
+    /// Looks. A source that hangs is left behind; what it covers cannot be told until it comes back.
     pub fn look(&self, wanted: &Wanted) -> Seen {
         let (taken_at, began) = (Timestamp::now(), Instant::now());
         let is_wanted = |source: &'static str| match wanted {
@@ -70,8 +84,26 @@ impl Looker {
             sections: Vec::new(),
             unheard: BTreeSet::new(),
         };
-        for Collected { source, sections, took: _, places, fault, rests } in
-            collect_some(&self.host, &self.config, is_wanted)
+        let sources = names(&self.config).into_iter().filter(|source| is_wanted(source)).collect();
+        let (host, config, places) = (Arc::clone(&self.host), Arc::clone(&self.config), self.places.clone());
+        // Listening touches the same places as looking, and may hang as well.
+        let look = move |source| {
+            let host = current(&host);
+            let collected = collect_some(&host, &config, |name| name == source).pop()?;
+            let follow = |places: &Arc<WatchedPlaces>| places.follow(&host, source, &collected.places);
+            let unheard = places.as_ref().is_some_and(follow);
+            Some((collected, unheard))
+        };
+        let left = |source, left| {
+            if left == Left::Now {
+                error!(source, "Source hangs and is left alone until it comes back.");
+                self.renew_host();
+            }
+            Some((left_alone(source)?, false))
+        };
+        let looked = self.patience.each(sources, look, left);
+        for (Collected { source, sections, took: _, places: _, fault, rests }, unheard) in
+            looked.into_iter().flatten()
         {
             if let Some(fault) = fault {
                 error!(source, fault, "Source failed.");
@@ -81,7 +113,7 @@ impl Looker {
             }
             seen.sources.insert(source);
             seen.sections.extend(sections);
-            if self.places.as_ref().is_some_and(|watched| watched.follow(&self.host, source, &places)) {
+            if unheard {
                 seen.unheard.insert(source);
             }
         }
@@ -90,20 +122,29 @@ impl Looker {
             warn!(directory, error = refused.why, "This directory is not watched; the sweep looks there.");
         }
         if matches!(wanted, Wanted::AllBut(_)) {
-            self.host.forget_unused();
+            current(&self.host).forget_unused();
         }
         seen.sections.sort_by(|a, b| a.name().cmp(b.name()));
         seen.took = began.elapsed();
         seen
     }
 
+    /// What a thread that hangs notes when it comes back concerns nobody any more.
+    fn renew_host(&self) {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        match host.anew() {
+            Ok(anew) => *host = Arc::new(anew),
+            Err(error) => warn!(%error, "The host is not opened anew."),
+        }
+    }
+
     /// Whether a package manager is at work.
     pub fn packages_change(&self) -> bool {
-        packages_lock::is_held(&self.host)
+        packages_lock::is_held(&current(&self.host))
     }
 
     fn name(&self) -> String {
-        let own = || label::from_host_name(&identity::host_name(&self.host).unwrap_or_default());
+        let own = || label::from_host_name(&identity::host_name(&current(&self.host)).unwrap_or_default());
         self.enrolment.name.clone().unwrap_or_else(own)
     }
 
@@ -148,6 +189,10 @@ impl Looker {
         };
         (snapshot, changed, replaced)
     }
+}
+
+fn current(host: &Mutex<Arc<Host>>) -> Arc<Host> {
+    Arc::clone(&host.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The contents of one source's sections, which are ordered by name.

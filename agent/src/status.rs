@@ -1,15 +1,18 @@
 //! How the daemon is: a small file in the state directory, written at each sweep, that `check` shows. It is not synced:
 //! what it says is of no use after a power cut.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// In the state directory.
 const FILE: &str = "status.json";
+/// As many directories are shown.
+const EXAMPLES: usize = 3;
 
 /// How the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Status {
     pub at: Timestamp,
     /// How many directories are watched; `None`: nothing is told here, changes are found by the next sweep.
     pub watched: Option<usize>,
+    /// The directories that could not be watched: the next sweep looks there.
+    #[serde(default)]
+    pub refused: Vec<PathBuf>,
     /// How often a sweep has found what an event should have told, since the daemon started.
     pub missed: u64,
     /// When the collector acknowledged last, be it that nothing changed.
@@ -37,15 +43,22 @@ impl Status {
         serde_json::from_slice(&fs::read(state_dir.join(FILE)).ok()?).ok()
     }
 
-    /// Two lines for a person.
+    /// A few lines for a person.
     pub fn tell(&self) -> String {
-        let Self { at, watched, missed, acknowledged_at } = self;
+        let Self { at, watched, refused, missed, acknowledged_at } = self;
         let watch = match watched {
             Some(watched) => format!("{watched} directories are watched, {missed} changes missed"),
             None => "nothing is watched: changes are found by the next sweep".to_owned(),
         };
         let acknowledged = acknowledged_at.map_or("not yet".to_owned(), |at| format!("{at:.0}"));
-        format!("daemon, as of {at:.0}: {watch}\n  last acknowledged: {acknowledged}\n")
+        let mut text = format!("daemon, as of {at:.0}: {watch}\n  last acknowledged: {acknowledged}\n");
+        for directory in refused.iter().take(EXAMPLES) {
+            let _ = writeln!(text, "  not watched: {}", directory.display().to_string().escape_debug());
+        }
+        if refused.len() > EXAMPLES {
+            let _ = writeln!(text, "  and {} more", refused.len() - EXAMPLES);
+        }
+        text
     }
 }
 
@@ -58,7 +71,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(Status::read(directory.path()), None);
         let at = "2026-11-22T10:00:00Z".parse().unwrap();
-        let status = Status { at, watched: Some(212), missed: 0, acknowledged_at: Some(at) };
+        let status =
+            Status { at, watched: Some(212), refused: Vec::new(), missed: 0, acknowledged_at: Some(at) };
         status.write(directory.path()).unwrap();
         assert_eq!(Status::read(directory.path()), Some(status.clone()));
         assert_eq!(
@@ -66,6 +80,10 @@ mod tests {
             "daemon, as of 2026-11-22T10:00:00Z: 212 directories are watched, 0 changes missed\n  \
              last acknowledged: 2026-11-22T10:00:00Z\n"
         );
+        let partly =
+            Status { refused: ["/a", "/b\n", "/c", "/d"].map(PathBuf::from).to_vec(), ..status.clone() };
+        let refused = "\n  not watched: /a\n  not watched: /b\\n\n  not watched: /c\n  and 1 more\n";
+        assert!(partly.tell().ends_with(refused), "{}", partly.tell());
         let deaf = Status { watched: None, acknowledged_at: None, ..status };
         assert!(deaf.tell().ends_with("found by the next sweep\n  last acknowledged: not yet\n"));
     }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evenkeel_sources::Host;
@@ -24,8 +24,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use held::Held;
 pub use held::Refused;
+use held::{Held, begin};
 use uevents::Uevents;
 
 /// What may change a directory's names, their contents and their rights.
@@ -168,12 +168,14 @@ impl WatchedPlaces {
         state.moved.remove(source);
         drop(state);
         let real = host.without_links(places);
+        let missing = self.lock().held.missing(real.directories().map(|(at, _)| at));
+        let begun = missing.into_iter().map(|at| (begin(&self.inotify, host, &at), at)).collect();
         let mut state = self.lock();
         state.sources.insert(source, (places.clone(), real));
         let State { sources, held, .. } = &mut *state;
         let wanted: BTreeSet<&Path> =
             sources.values().flat_map(|(_, real)| real.directories().map(|(at, _)| at)).collect();
-        held.hold(&self.inotify, host, &wanted)
+        held.hold(&self.inotify, &wanted, begun)
     }
 
     /// Whether every change of what this source reads is told.
@@ -184,6 +186,11 @@ impl WatchedPlaces {
     /// How many directories are watched.
     pub fn watched(&self) -> usize {
         self.lock().held.len()
+    }
+
+    /// The directories that could not be watched.
+    pub fn refused(&self) -> Vec<PathBuf> {
+        self.lock().held.refused().map(Path::to_path_buf).collect()
     }
 
     /// The directories that could not be watched, and why, each said once.

@@ -1,24 +1,29 @@
 //! A root that somebody made to hurt: the agent looks at it, says what it left out, and needs no more time and memory
 //! than for any other.
 
+use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use evenkeel_tests::harness::cli::run;
 use evenkeel_tests::harness::programs;
 use evenkeel_tests::harness::skip::{has_command, is_root, skipped};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// In kilobytes: what the agent may need at most (ru_maxrss), in a debug build that was not made to be small.
 const MOST_KILOBYTES: u64 = 48 * 1024;
-/// More than a directory may have to be listed.
-const CROWD: usize = 120_000;
+/// So many files are in one directory: more than one may have to be listed. `make test-hosts` makes a million.
+const CROWD: &str = "EVENKEEL_HOSTILE_FILES";
+const DEFAULT_CROWD: usize = 120_000;
+/// So often the agent looks while processes come and go.
+const LOOKS: usize = 5;
 
 /// Promise: FIFOs, devices, sockets, links in circles and out of the root, a file of 700 MB named like a program, a
 /// directory with more files than anybody has, and names with escape sequences: the sweep ends, what was left out is
@@ -55,7 +60,7 @@ fn a_hostile_root_is_looked_at_and_hurts_nobody() {
         "etc/sysctl.d/30-fifo.conf",
         "var/lib/rpm/rpmdb.sqlite",
     ] {
-        nix::unistd::mkfifo(&at(fifo), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&at(fifo), Mode::S_IRWXU).unwrap();
     }
     let _socket = UnixListener::bind(at("usr/bin/socket")).unwrap();
     fs::write(at("etc/sysctl.d/40-last.conf"), "vm.swappiness = 7\n").unwrap();
@@ -67,8 +72,10 @@ fn a_hostile_root_is_looked_at_and_hurts_nobody() {
     fs::write(at("usr/bin/\u{1b}]0;owned\u{7}\n"), [head.as_slice(), &vec![0xff; 400_000]].concat()).unwrap();
     let deep = (0..300).fold("opt/deep".to_owned(), |path, _| path + "/d");
     fs::create_dir_all(at(&deep)).unwrap();
-    for number in 0..CROWD {
-        File::create(at("opt/crowd/bin/x").with_file_name(format!("f{number}"))).unwrap();
+    devices(&at);
+    let crowd = at("opt/crowd/bin/x");
+    for number in 0..env::var(CROWD).map_or(DEFAULT_CROWD, |count| count.parse().unwrap()) {
+        File::create(crowd.with_file_name(format!("f{number}"))).unwrap();
     }
 
     let seen = Seen::of(&root);
@@ -84,6 +91,9 @@ fn a_hostile_root_is_looked_at_and_hurts_nobody() {
         let unreadable = seen.facts.get(path).map(|fact| fact["unreadable"].clone());
         assert_eq!(unreadable, Some(reason.into()), "{path} in {:#?}", seen.facts);
     }
+    if is_root() {
+        assert_eq!(seen.facts["time.servers"]["unreadable"], "unsupported");
+    }
     assert!(!seen.text.contains("canary") && !seen.text.contains('\u{1b}'), "{}", seen.text);
     assert!(seen.kilobytes < MOST_KILOBYTES, "it took {} KB of memory", seen.kilobytes);
 }
@@ -96,6 +106,77 @@ fn a_mount_that_never_answers_is_passed_over() {
     assert_eq!(seen.facts["os.id"], "silent");
     assert_eq!(seen.facts["go.program_directory[/opt/silent]"]["unreadable"], "unsupported");
     mount.down();
+}
+
+/// Promise: a file system that never answers, where nobody would expect one, costs the source that reads there and no
+/// other, and what that source covers cannot be told.
+#[test]
+fn a_read_that_never_returns_stops_one_source() {
+    let Some(mut mount) = Silent::at("etc/sysctl.d") else { return };
+    let seen = Seen::of(mount.root.path());
+    assert_eq!(seen.facts["os.id"], "silent");
+    let whole = seen.facts.keys().filter(|path| path.starts_with("sysctl"));
+    for path in whole {
+        assert_eq!(seen.facts[path]["unreadable"], "timeout", "{path}");
+    }
+    assert_eq!(seen.facts["sysctl"]["unreadable"], "timeout");
+    let others = seen
+        .facts
+        .iter()
+        .filter(|(path, fact)| !path.starts_with("sysctl") && fact["unreadable"] == "timeout");
+    assert_eq!(others.count(), 0, "{:#?}", seen.facts);
+    mount.down();
+}
+
+/// Promise: processes that come and go while the agent looks are no trouble of their own: what has ended is not there.
+#[test]
+fn processes_that_vanish_are_not_there() {
+    let churn: Vec<_> = (0..4).map(|_| Churn::start()).collect();
+    for _ in 0..LOOKS {
+        let seen = Seen::of(Path::new("/"));
+        for (path, fact) in &seen.facts {
+            let is_theirs = path.starts_with("go.process[true]") || path == "process.restart_pending";
+            let reason = fact["unreadable"].as_str().unwrap_or("permission");
+            assert!(!is_theirs || reason == "permission", "{path} is unreadable ({reason})");
+            assert!(!path.starts_with("go.process[true]") || !is_root(), "{path}: {fact}");
+        }
+        assert!(seen.kilobytes < MOST_KILOBYTES, "it took {} KB of memory", seen.kilobytes);
+    }
+    drop(churn);
+}
+
+/// Processes without end, each of which ends at once.
+struct Churn(Child);
+
+impl Churn {
+    fn start() -> Self {
+        let mut shell = Command::new("sh");
+        Self(shell.args(["-c", "while :; do /bin/true; done"]).stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Devices where files are expected: one that never ends, one that waits for a key, one of a disk. Only root makes them.
+fn devices(at: &dyn Fn(&str) -> PathBuf) {
+    if !is_root() {
+        return skipped("hostile_tree", "devices are made by root only");
+    }
+    let places = [
+        ("etc/chrony.conf", SFlag::S_IFCHR, makedev(1, 5)),
+        ("usr/bin/zero", SFlag::S_IFCHR, makedev(1, 5)),
+        ("usr/bin/terminal", SFlag::S_IFCHR, makedev(5, 0)),
+        ("usr/bin/disk", SFlag::S_IFBLK, makedev(7, 0)),
+        ("etc/sysctl.d/35-disk.conf", SFlag::S_IFBLK, makedev(7, 0)),
+    ];
+    for (path, kind, device) in places {
+        mknod(&at(path), kind, Mode::S_IRUSR | Mode::S_IWUSR, device).unwrap();
+    }
 }
 
 struct Seen {
@@ -126,31 +207,36 @@ impl Seen {
 /// A FUSE mount whose server never says a word: whoever touches it waits.
 struct Silent {
     root: TempDir,
+    point: PathBuf,
     server: Option<File>,
 }
 
 impl Silent {
     fn up() -> Option<Self> {
+        Self::at("opt/silent")
+    }
+
+    fn at(place: &'static str) -> Option<Self> {
         let server = OpenOptions::new().read(true).write(true).open("/dev/fuse");
         let Ok(server) = server.map_err(drop).and_then(|server| is_root().then_some(server).ok_or(())) else {
             skipped("hostile_tree", "a FUSE mount needs root and /dev/fuse");
             return None;
         };
         let root = tempfile::tempdir().unwrap();
-        let point = root.path().join("opt/silent");
+        let point = root.path().join(place);
         fs::create_dir_all(&point).unwrap();
         fs::create_dir_all(root.path().join("etc")).unwrap();
         fs::write(root.path().join("etc/os-release"), "ID=silent\n").unwrap();
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
         mount(Some("silent"), &point, Some("fuse.silent"), MsFlags::empty(), Some(options.as_str())).unwrap();
-        Some(Self { root, server: Some(server) })
+        Some(Self { root, point, server: Some(server) })
     }
 
     fn down(&mut self) {
         if let Some(server) = self.server.take() {
             // Without its server the file system is dead, and lets go of whoever waits.
             drop(server);
-            let _ = umount2(&self.root.path().join("opt/silent"), MntFlags::MNT_DETACH);
+            let _ = umount2(&self.point, MntFlags::MNT_DETACH);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! `openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)`: links, however hostile, never lead out of it. The live machine
 //! needs plain `open` only, so that it works on kernels before 5.6.
 
+mod hidden;
 mod kept;
 mod listing;
 mod mounts;
@@ -26,6 +27,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
+pub use hidden::Hidden;
 pub use listing::DirEntry;
 pub use places::{Names, Places};
 pub use process::Pid;
@@ -52,6 +54,7 @@ pub struct Host {
     log: Option<Log>,
     tracker: Option<Tracker>,
     kept: Option<Kept>,
+    hidden: Vec<Hidden>,
 }
 
 #[derive(Debug)]
@@ -122,11 +125,11 @@ pub struct Stat {
 impl Host {
     /// The machine that this program runs on.
     pub fn live() -> Self {
-        Self::with(Root::Live)
+        Self { hidden: hidden::of_this_process(), ..Self::with(Root::Live) }
     }
 
     fn with(root: Root) -> Self {
-        Self { root, refusals: BTreeMap::new(), log: None, tracker: None, kept: None }
+        Self { root, refusals: BTreeMap::new(), log: None, tracker: None, kept: None, hidden: Vec::new() }
     }
 
     /// The machine whose root is this directory; `/` is the live machine.
@@ -137,13 +140,7 @@ impl Host {
         let error = |source| HostError::Open { path: root.to_owned(), source };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(root, flags, Mode::empty()).map_err(|errno| error(errno.into()))?;
-        let mut host = Self {
-            root: Root::Below(directory),
-            refusals: BTreeMap::new(),
-            log: None,
-            tracker: None,
-            kept: None,
-        };
+        let mut host = Self::with(Root::Below(directory));
         match host.open(Path::new("/"), OFlag::O_PATH) {
             Ok(_) => {}
             Err(source) if source.raw_os_error() == Some(Errno::ENOSYS as i32) => {
@@ -263,6 +260,7 @@ impl Host {
         if let Some(errno) = self.refusals.get(path) {
             return Err((*errno).into());
         }
+        self.refuse_hidden(path)?;
         let flags = flags | OFlag::O_CLOEXEC;
         let opened = match &self.root {
             Root::Live => nix::fcntl::open(path, flags, Mode::empty()),
@@ -274,7 +272,7 @@ impl Host {
                 decided.next().unwrap_or(Err(Errno::EAGAIN))
             }
         };
-        Ok(opened?)
+        opened.map_err(|errno| self.unless_hidden(path, errno))
     }
 
     fn noting<T>(&self, path: &Path, access: Access, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {

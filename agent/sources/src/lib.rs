@@ -5,6 +5,7 @@
 //! - [`host`]: the one door to the machine, live or below a `--root`
 //! - [`source`]: what a source is, and how all of them run fenced from each other
 //! - [`budget`]: the time and size that one source may spend
+//! - [`patience`]: a source that hangs in the kernel stops no other
 //! - [`config`]: what a person may set
 //! - [`recording`]: a machine as a small, redacted directory that can be replayed
 //! - [`go_buildinfo`]: what a Go program says of itself
@@ -49,6 +50,7 @@ pub mod libc;
 pub mod limits;
 pub mod os;
 pub mod packages;
+pub mod patience;
 pub mod processes;
 pub mod recording;
 pub mod source;
@@ -59,7 +61,7 @@ pub use budget::Budget;
 pub use config::SourcesConfig;
 pub use declared::Declared;
 pub use host::Host;
-pub use source::{Collected, Source, collect_all, collect_each, collect_some};
+pub use source::{Collected, Source, collect_all, collect_each, collect_patiently, collect_some};
 
 /// Every source, in the order in which they run.
 pub static SOURCES: &[&dyn Source] = &[

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_facts::encoding::{MAX_FACTS, MAX_SECTION_BYTES};
@@ -12,6 +13,7 @@ use crate::budget::Budget;
 use crate::config::SourcesConfig;
 use crate::declared::Declared;
 use crate::host::{Host, Places};
+use crate::patience::Patience;
 
 /// How long one source may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -82,9 +84,39 @@ pub fn collect_some(
     config: &SourcesConfig,
     wanted: impl Fn(&'static str) -> bool,
 ) -> Vec<Collected> {
+    let sources = enabled(config).filter(|source| wanted(source.name()));
+    sources.map(|source| fenced(source, host, config)).collect()
+}
+
+/// Runs every enabled source, as [`collect_each`]; but one that hangs in the kernel is left behind, with its thread.
+pub fn collect_patiently(host: &Arc<Host>, config: &SourcesConfig) -> Vec<Collected> {
+    let (names, host, config) = (names(config), Arc::clone(host), config.clone());
+    let look = move |source| collect_some(&host, &config, |name| name == source);
+    let seen = Patience::default().each(names, look, |source, _| left_alone(source).into_iter().collect());
+    seen.into_iter().flatten().collect()
+}
+
+/// The names of the enabled sources, in the order in which they run.
+pub fn names(config: &SourcesConfig) -> Vec<&'static str> {
+    enabled(config).map(Source::name).collect()
+}
+
+/// What a source has to say that hangs: nothing of what it covers is known, for its time was up.
+pub fn left_alone(name: &str) -> Option<Collected> {
+    let source = SOURCES.iter().find(|source| source.name() == name)?;
+    Some(Collected {
+        source: source.name(),
+        sections: vec![unseen(*source, Reason::Timeout)],
+        took: DEADLINE,
+        places: Places::default(),
+        fault: None,
+        rests: None,
+    })
+}
+
+fn enabled(config: &SourcesConfig) -> impl Iterator<Item = &'static dyn Source> {
     let enabled = |name| !config.disable.iter().any(|disabled| disabled == name);
-    let sources = SOURCES.iter().filter(|source| enabled(source.name()) && wanted(source.name()));
-    sources.map(|source| fenced(*source, host, config)).collect()
+    SOURCES.iter().copied().filter(move |source| enabled(source.name()))
 }
 
 /// Runs one source, unless it rests or would see what it saw before. A panic ends here, and so does what the collector

@@ -1,4 +1,4 @@
-//! As whom the agent looks: user, capabilities, namespaces. What may be seen follows from these.
+//! As whom the agent looks: user, capabilities, namespaces, sandbox. What may be seen follows from these.
 
 use std::fmt::Write as _;
 
@@ -23,6 +23,9 @@ pub(super) fn told(host: &Host) -> String {
             }
             None => {}
         }
+    }
+    for hidden in host.hidden() {
+        let _ = writeln!(text, "{hidden} is hidden by the agent's own sandbox");
     }
     text
 }

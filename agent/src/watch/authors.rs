@@ -16,6 +16,7 @@ use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyEvent, InitFlags, MarkFl
 /// The kernel's file systems whose files are settings.
 const FILE_SYSTEMS: [&str; 2] = ["proc", "sys"];
 const PARAMETERS: &str = "/proc/sys";
+const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 const MAX_BYTES: u64 = 64 * 1024;
 /// A user id that stands for none (audit: the session has no login).
 const NOBODY: u32 = u32::MAX;
@@ -102,8 +103,12 @@ fn read(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The fact that a kernel parameter's file is, by the rule of source `sysctl`; of another file its path.
+/// The fact that a kernel parameter's file is, by the rule of source `sysctl`; or one of transparent huge pages, as source
+/// `kernel` names it; of another file its path.
 fn fact_of(file: &Path) -> String {
+    if let Ok(name) = file.strip_prefix(HUGE_PAGES) {
+        return format!("kernel.thp.{}", name.to_string_lossy());
+    }
     let Ok(parameter) = file.strip_prefix(PARAMETERS) else { return file.to_string_lossy().into_owned() };
     let names = parameter.iter().map(|name| name.to_string_lossy().replace('.', "/"));
     format!("sysctl.{}", names.collect::<Vec<_>>().join("."))
@@ -158,7 +163,8 @@ mod tests {
         for (file, fact) in [
             ("/proc/sys/net/core/somaxconn", "sysctl.net.core.somaxconn"),
             ("/proc/sys/net/ipv4/conf/eth0.1/forwarding", "sysctl.net.ipv4.conf.eth0/1.forwarding"),
-            ("/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/mm/transparent_hugepage/enabled"),
+            ("/sys/kernel/mm/transparent_hugepage/enabled", "kernel.thp.enabled"),
+            ("/sys/kernel/mm/ksm/run", "/sys/kernel/mm/ksm/run"),
         ] {
             assert_eq!(fact_of(Path::new(file)), fact);
         }

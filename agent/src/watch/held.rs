@@ -30,8 +30,9 @@ pub(super) struct Held {
     refused: BTreeMap<PathBuf, Refusal>,
 }
 
+/// A directory that is watched.
 #[derive(Debug)]
-struct Watched {
+pub(super) struct Watched {
     watch: WatchDescriptor,
     /// Keeps the directory's name in the kernel's memory: without it a dropped cache ends the watch and nobody is
     /// told, for /proc makes its directories anew. A directory on a disk needs no such hold, and must not have it:
@@ -46,8 +47,18 @@ struct Refusal {
 }
 
 impl Held {
-    /// Watches exactly these directories. Returns whether one of them is new.
-    pub(super) fn hold(&mut self, inotify: &Inotify, host: &Host, wanted: &BTreeSet<&Path>) -> bool {
+    /// Those of these directories that are not watched.
+    pub(super) fn missing<'a>(&self, of: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+        of.filter(|at| !self.directories.contains_key(*at)).map(Path::to_path_buf).collect()
+    }
+
+    /// Watches exactly these directories; those that are new were begun. Returns whether one of them is new.
+    pub(super) fn hold(
+        &mut self,
+        inotify: &Inotify,
+        wanted: &BTreeSet<&Path>,
+        begun: Vec<(io::Result<Watched>, PathBuf)>,
+    ) -> bool {
         let gone: Vec<_> =
             self.directories.keys().filter(|at| !wanted.contains(at.as_path())).cloned().collect();
         for directory in gone {
@@ -61,35 +72,30 @@ impl Held {
         }
         self.refused.retain(|at, _| wanted.contains(at.as_path()));
         let mut new = false;
-        for directory in wanted {
-            if self.directories.contains_key(*directory) {
-                continue;
-            }
-            match self.watch(inotify, host, directory) {
+        for (watched, directory) in begun {
+            let room = self.directories.len() < MAX_DIRECTORIES;
+            match watched {
+                // Two names may lead to one directory, which has one watch.
+                Ok(Watched { watch, .. }) if !room && self.named(watch).next().is_none() => {
+                    let _ = inotify.rm_watch(watch);
+                    self.refuse(directory, &Errno::ENOSPC.into());
+                }
                 Ok(held) => {
-                    self.refused.remove(*directory);
-                    self.directories.insert(directory.to_path_buf(), held);
+                    self.refused.remove(&directory);
+                    self.directories.insert(directory, held);
                     new = true;
                 }
                 // It is gone since it was looked at; its parent is watched.
                 Err(error) if is_gone(&error) => {}
-                Err(error) => {
-                    let refusal = || Refusal { why: error.to_string(), said: false };
-                    self.refused.entry(directory.to_path_buf()).or_insert_with(refusal);
-                }
+                Err(error) => self.refuse(directory, &error),
             }
         }
         new
     }
 
-    fn watch(&self, inotify: &Inotify, host: &Host, directory: &Path) -> io::Result<Watched> {
-        if self.directories.len() >= MAX_DIRECTORIES {
-            return Err(Errno::ENOSPC.into());
-        }
-        let door = host.hold_directory(directory)?;
-        let watch = inotify.add_watch(format!("/proc/self/fd/{}", door.as_raw_fd()).as_str(), CHANGES)?;
-        let kernels = directory.starts_with("/proc") || directory.starts_with("/sys");
-        Ok(Watched { watch, _kept: kernels.then_some(door) })
+    fn refuse(&mut self, directory: PathBuf, why: &io::Error) {
+        let refusal = || Refusal { why: why.to_string(), said: false };
+        self.refused.entry(directory).or_insert_with(refusal);
     }
 
     /// The directories that this watch is of.
@@ -107,6 +113,11 @@ impl Held {
         self.directories.len()
     }
 
+    /// The directories that could not be watched.
+    pub(super) fn refused(&self) -> impl Iterator<Item = &Path> {
+        self.refused.keys().map(PathBuf::as_path)
+    }
+
     pub(super) fn newly_refused(&mut self) -> Vec<Refused> {
         let new = self.refused.iter_mut().filter(|(_, refusal)| !refusal.said);
         new.map(|(directory, refusal)| {
@@ -115,6 +126,14 @@ impl Held {
         })
         .collect()
     }
+}
+
+/// Begins to watch a directory. It touches the disk, which may take time or hang: nobody may wait for it meanwhile.
+pub(super) fn begin(inotify: &Inotify, host: &Host, directory: &Path) -> io::Result<Watched> {
+    let door = host.hold_directory(directory)?;
+    let watch = inotify.add_watch(format!("/proc/self/fd/{}", door.as_raw_fd()).as_str(), CHANGES)?;
+    let kernels = directory.starts_with("/proc") || directory.starts_with("/sys");
+    Ok(Watched { watch, _kept: kernels.then_some(door) })
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -74,6 +74,19 @@ impl fmt::Display for Value {
     }
 }
 
+/// The cause of an input/output error: it is not the system that refuses, but the agent's own sandbox that hides what was
+/// asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HiddenBySandbox;
+
+impl fmt::Display for HiddenBySandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hidden by the agent's own sandbox")
+    }
+}
+
+impl std::error::Error for HiddenBySandbox {}
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal,)*) => {
         /// Why an observation could not be made. A closed list: it may be a metric label. Codes and texts are
@@ -137,6 +150,9 @@ impl Reason {
     /// What an error of the operating system means for an observation; `None` when it means "not there".
     pub fn of_io(error: &std::io::Error) -> Option<Self> {
         use std::io::ErrorKind as Kind;
+        if error.get_ref().and_then(|cause| cause.downcast_ref::<HiddenBySandbox>()).is_some() {
+            return Some(Self::Sandbox);
+        }
         match error.kind() {
             Kind::NotFound | Kind::NotADirectory => None,
             Kind::PermissionDenied => Some(Self::Permission),

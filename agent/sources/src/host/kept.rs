@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::once::Made;
 use super::witness::Notes;
-use super::{Host, READ, Witness, read_to_end};
+use super::{Host, Log, READ, Root, Tracker, Witness, read_to_end};
 use crate::Collected;
 use crate::breaker::Breakers;
 
@@ -33,7 +33,7 @@ pub(super) struct Kept {
     pub(super) made: Made,
     pub(super) notes: Notes,
     pub(super) seen: Mutex<HashMap<&'static str, (Witness, Collected)>>,
-    breakers: Breakers,
+    breakers: Arc<Breakers>,
 }
 
 impl Kept {
@@ -68,9 +68,28 @@ impl Host {
         self
     }
 
+    /// The same machine again, as it was opened, but with nothing kept or noted; only which sources keep failing stays
+    /// known. For a host that somebody is left behind with.
+    pub fn anew(&self) -> io::Result<Self> {
+        let root = match &self.root {
+            Root::Live => Root::Live,
+            Root::Below(root) => Root::Below(root.try_clone()?),
+        };
+        let kept = self.kept.as_ref();
+        Ok(Self {
+            root,
+            refusals: self.refusals.clone(),
+            log: self.log.as_ref().map(|_| Log::default()),
+            tracker: self.tracker.as_ref().map(|_| Tracker::default()),
+            // The descriptors that the other keeps are not given back.
+            kept: kept.map(|kept| Kept { breakers: Arc::clone(&kept.breakers), ..Kept::default() }),
+            hidden: self.hidden.clone(),
+        })
+    }
+
     /// Which sources keep failing; known only to those who look again and again.
     pub(crate) fn breakers(&self) -> Option<&Breakers> {
-        self.kept.as_ref().map(|kept| &kept.breakers)
+        self.kept.as_ref().map(|kept| &*kept.breakers)
     }
 
     /// What a source has seen, if its files are what they were then.

@@ -61,7 +61,8 @@ impl Host {
                     },
                     Kind::Directory | Kind::Other => continue,
                 };
-                let stat = stat.as_ref().map(Stat::of).map_err(|errno| io::Error::from(*errno));
+                let stat = stat.as_ref().map(Stat::of);
+                let stat = stat.map_err(|errno| self.unless_hidden(&path.join(&name), *errno));
                 if stat.as_ref().map_or(true, |stat| stat.kind == Kind::File) {
                     files.push((name, stat));
                 }

@@ -65,7 +65,7 @@ fn is_remote(kind: &str) -> bool {
 }
 
 /// Blanks, tabs, line breaks and backslashes are written `\040` and so on.
-fn unescape(mut text: &[u8]) -> OsString {
+pub(super) fn unescape(mut text: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(text.len());
     while let [first, rest @ ..] = text {
         let octal =

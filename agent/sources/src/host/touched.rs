@@ -66,6 +66,8 @@ fn number_of(error: &io::Error) -> i32 {
         io::ErrorKind::FileTooLarge => Errno::EFBIG,
         io::ErrorKind::IsADirectory => Errno::EISDIR,
         io::ErrorKind::Unsupported => Errno::EOPNOTSUPP,
+        // Hidden by the sandbox of whoever recorded it.
+        io::ErrorKind::PermissionDenied => Errno::EACCES,
         _ => Errno::EIO,
     } as i32)
 }
