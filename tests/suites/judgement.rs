@@ -210,6 +210,82 @@ fn a_baseline_is_kept() {
     assert!(gone.stderr.contains("there is no baseline \"launch\": see evenkeel baseline list"), "{gone:?}");
 }
 
+/// Promise: a baseline of expectations is what an environment is held against, by its rules and under its name, and it
+/// outlasts a restart.
+#[test]
+fn expectations_are_a_baseline() {
+    let mut two = Two::new();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("launch.toml");
+    let expected = "name = \"launch\"\nversion = 1\nextends = \"default\"\n[expect]\n\
+                    \"sysctl.net.core.somaxconn\" = \">= 65535\"\n\"go.version\" = \"1.21.13\"\n";
+    std::fs::write(&file, expected).unwrap();
+    two.cli().ok(&["baseline", "create", "launch", "--expectations", file.to_str().unwrap()]);
+    let held = |two: &Two| {
+        let report: Report = two.cli().json(&["diff", "staging", "baseline/launch"]);
+        let one = |finding: &Finding| (finding.path.clone(), finding.kind, finding.expected.clone());
+        report.findings.iter().map(one).collect::<Vec<_>>()
+    };
+    let violated = vec![(SOMAXCONN.to_owned(), Kind::Violates, Some(">= 65535".to_owned()))];
+    assert_eq!(held(&two), violated);
+    two.collector.restart();
+    wait::until(|| match held(&two) {
+        held if held == violated => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    two.set("65536");
+    assert_eq!(held(&two), [], "it is as expected");
+    assert_eq!(two.cli().run(&["diff", "staging", "baseline/launch", "--exit-code"]).code, Some(0));
+}
+
+/// Promise: a fact that keeps changing on many nodes raises no alarm any more: it is quarantined, and the report says which
+/// facts are, and how much of all changes they are.
+#[test]
+fn what_keeps_changing_is_quarantined() {
+    let collector = Collector::default();
+    let machines = ["stg-1", "stg-2", "stg-3", "prod-1"].map(Machine::new);
+    let environments = ["staging", "staging", "staging", "prod"];
+    let mut agents: Vec<_> = machines
+        .iter()
+        .zip(environments)
+        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
+        .collect();
+    for agent in &mut agents {
+        agent.wait_acknowledged();
+    }
+    let (cli, path) = (collector.cli(), "sysctl.vm.dirty_ratio");
+    let set = |value: &str| {
+        for machine in &machines[..3] {
+            machine.sysctl("vm.dirty_ratio", value);
+        }
+        for name in ["stg-1", "stg-2", "stg-3"] {
+            wait::until(|| match cli.fact(name, path) {
+                Some(now) if now == value => Ok(()),
+                other => Err(format!("{name} has {other:?}")),
+            });
+        }
+    };
+    let found = || cli.report(&["--all"]).findings.into_iter().find(|finding| finding.path == path);
+    for value in ["1", "2", "3"] {
+        set(value);
+        assert_eq!(found().expect("it differs").status, Status::Open);
+    }
+    assert_eq!(cli.report(&[]).noise, None);
+    for value in ["4", "5"] {
+        set(value);
+    }
+    let finding = found().expect("it is still said with --all");
+    assert_eq!(finding.status, Status::Explained, "{finding:#?}");
+    let noise = cli.report(&[]).noise.expect("the report says what is quarantined");
+    let [quarantined] = noise.quarantined.as_slice() else { panic!("{noise:#?}") };
+    assert_eq!((quarantined.path.as_str(), quarantined.nodes), (path, 3));
+    assert!(noise.quarantined_changes >= 12 && noise.changes >= noise.quarantined_changes, "{noise:#?}");
+    assert!(
+        cli.ok(&["report"]).contains("Quarantined, as it keeps changing ("),
+        "so does the table"
+    );
+}
+
 /// Promise: whoever watches is told what is open, and then what opens and ends, as it happens.
 #[test]
 fn findings_are_watched() {

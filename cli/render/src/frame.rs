@@ -1,6 +1,6 @@
 //! What stands around the findings of a report: what was compared, and the counts.
 
-use evenkeel_drift::report::{Environment, Report, Severity, Status, Summary};
+use evenkeel_drift::report::{Environment, Noise, Report, Severity, Status, Summary};
 
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
@@ -10,6 +10,8 @@ use crate::words::percent;
 
 /// At least so many columns for the names of nodes.
 const ROOM_FOR_NAMES: usize = 20;
+/// So many facts in quarantine are named; `--all` names them all.
+const MOST_QUARANTINED: usize = 3;
 
 /// What was compared, and which nodes had no say.
 pub(crate) fn header(page: &mut Page, report: &Report) {
@@ -74,12 +76,31 @@ pub(crate) fn footer(page: &mut Page, report: &Report) {
         Summary { unknown: 1.., .. } => Ink::Plain,
         _ => Ink::Good,
     };
+    if let Some(noise) = &report.noise {
+        page.line(0, Ink::Faint, &restless(noise, page.screen().all));
+    }
     page.line(0, ink, &counts(report, page.screen()));
     if let Some(first) = report.findings.first()
         && page.screen().hints
     {
         page.line(0, Ink::Faint, &format!("next: evenkeel explain {}", escape(&first.id)));
     }
+}
+
+/// `Quarantined, as they keep changing (24 of 30 changes in a day): sysctl.vm.dirty_ratio, and 2 more (see --all)`.
+fn restless(noise: &Noise, all: bool) -> String {
+    let Noise { changes, quarantined_changes, quarantined } = noise;
+    let shown = if all { quarantined.len() } else { MOST_QUARANTINED };
+    let paths: Vec<_> = quarantined.iter().take(shown).map(|one| escape(&one.path)).collect();
+    let more = match quarantined.len().saturating_sub(shown) {
+        0 => String::new(),
+        more => format!(", and {more} more (see --all)"),
+    };
+    let they = if quarantined.len() == 1 { "it keeps" } else { "they keep" };
+    format!(
+        "Quarantined, as {they} changing ({quarantined_changes} of {changes} changes in a day): {}{more}",
+        paths.join(", ")
+    )
 }
 
 /// `3 critical, 2 warnings; 41 explained, 5 info hidden (see --all); 3 facts cannot be told`.
@@ -103,6 +124,9 @@ pub(crate) fn counts(report: &Report, screen: &Screen) -> String {
     if !quiet.is_empty() {
         let hint = if screen.all { "" } else { " hidden (see --all)" };
         parts.push([&quiet.join(", "), hint].concat());
+    }
+    if let Some(noise) = &report.noise {
+        parts.push(format!("{} in quarantine", count(noise.quarantined.len() as u64, "fact")));
     }
     if unknown > 0 {
         parts.push(format!("{} cannot be told", count(unknown, "fact")));

@@ -5,7 +5,8 @@ mod hostile;
 
 use std::path::Path;
 
-use evenkeel_drift::GateVerdict;
+use evenkeel_drift::report::{Noise, Quarantined};
+use evenkeel_drift::{GateVerdict, Report};
 use evenkeel_render::audit::Audit;
 use evenkeel_render::users::Users;
 use evenkeel_render::{Format, Screen, View, render};
@@ -70,6 +71,16 @@ fn report_without_findings() {
 #[test]
 fn report_that_could_not_tell() {
     all_formats("report-unknown", &examples::unknown());
+}
+
+/// Promise: what is quarantined is said, and how much of all changes it is.
+#[test]
+fn report_with_a_quarantine() {
+    let quarantined =
+        ["sysctl.vm.dirty_ratio", "kernel.thp.defrag", "custom.evil\u{1b}[2J", "package[x].version"]
+            .map(|path| Quarantined { path: path.into(), changes: 12, nodes: 3 });
+    let noise = Noise { changes: 60, quarantined_changes: 48, quarantined: quarantined.into() };
+    all_formats("report-quarantine", &Report { noise: Some(noise), ..examples::report(vec![]) });
 }
 
 #[test]
