@@ -280,10 +280,7 @@ fn what_keeps_changing_is_quarantined() {
     let [quarantined] = noise.quarantined.as_slice() else { panic!("{noise:#?}") };
     assert_eq!((quarantined.path.as_str(), quarantined.nodes), (path, 3));
     assert!(noise.quarantined_changes >= 12 && noise.changes >= noise.quarantined_changes, "{noise:#?}");
-    assert!(
-        cli.ok(&["report"]).contains("Quarantined, as it keeps changing ("),
-        "so does the table"
-    );
+    assert!(cli.ok(&["report"]).contains("Quarantined, as it keeps changing ("), "so does the table");
 }
 
 /// Promise: whoever watches is told what is open, and then what opens and ends, as it happens.
