@@ -162,6 +162,11 @@ const TABLE: &[(&str, Callers)] = &[
     ),
 ];
 
+/// The method, if somebody may call it: names that strangers make up are not for keeping.
+pub fn known(method: &str) -> Option<&'static str> {
+    TABLE.iter().map(|(name, _)| *name).find(|name| *name == method)
+}
+
 /// Whether this peer may call this method (`/package.Service/Method`). The error is a sentence for the caller.
 pub fn check(peer: &Peer, method: &str) -> Result<(), String> {
     let Some((_, callers)) = TABLE.iter().find(|(name, _)| *name == method) else {

@@ -1,18 +1,22 @@
 //! Health and metrics, over plain HTTP on a port of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::ledger::Ledger;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, text};
+use crate::serve::Handler;
 use crate::tending::Tending;
+use crate::transitions::{Judged, Transitions};
 
 /// How long the journal may take for a write before the collector counts as not ready.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -22,15 +26,34 @@ struct Shared {
     ledger: Ledger,
     metrics: Arc<Metrics>,
     tending: Arc<Tending>,
+    transitions: Transitions,
+    judged: Arc<OnceLock<watch::Receiver<Option<Arc<Judged>>>>>,
 }
 
-/// `/healthz`: the process turns. `/readyz`: it can serve and write. `/metrics`: for Prometheus.
-pub fn routes(ledger: Ledger, metrics: Arc<Metrics>, tending: Arc<Tending>) -> Router {
+/// `/healthz`: the process turns. `/readyz`: it can serve and write. `/metrics`: for Prometheus; from the first scrape on the
+/// fleet is judged for them.
+pub fn routes(
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    tending: Arc<Tending>,
+    transitions: Transitions,
+) -> Router {
+    let judged = Arc::new(OnceLock::new());
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { ledger, metrics, tending })
+        .layer(middleware::from_fn(named))
+        .with_state(Shared { ledger, metrics, tending, transitions, judged })
+}
+
+/// Tells behind the answer which handler it comes from.
+async fn named(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if let Some(path) = path {
+        response.extensions_mut().insert(Handler(Arc::from(path.as_str())));
+    }
+    response
 }
 
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
@@ -49,7 +72,14 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n"))
 }
 
-async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
-    let text = shared.metrics.text(&shared.ledger.state());
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+async fn scrape(State(shared): State<Shared>, headers: HeaderMap) -> impl IntoResponse {
+    // Who holds it is why the fleet is judged.
+    let judged = shared.judged.get_or_init(|| shared.transitions.judged()).borrow().clone();
+    let open_metrics = shared.metrics.text(&shared.ledger.state(), judged.as_deref());
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.into_iter().any(|value| value.contains(text::OPEN_METRICS)) {
+        ([(header::CONTENT_TYPE, text::OPEN_METRICS_TYPE)], open_metrics)
+    } else {
+        ([(header::CONTENT_TYPE, text::CLASSIC_TYPE)], text::classic(&open_metrics))
+    }
 }

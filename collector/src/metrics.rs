@@ -1,13 +1,28 @@
 //! What the collector counts, for Prometheus.
+//!
+//! # Layout
+//!
+//! - [`calls`]: calls and requests, under the names that gRPC and HTTP servers everywhere have for them
+//! - [`process`]: the process itself, likewise
+//! - [`text`]: the format of Prometheus' older readers
 
+pub mod calls;
+pub mod process;
+pub mod text;
+
+use evenkeel_drift::report::{Finding, Severity, Status};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::calls::Calls;
+use self::process::Process;
 use crate::state::State;
+use crate::transitions::Judged;
 
 /// A label with one word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,10 +57,27 @@ pub struct AlertsLabel {
     outcome: &'static str,
 }
 
+/// Findings that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FindingsLabel {
+    severity: &'static str,
+    status: &'static str,
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BuildLabel {
+    version: &'static str,
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What has no prefix of ours.
+    conventional: Registry,
+    /// Calls and requests.
+    pub calls: Calls,
     /// Check-ins by answer.
     pub check_ins: Family<Word, Counter>,
     /// Enrolments by outcome.
@@ -67,6 +99,7 @@ pub struct Metrics {
     open: Family<PortLabel, Gauge>,
     most: Family<PortLabel, Gauge>,
     nodes: Family<NodesLabel, Gauge>,
+    findings: Family<FindingsLabel, Gauge>,
     journal: Gauge,
     contents: Gauge,
 }
@@ -75,6 +108,8 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("evenkeel"),
+            conventional: Registry::default(),
+            calls: Calls::default(),
             check_ins: Family::default(),
             enrolments: Family::default(),
             certificates: Family::default(),
@@ -88,6 +123,7 @@ impl Default for Metrics {
             group_size: Histogram::new(exponential_buckets(1.0, 4.0, 6)),
             journal_failures: Counter::default(),
             nodes: Family::default(),
+            findings: Family::default(),
             journal: Gauge::default(),
             contents: Gauge::default(),
         };
@@ -123,8 +159,18 @@ impl Default for Metrics {
         registry.register("journal_group_size", "Entries a transaction", metrics.group_size.clone());
         registry.register("journal_failures", "Transactions that failed", metrics.journal_failures.clone());
         registry.register("nodes", "Nodes by environment and presence", metrics.nodes.clone());
+        registry.register(
+            "findings",
+            "Findings by severity and status; there from the second scrape on, and judged anew for as long as the collector runs",
+            metrics.findings.clone(),
+        );
         registry.register("journal_position", "The last entry of the journal", metrics.journal.clone());
         registry.register("contents", "Distinct sections in memory", metrics.contents.clone());
+        let build = Family::<BuildLabel, Gauge>::default();
+        build.get_or_create(&BuildLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("build_info", "What runs: always 1", build);
+        metrics.calls.register(&mut metrics.conventional);
+        metrics.conventional.register_collector(Box::new(Process));
         metrics
     }
 }
@@ -149,7 +195,7 @@ impl Metrics {
     }
 
     /// Everything as OpenMetrics text.
-    pub fn text(&self, state: &State) -> String {
+    pub fn text(&self, state: &State, judged: Option<&Judged>) -> String {
         for environment in state.environments() {
             for (word, fresh) in [("fresh", true), ("stale", false)] {
                 let label = NodesLabel { environment: environment.to_string(), state: word };
@@ -162,12 +208,33 @@ impl Metrics {
         }
         self.journal.set(state.journal.cast_signed());
         self.contents.set(i64::try_from(state.distinct_contents()).unwrap_or(i64::MAX));
+        if let Some(judged) = judged {
+            self.count_findings(judged);
+        }
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+        encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.conventional))
+            .and_then(|()| encode_eof(&mut text))
             .expect("writing to a string cannot fail");
         text
     }
+
+    fn count_findings(&self, judged: &Judged) {
+        for (severity, word) in SEVERITIES {
+            for (status, name) in STATUSES {
+                let is_one = |finding: &&Finding| finding.severity == severity && finding.status == status;
+                let count = judged.findings.iter().filter(is_one).count();
+                let label = FindingsLabel { severity: word, status: name };
+                self.findings.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
 }
+
+const SEVERITIES: [(Severity, &str); 3] =
+    [(Severity::Critical, "critical"), (Severity::Warning, "warning"), (Severity::Info, "info")];
+const STATUSES: [(Status, &str); 3] =
+    [(Status::Open, "open"), (Status::Accepted, "accepted"), (Status::Explained, "explained")];
 
 /// What becomes of connections, and what each word means.
 pub const CONNECTIONS: &[(&str, &str)] = &[

@@ -216,7 +216,8 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     let enroll = service(port("enroll", shares.other), Routes::new(enrolment));
     let local = service(port("local", shares.other), people);
     let http = Arc::new(port("http", shares.other));
-    let routes = http::routes(ledger.clone(), Arc::clone(&metrics), Arc::clone(&tending));
+    let routes =
+        http::routes(ledger.clone(), Arc::clone(&metrics), Arc::clone(&tending), transitions.clone());
     info!(
         fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
         data_dir = %config.data_dir.display(), "Collector is ready."

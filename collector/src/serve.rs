@@ -9,7 +9,7 @@
 //! - [`accept`]: handshakes, the Unix socket; [`local`]: who came by it
 //! - [`admission`]: who calls, and whether a call may go on
 //! - [`connection`], [`progress`]: one connection, and what it has asked so far
-//! - [`call`], [`overload`]: one call; and more of them than can be done
+//! - [`call`], [`handled`], [`overload`]: one call; what became of it; and more of them than can be done
 //! - [`open`]: the connections that are open, by peer
 //! - [`plain`]: the port for health and metrics
 
@@ -30,6 +30,7 @@ pub mod room;
 mod accept;
 mod call;
 mod connection;
+mod handled;
 mod local;
 mod plain;
 mod progress;
@@ -39,6 +40,7 @@ pub use call::Wish;
 pub use local::Locals;
 pub use open::OpenConnections;
 pub use overload::Requests;
+pub use plain::Handler;
 pub use port::Port;
 
 /// What every connection of a gRPC port is served with.

@@ -16,7 +16,7 @@ declare -A package=(
     [ip]=iproute2 [sysctl]=procps [unshare]=util-linux [debootstrap]=debootstrap
     [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
     [sshd]=openssh-server [ssh]=openssh-client [prometheus-alertmanager]=prometheus-alertmanager
-    [dockerd]=docker.io [iptables]=iptables
+    [dockerd]=docker.io [iptables]=iptables [prometheus]=prometheus [promtool]=prometheus [amtool]=prometheus-alertmanager
 )
 
 absent() {
@@ -36,10 +36,10 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     # Tests start servers of their own; the packages' are not to listen on this machine because of it.
     local policy=/usr/sbin/policy-rc.d
-    if [[ -n $(absent sshd prometheus-alertmanager dockerd) && ! -e $policy ]]; then
+    if [[ -n $(absent sshd prometheus-alertmanager prometheus dockerd) && ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         trap 'rm -f /usr/sbin/policy-rc.d
-            systemctl disable ssh.service ssh.socket prometheus-alertmanager.service docker.service docker.socket \
+            systemctl disable ssh.service ssh.socket prometheus-alertmanager.service prometheus.service docker.service docker.socket \
                 containerd.service >/dev/null 2>&1 || true' RETURN
     fi
     # One package that is not to be had must not keep the others away.
@@ -97,8 +97,9 @@ third_parties() {
         mv "$cache/sarif.part" "$cache/sarif-2.1.0.json" && rm "$cache/$package"
 }
 
-# Installed above, and its server is started by the suite.
+# Installed above, and their servers are started by the suites.
 alertmanager() { command -v prometheus-alertmanager; }
+watchers() { command -v prometheus promtool prometheus-alertmanager amtool; }
 
 install_packages
 suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
@@ -107,12 +108,13 @@ suite boot root "systemd-nspawn debootstrap" booted & boot=$!
 suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
 suite third_party any "python3 pip npm" third_parties & third_party=$!
 suite alerts any prometheus-alertmanager alertmanager & alerts=$!
+suite observability any "prometheus promtool prometheus-alertmanager amtool" watchers & observability=$!
 
 skipped=0
-for job in $hosts $packages $boot $go $third_party $alerts; do
+for job in $hosts $packages $boot $go $third_party $alerts $observability; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 6 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 7 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

@@ -8,6 +8,7 @@
 //! - [`minted`]: certificates that a test makes itself
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
+//! - [`prometheus`]: a real Prometheus and a real Alertmanager
 //! - [`journal`]: what the collector's store holds, read behind its back
 //! - [`http2`], [`flood`]: peers that are not honest: frames by hand, connections that say nothing
 //! - [`receiver`]: somebody who takes alerts
@@ -26,6 +27,7 @@ pub mod machine;
 pub mod minted;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod receiver;
 pub mod skip;
 pub mod wait;

@@ -16,6 +16,7 @@
 //! - `judgement`: policies, sign-off, baselines, and what was at a moment
 //! - `hostile_tree`: a root made to hurt
 //! - `hosts`: real hosts, real programs, held against what their own tools say
+//! - `observability`: the collector is watched: metrics, rules, dashboard, traces
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `matrix`: every RPC, called by everybody who might try
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
@@ -47,6 +48,7 @@ mod load;
 mod main_job;
 mod matrix;
 mod membership;
+mod observability;
 mod people;
 mod persisted;
 mod refusals;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
+use evenkeel_runtime::trace::{self, TraceId};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -12,6 +13,7 @@ use tower::ServiceExt as _;
 use tracing::warn;
 
 use super::Service;
+use super::handled::Handled;
 use super::overload::{about, come_back, household};
 use super::progress::Progress;
 use crate::access::{Origin, Peer};
@@ -35,14 +37,20 @@ pub struct Wish {
 
 impl Service {
     pub(super) async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let trace = trace_of(request.headers());
+        trace::within(trace, self.answer_it(caller, request)).await
+    }
+
+    async fn answer_it(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
         let begun = caller.progress.begin(self.port.transport.max_resets);
+        let handled = Handled::begin(&self.port.metrics, request.uri().path());
         let (outcome, response) = match self.allowed(caller, request.uri().path()) {
             Ok(()) => self.in_time(caller, request.map(|body| Body::new(begun.receive(body)))).await,
             Err((outcome, status)) => (outcome, status.into_http()),
         };
         count(&self.port.metrics.requests, outcome);
         begun.answered();
-        response
+        handled.answered(response)
     }
 
     fn allowed(&self, caller: &Caller, method: &str) -> Result<(), (&'static str, Status)> {
@@ -96,6 +104,13 @@ impl Service {
             Err(never) => match never {},
         }
     }
+}
+
+/// The trace that the caller says its call belongs to. Several are none.
+fn trace_of(headers: &HeaderMap) -> Option<TraceId> {
+    let mut said = headers.get_all(trace::HEADER).iter();
+    let (first, more) = (said.next()?, said.next());
+    if more.is_some() { None } else { TraceId::parse(first.to_str().ok()?) }
 }
 
 /// What became of a call. An answer in full has its status behind it, any other one has it in its head.

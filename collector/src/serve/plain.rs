@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +18,10 @@ use tracing::debug;
 use super::port::Port;
 use super::room::Place;
 use crate::metrics::count;
+
+/// The path of the handler that has answered, as it was registered: an extension of its response.
+#[derive(Debug, Clone)]
+pub struct Handler(pub Arc<str>);
 
 /// Bytes of one request's head.
 const MAX_HEAD: usize = 16 * 1024;
@@ -74,7 +79,8 @@ impl Port {
     }
 
     async fn plain_answer(&self, routes: Router, request: Request<Incoming>) -> Response<Body> {
-        match timeout(self.transport.request_deadline, routes.oneshot(request)).await {
+        let (began, method) = (Instant::now(), request.method().clone());
+        let response = match timeout(self.transport.request_deadline, routes.oneshot(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(_) => {
@@ -82,6 +88,9 @@ impl Port {
                 *late.status_mut() = StatusCode::GATEWAY_TIMEOUT;
                 late
             }
-        }
+        };
+        let handler = response.extensions().get::<Handler>().map(|Handler(path)| path);
+        self.metrics.calls.requested(handler, &method, response.status().as_u16(), began.elapsed());
+        response
     }
 }

@@ -15,6 +15,7 @@
 //! - [`duration`]: `15m`, `24h`, `30d`
 //! - [`label`]: host names, roles and environments
 //! - [`logging`]: JSON lines
+//! - [`trace`]: which trace a piece of work belongs to
 //! - [`backoff`]: how long to wait before trying again
 //! - [`shutdown`]: the end, announced
 //! - [`heaps`]: how many there are
@@ -36,4 +37,5 @@ pub mod pin;
 pub mod shutdown;
 pub mod tickets;
 pub mod tls;
+pub mod trace;
 pub mod trust;

@@ -1,4 +1,5 @@
-//! JSON lines on standard error: `timestamp level service host trace_id event`, then the event's own fields.
+//! JSON lines on standard error: `timestamp level service host trace_id event`, then the event's own fields. The trace is
+//! the caller's, if it said one.
 //!
 //! Values are JSON strings: a line break or an escape sequence in one cannot forge a line.
 
@@ -13,6 +14,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::trace;
 
 /// Logs for this service from now on. The filter is `EVENKEEL_LOG` (`info` by default; `debug`, `evenkeel_agent=trace`).
 pub fn init(service: &'static str) {
@@ -54,7 +57,7 @@ where
 impl JsonLines {
     fn line(&self, now: Timestamp, level: &str, mut fields: Map<String, Value>) -> Value {
         let event = fields.remove("message").unwrap_or_default();
-        let trace_id = fields.remove("trace_id").unwrap_or_default();
+        let trace_id = trace::current().map(|trace| trace.to_string().into()).unwrap_or_default();
         let mut line = Map::new();
         line.insert("timestamp".into(), format!("{now:.3}").into());
         line.insert("level".into(), level.to_lowercase().into());
