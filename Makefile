@@ -18,16 +18,17 @@ demo: ## a collector, four environments and their drift, on this machine, in und
 test: install-test-hosts ## every suite that this machine can run; says which it skipped, and why
 	$(call run_tests,--workspace)
 
-test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, other releases, real Go programs
-	$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: third_party::)
+test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, sandboxes, other releases, real Go programs, a million files
+	export EVENKEEL_HOSTILE_FILES=1000000; $(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: sandbox:: hostile_tree:: third_party::)
 
 bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins
 	$(if $(findstring sizes,$(ONLY))$(findstring agent,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
 	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))
 
-fuzz: ## damaged contents for every parser of the agent, ten minutes each; SECONDS=60 for less, ONLY=dpkg_status for one
-	EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-sources --test fuzz -- --nocapture
+fuzz: ## damaged contents for every parser of the agent and for what others hand in, ten minutes each; SECONDS=60 for less, ONLY=dpkg_status for one
+	$(if $(wildcard agent/sources/fuzz/$(ONLY)),EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-sources --test fuzz -- --nocapture)
+	$(if $(and $(ONLY),$(wildcard agent/sources/fuzz/$(ONLY))),,EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-tests --test suites damaged::)
 
 dist: ## the agent as it is shipped, in target/shipped: static, and (with cargo-zigbuild) for glibc 2.17
 	deploy/dist.sh

@@ -9,6 +9,7 @@
 //! - `catalogue`: docs/facts.md is what the sources declare
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts
+//! - `damaged`: what others hand in, damaged
 //! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
@@ -22,6 +23,7 @@
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
+//! - `sandbox`: what is hidden from an agent is never absent
 //! - `secrets`: keys and tokens are where they belong and nowhere else
 //! - `scan`: hosts looked at over a real OpenSSH server
 //! - `signal`: what is done on purpose is found, and what machines do by themselves is not
@@ -37,6 +39,7 @@ mod boot;
 mod catalogue;
 mod change_and_back;
 mod ci;
+mod damaged;
 mod demo;
 mod durability;
 mod events;
@@ -52,6 +55,7 @@ mod observability;
 mod people;
 mod persisted;
 mod refusals;
+mod sandbox;
 mod scan;
 mod secrets;
 mod signal;

@@ -1,7 +1,8 @@
 //! What the agent's own sandbox hides: systemd covers directories with empty ones that nobody may enter, with an empty
-//! file system in memory, or with a private directory. Whoever looks there would take for absent what he may not see.
+//! file system in memory, or with a private directory. Whoever looks there would take for absent what is only hidden.
 //!
-//! All of it stands in the reader's own mount table (proc_pid_mountinfo(5)), which needs no permission.
+//! All of it stands in the reader's own mount table (proc_pid_mountinfo(5)), which needs no permission. A home in memory
+//! with nothing in it counts as hidden, too: nobody can tell it from one that is.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -65,7 +66,9 @@ impl Host {
 
 /// The hidden places of this process.
 pub(super) fn of_this_process() -> Vec<Hidden> {
-    let mut hidden = parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let is_empty = |path: &Path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let mut hidden = parse(&table, is_empty);
     if hidden.is_empty() {
         return hidden;
     }
@@ -95,7 +98,8 @@ struct Mount<'a> {
     super_options: &'a [u8],
 }
 
-fn parse(table: &[u8]) -> Vec<Hidden> {
+/// `is_empty` looks into a directory: only what is mounted there tells a home in memory from one that is hidden.
+fn parse(table: &[u8], is_empty: impl Fn(&Path) -> bool) -> Vec<Hidden> {
     let mounts: Vec<Mount<'_>> = table.split(|byte| *byte == b'\n').filter_map(mount).collect();
     let mut hidden = Vec::new();
     for (index, mount) in mounts.iter().enumerate() {
@@ -107,7 +111,7 @@ fn parse(table: &[u8]) -> Vec<Hidden> {
             let files = NO_PROCESSES.iter().map(|name| mount.point.join(name));
             hidden.extend(files.map(|path| Hidden { path, setting: "ProcSubset=pid" }));
         }
-        if let Some(setting) = setting(mount, &mounts) {
+        if let Some(setting) = setting(mount, &mounts, &is_empty) {
             hidden.push(Hidden { path: mount.point.clone(), setting });
         }
     }
@@ -126,10 +130,11 @@ fn mount(line: &[u8]) -> Option<Mount<'_>> {
 }
 
 /// The setting that made this mount, if it hides what is below it.
-fn setting(mount: &Mount<'_>, all: &[Mount<'_>]) -> Option<&'static str> {
+fn setting(mount: &Mount<'_>, all: &[Mount<'_>], is_empty: impl Fn(&Path) -> bool) -> Option<&'static str> {
     let root = String::from_utf8_lossy(mount.root);
     let is_home = ["/home", "/root", "/run/user"].iter().any(|home| mount.point == Path::new(home));
-    if root.contains("/systemd/inaccessible/") {
+    // Of `/run/systemd`, and in a container of systemd's of `/run/host`.
+    if ["dir", "reg"].iter().any(|kind| root.ends_with(&format!("/inaccessible/{kind}"))) {
         let are_modules = mount.point.ends_with("lib/modules");
         return Some(match (is_home, are_modules) {
             (true, _) => "ProtectHome=",
@@ -140,14 +145,16 @@ fn setting(mount: &Mount<'_>, all: &[Mount<'_>]) -> Option<&'static str> {
     if root.split('/').any(|name| name.starts_with("systemd-private-")) {
         return Some("PrivateTmp=");
     }
-    // Read-only memory without anything in it: a cover. The kernel's own places have such for other reasons.
-    let kernels = ["/proc", "/sys", "/dev", "/run"].iter().any(|of| mount.point.starts_with(of)) && !is_home;
-    let is_cover = mount.kind == b"tmpfs" && has_option(mount.options, "ro") && mount.point != Path::new("/");
     let holds = |other: &Mount<'_>| other.point != mount.point && other.point.starts_with(&mount.point);
-    if is_cover && !kernels && !all.iter().any(holds) {
-        return Some(if is_home { "ProtectHome=" } else { "TemporaryFileSystem=" });
+    if mount.kind != b"tmpfs" || mount.point == Path::new("/") || all.iter().any(holds) {
+        return None;
     }
-    None
+    if is_home {
+        return is_empty(&mount.point).then_some("ProtectHome=");
+    }
+    // Read-only memory without anything in it: a cover. The kernel's own places have such for other reasons.
+    let kernels = ["/proc", "/sys", "/dev", "/run"].iter().any(|of| mount.point.starts_with(of));
+    (has_option(mount.options, "ro") && !kernels).then_some("TemporaryFileSystem=")
 }
 
 fn has_option(options: &[u8], wanted: &str) -> bool {
@@ -180,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines of a real unit's table (systemd 252, ProtectHome=yes or tmpfs, ProtectKernelModules=, PrivateTmp=,
+    /// Lines of real units' tables (systemd 252, also in a container; ProtectHome=yes or tmpfs, ProtectKernelModules=, PrivateTmp=,
     /// ProcSubset=pid), and of things that look alike.
     #[test]
     fn hidden_places_are_told_by_the_mount_table() {
@@ -189,7 +196,9 @@ mod tests {
 61 40 0:24 /systemd/inaccessible/dir /usr/lib/modules ro,nosuid,noexec - tmpfs tmpfs rw,mode=755\n\
 62 40 0:24 /systemd/inaccessible/reg /etc/shadow ro - tmpfs tmpfs rw,mode=755\n\
 63 40 8:1 /tmp/systemd-private-0a1b-evenkeel-agent.service-x/tmp /tmp rw - ext4 /dev/sda1 rw\n\
-64 40 0:50 / /root ro,nosuid,nodev - tmpfs tmpfs rw,mode=755,nr_inodes=1\n\
+64 40 0:50 / /root rw,relatime shared:132 - tmpfs tmpfs rw\n\
+368 318 0:49 /host/inaccessible/dir /lib/modules ro,nosuid shared:133 master:8 - tmpfs tmpfs rw,mode=755\n\
+73 40 0:56 / /run/user rw - tmpfs tmpfs rw\n\
 65 40 0:51 / /opt/cover ro - tmpfs tmpfs rw\n\
 66 40 0:52 / /opt/memory rw - tmpfs tmpfs rw\n\
 67 40 0:53 / /opt/shelf ro - tmpfs tmpfs rw\n\
@@ -199,13 +208,15 @@ mod tests {
 71 40 8:3 / /srv/late rw - ext4 /dev/sdc rw\n\
 72 40 0:22 / /proc rw - proc proc rw,hidepid=invisible,subset=pid\n\
 broken\n";
-        let told: Vec<_> = parse(table).iter().map(Hidden::to_string).collect();
+        let told: Vec<_> =
+            parse(table, |path| path == Path::new("/root")).iter().map(Hidden::to_string).collect();
         let mut expected = [
             "/home (ProtectHome=)",
             "/usr/lib/modules (ProtectKernelModules=)",
             "/etc/shadow (InaccessiblePaths=)",
             "/tmp (PrivateTmp=)",
             "/root (ProtectHome=)",
+            "/lib/modules (ProtectKernelModules=)",
             "/opt/cover (TemporaryFileSystem=)",
         ]
         .map(str::to_owned)

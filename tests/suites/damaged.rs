@@ -1,0 +1,193 @@
+//! What others hand in, damaged: files that a person brings along, and messages of those who are let in. No panic, no
+//! endless work; and what is taken all the same is taken as it stands.
+//!
+//! Each directory of `tests/fuzz` is a target with its seeds. An input that makes a parser panic is kept beside them, as
+//! `crash-…`, to be committed with the fix. The parsers of the agent's sources have targets of their own.
+
+use std::any::Any;
+use std::env;
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use evenkeel_drift::Policy;
+use evenkeel_drift::affected::{osv, wanted};
+use evenkeel_facts::delta::Delta;
+use evenkeel_facts::{Digest, encoding, snapshot_file};
+use evenkeel_proto::contents;
+use evenkeel_proto::fleet::{CheckInRequest, SectionContent};
+use evenkeel_runtime::channel::Address;
+use evenkeel_tests::harness::programs;
+use prost::Message as _;
+
+/// So many damaged inputs of each target, unless a time is given.
+const ROUNDS: usize = 2000;
+/// How long each target is to take, in seconds.
+const SECONDS: &str = "EVENKEEL_FUZZ_SECONDS";
+/// The one target to take.
+const ONLY: &str = "EVENKEEL_FUZZ_ONLY";
+/// What one message may hold, unpacked.
+const MOST: usize = 4 * 1024 * 1024;
+
+/// A directory of seeds, and what reads them.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: &[Target] = &[
+    ("snapshot", snapshot),
+    ("section", section),
+    ("delta", delta),
+    ("message", message),
+    ("packed", packed),
+    ("policy", |input| text(input, |text| drop(Policy::parse(text)))),
+    ("osv", |input| drop(osv::parse(input))),
+    ("affected", |input| text(input, |text| drop(wanted::parse(text)))),
+    ("address", |input| text(input, |text| drop(Address::parse(text, 7443)))),
+    ("agent_toml", |input| text(input, |text| drop(toml_of(text)))),
+];
+
+/// Promise: nothing that anybody hands in makes a program panic, and what is read and written again is the same.
+#[test]
+fn no_input_makes_a_parser_panic() {
+    let seconds: Option<u64> = env::var(SECONDS).ok().map(|seconds| seconds.parse().expect("seconds"));
+    let chance = seconds.and_then(|_| SystemTime::UNIX_EPOCH.elapsed().ok()).map_or(1, |now| now.as_micros());
+    let mut random = Random(u64::try_from(chance).unwrap_or(1) | 1);
+    let mut found = Vec::new();
+    let only = env::var(ONLY).unwrap_or_default();
+    for (name, read) in TARGETS.iter().filter(|(name, _)| only.is_empty() || only == *name) {
+        let (directory, seeds) = seeds(name);
+        let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+        let crash = |input: &[u8]| {
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| read(input)));
+            let why = told(outcome.err()?.as_ref());
+            let kept = directory.join(format!("crash-{}", &Digest::of(input).to_string()[7..19]));
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(&kept, input).unwrap();
+            Some(format!("{}: {why}", kept.display()))
+        };
+        let more = |round: &usize| until.map_or(*round < ROUNDS, |until| Instant::now() < until);
+        found.extend(
+            seeds
+                .iter()
+                .find_map(|seed| crash(seed))
+                .or_else(|| (0..).take_while(more).find_map(|_| crash(&damaged(&seeds, &mut random)))),
+        );
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// What is committed; and of what machines send to each other, what they would make of the snapshots.
+fn seeds(target: &str) -> (PathBuf, Vec<Vec<u8>>) {
+    let directory = programs::tree().join("tests/fuzz").join(target);
+    let mut files: Vec<_> =
+        fs::read_dir(&directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut seeds: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let sent = || {
+        let (_, files) = self::seeds("snapshot");
+        let snapshots = files.into_iter().filter_map(|file| snapshot_file::from_json(&file).ok());
+        snapshots.flat_map(|snapshot| snapshot.sections)
+    };
+    match target {
+        "section" => seeds.extend(sent().map(|section| encoding::encode(&section))),
+        "packed" => seeds.extend(sent().map(|section| contents::compress(&encoding::encode(&section)))),
+        "message" => {
+            let of = |section| Some(contents::to_wire(&section)?.encode_to_vec());
+            seeds.extend(sent().filter_map(of));
+        }
+        "delta" => {
+            let sections: Vec<_> = sent().collect();
+            seeds.extend(sections.windows(2).map(|pair| Delta::between(&pair[0], &pair[1]).encode()));
+        }
+        _ => {}
+    }
+    assert!(!seeds.is_empty(), "no seeds in {}", directory.display());
+    (directory, seeds)
+}
+
+fn snapshot(input: &[u8]) {
+    if let Ok(snapshot) = snapshot_file::from_json(input) {
+        let again = snapshot_file::from_json(snapshot_file::to_json(&snapshot).as_bytes());
+        assert_eq!(again.expect("what was written can be read").root(), snapshot.root());
+    }
+}
+
+/// There is one encoding of a section: whatever decodes is it, or two digests would be of one content.
+fn section(input: &[u8]) {
+    if let Ok(section) = encoding::decode(input) {
+        assert_eq!(encoding::encode(&section), input);
+    }
+}
+
+fn delta(input: &[u8]) {
+    if let Ok(delta) = Delta::decode(input) {
+        assert_eq!(Delta::decode(&delta.encode()).expect("what was written can be read"), delta);
+    }
+}
+
+fn message(input: &[u8]) {
+    if let Ok(content) = SectionContent::decode(input) {
+        drop(contents::from_wire(&content));
+    }
+    drop(CheckInRequest::decode(input));
+}
+
+fn packed(input: &[u8]) {
+    if let Ok(plain) = contents::decompress_up_to(MOST, input) {
+        assert!(plain.len() <= MOST);
+        section(&plain);
+    }
+}
+
+fn text(input: &[u8], read: impl FnOnce(&str)) {
+    if let Ok(text) = std::str::from_utf8(input) {
+        read(text);
+    }
+}
+
+fn toml_of(text: &str) -> Result<evenkeel_sources::SourcesConfig, String> {
+    evenkeel_runtime::config::parse(text)
+}
+
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+/// A seed with one to eight damages.
+fn damaged(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    const EDGES: &[u8] = b"\0\x01\x7f\x80\xff\"{}[]:,\\9-\n";
+    let mut input = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(8) {
+        let at = random.below(input.len() + 1);
+        let end = (at + 1 + random.below(64)).min(input.len());
+        match random.below(6) {
+            0 if at < input.len() => input[at] ^= 1 << random.below(8),
+            1 if at < input.len() => input[at] = EDGES[random.below(EDGES.len())],
+            2 => input.truncate(at),
+            3 => drop(input.drain(at..end)),
+            4 => {
+                let again = input[at..end].repeat(1 + random.below(40));
+                input.splice(at..at, again);
+            }
+            _ => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len() + 1);
+                input.splice(at..end, other[from..].iter().copied().take(200));
+            }
+        }
+    }
+    input
+}
+
+/// xorshift64: the same numbers on every machine.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit.max(1) as u64).unwrap_or(0)
+    }
+}
