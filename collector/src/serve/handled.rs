@@ -88,3 +88,52 @@ impl hyper::body::Body for Counted {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Body as _;
+
+    use super::*;
+    use crate::state::State;
+
+    /// An answer in full, with this status behind it; `None`: it breaks off there.
+    struct Answer(Option<Status>);
+
+    impl hyper::body::Body for Answer {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            let Some(status) = self.0.take() else { return Poll::Pending };
+            let mut trailers = http::HeaderMap::new();
+            status.add_header(&mut trailers).unwrap();
+            Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        }
+    }
+
+    /// Promise: a call is counted once, by the status that its caller gets: in its head, behind it, or none because the caller
+    /// went away before the end.
+    #[test]
+    fn each_call_is_counted_once_by_its_status() {
+        let metrics = Arc::new(Metrics::default());
+        let begin = || Handled::begin(&metrics, "/evenkeel.report.v1.ReportService/Watch");
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        drop(begin());
+        drop(begin().answered(Status::permission_denied("no").into_http()));
+        for status in [Some(Status::ok("")), Some(Status::unavailable("the journal")), None] {
+            let mut body = begin().answered(Response::new(Body::new(Answer(status)))).into_body();
+            let _ = Pin::new(&mut body).poll_frame(&mut cx);
+        }
+        let text = metrics.text(&State::new(&[], Instant::now()), None);
+        for (code, count) in [("Canceled", 2), ("PermissionDenied", 1), ("OK", 1), ("Unavailable", 1)] {
+            let sample = format!(
+                "grpc_server_handled_total{{grpc_type=\"server_stream\",grpc_service=\"evenkeel.report.v1.ReportService\",\
+                 grpc_method=\"Watch\",grpc_code=\"{code}\"}} {count}\n"
+            );
+            assert!(text.contains(&sample), "no {sample} in\n{text}");
+        }
+    }
+}
