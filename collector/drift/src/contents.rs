@@ -3,8 +3,8 @@
 //! Cost follows distinct contents: nodes are sorted into groups by the addresses of their sections, each distinct
 //! section is opened once, and what equals the base (the content that most nodes have) is never listed.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use evenkeel_facts::{Observation, Reason, Section};
@@ -48,6 +48,38 @@ pub(crate) fn contents<'a>(role: &Role<'a>) -> Vec<Contents<'a>> {
     sorter.finish(role)
 }
 
+/// One source only, by its [`family`]: what `contents` gives of it, and the others are not looked at.
+pub(crate) fn contents_of<'a>(role: &Role<'a>, source: &'a str) -> Option<Contents<'a>> {
+    let mut sorter = Sorter { only: Some(source), ..Sorter::default() };
+    for (cohort, fresh) in role.cohorts.iter().map(|cohort| cohort.fresh.clone()).enumerate() {
+        for node in fresh {
+            sorter.take(&role.nodes[node].sections, node, cohort);
+        }
+    }
+    sorter.finish(role).pop()
+}
+
+/// The distinct sections of the fresh nodes, in order of source.
+pub(crate) fn distinct<'a>(role: &Role<'a>) -> BTreeMap<&'a str, Vec<&'a Section>> {
+    let mut sources: BTreeMap<&str, Vec<&Section>> = BTreeMap::new();
+    let (mut places, mut seen): (Vec<*const Section>, _) = (Vec::new(), HashSet::new());
+    for node in &role.nodes {
+        places.resize(places.len().max(node.sections.len()), std::ptr::null());
+        for (place, section) in places.iter_mut().zip(&node.sections) {
+            let address = Arc::as_ptr(section);
+            if *place == address {
+                continue;
+            }
+            *place = address;
+            let source = family(section.source());
+            if source != IDENTITY && seen.insert(address) {
+                sources.entry(source).or_default().push(section);
+            }
+        }
+    }
+    sources
+}
+
 impl<'a> Group<'a> {
     /// What the group notes of a path; `None` when it notes nothing.
     pub(crate) fn find(&self, path: &str) -> Option<&'a Observation> {
@@ -69,6 +101,8 @@ struct Sorter<'a> {
     places: Vec<(*const Section, usize)>,
     sources: Vec<SourceSorter<'a>>,
     by_name: HashMap<&'a str, usize>,
+    /// The one source that is wanted, if not all are.
+    only: Option<&'a str>,
     taken: Members,
 }
 
@@ -107,10 +141,10 @@ impl<'a> Sorter<'a> {
         self.taken.push((node, cohort));
     }
 
-    /// The source of a section; `usize::MAX` for identity.
+    /// The source of a section; `usize::MAX` for identity, and for what is not wanted.
     fn source(&mut self, place: usize, section: &'a Section) -> usize {
         let name = family(section.source());
-        let at = if name == IDENTITY {
+        let at = if name == IDENTITY || self.only.is_some_and(|only| name != only) {
             usize::MAX
         } else {
             *self.by_name.entry(name).or_insert_with(|| {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use evenkeel_facts::{Observation, Value};
+use evenkeel_facts::{Observation, Section, Value};
 use jiff::Timestamp;
 
 use crate::contents::{Contents, Group};
@@ -107,12 +107,18 @@ pub(crate) fn facts_of<'a>(
     group: &Group<'a>,
     thing: &str,
 ) -> impl Iterator<Item = (&'a str, &'a Observation)> {
-    group.sections.iter().flat_map(move |section| {
-        let facts = section.facts();
-        let start = facts.partition_point(|(path, _)| path.as_str() < thing);
-        let of_thing = facts[start..].iter().take_while(move |(path, _)| covers(thing, path.as_str()));
-        of_thing.map(|(path, seen)| (path.as_str(), seen))
-    })
+    group.sections.iter().flat_map(move |section| facts_in(section, thing))
+}
+
+/// What a section notes of a thing.
+pub(crate) fn facts_in<'a>(
+    section: &'a Section,
+    thing: &str,
+) -> impl Iterator<Item = (&'a str, &'a Observation)> {
+    let facts = section.facts();
+    let start = facts.partition_point(|(path, _)| path.as_str() < thing);
+    let of_thing = facts[start..].iter().take_while(move |(path, _)| covers(thing, path.as_str()));
+    of_thing.map(|(path, seen)| (path.as_str(), seen))
 }
 
 /// Where the thing is missing its facts are not compared.

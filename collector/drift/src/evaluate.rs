@@ -1,5 +1,6 @@
 //! The one entry: a fleet, a policy and a query in, a report out.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -34,6 +35,24 @@ pub fn evaluate(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -
     evaluate_naming(fleet, policy, query, now, MAX_UNKNOWNS)
 }
 
+/// A report, and for how long nothing but the moment that it speaks of would be another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lasting {
+    /// The report.
+    pub report: Report,
+    /// From the report's moment until before this one the same fleet, policy and query give the same report, but for
+    /// [`Report::as_of`]: then an acceptance expires, or the deadline of a promotion passes.
+    pub until: Timestamp,
+}
+
+/// The same as [`evaluate`], for those who keep reports.
+pub fn evaluate_lasting(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -> Lasting {
+    let expiries = fleet.acceptances.iter().map(|acceptance| acceptance.until);
+    let until = Cell::new(expiries.filter(|until| *until > now).min().unwrap_or(Timestamp::MAX));
+    let report = run(fleet, policy, query, &until, (now, MAX_UNKNOWNS, true));
+    Lasting { report, until: until.get() }
+}
+
 /// The same, naming more unknowns (or fewer).
 pub(crate) fn evaluate_naming(
     fleet: &Fleet,
@@ -42,23 +61,23 @@ pub(crate) fn evaluate_naming(
     now: Timestamp,
     max_unknowns: usize,
 ) -> Report {
-    run(fleet, policy, query, now, max_unknowns, true)
+    run(fleet, policy, query, &Cell::new(Timestamp::MAX), (now, max_unknowns, true))
 }
 
 /// Every finding that is open now by itself: what a report folds into another is listed, too. For signing off: whoever
 /// accepts a finding accepts its parts.
 pub fn open_findings(fleet: &Fleet, policy: &Policy, now: Timestamp) -> Vec<Finding> {
     let query = Query { min_severity: Some(Severity::Info), ..Query::default() };
-    run(fleet, policy, &query, now, 0, false).findings
+    run(fleet, policy, &query, &Cell::new(Timestamp::MAX), (now, 0, false)).findings
 }
 
+/// Lowers `until` to the deadlines that it waits for.
 fn run(
     fleet: &Fleet,
     policy: &Policy,
     query: &Query,
-    now: Timestamp,
-    max_unknowns: usize,
-    folds: bool,
+    until: &Cell<Timestamp>,
+    (now, max_unknowns, folds): (Timestamp, usize, bool),
 ) -> Report {
     let scope = Scope::new(fleet, query);
     let mut run = Run {
@@ -67,6 +86,7 @@ fn run(
         policy,
         query,
         now,
+        until,
         findings: Vec::new(),
         unknowns: Vec::new(),
         summary: Summary::default(),
@@ -125,6 +145,8 @@ struct Run<'a> {
     policy: &'a Policy,
     query: &'a Query,
     now: Timestamp,
+    /// When the next thing happens by itself.
+    until: &'a Cell<Timestamp>,
     /// Whether what has one cause is one finding.
     folds: bool,
     findings: Vec<Finding>,
@@ -158,6 +180,7 @@ impl Run<'_> {
                 hardware: &hardware,
                 persisted,
                 now: self.now,
+                until: self.until,
             };
             let mut whole =
                 if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };

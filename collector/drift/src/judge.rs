@@ -1,5 +1,6 @@
 //! From a spread to a finding: whether there is a difference, of which kind, and whether a rule explains it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use evenkeel_facts::Digest;
@@ -45,6 +46,8 @@ pub(crate) struct Bench<'a> {
     /// The kernel parameters that some node sets in a file.
     pub(crate) persisted: BTreeSet<&'a str>,
     pub(crate) now: Timestamp,
+    /// When the next thing happens by itself: lowered to each deadline that is waited for.
+    pub(crate) until: &'a Cell<Timestamp>,
 }
 
 impl Bench<'_> {
@@ -154,6 +157,7 @@ impl Bench<'_> {
             ));
         } else if let Some(found) = crate::promotion::promotion(self, path, spread, verdict) {
             if self.now < found.deadline {
+                self.until.set(self.until.get().min(found.deadline));
                 *status = Status::Explained;
                 let until = found.deadline.strftime("%Y-%m-%d %H:%M UTC");
                 *why = Some(format!("A promotion is under way and has until {until}. {}", found.reason));

@@ -71,7 +71,7 @@ mod violation;
 
 pub use acceptance::Acceptance;
 pub use affected::{Affected, affected};
-pub use evaluate::{evaluate, open_findings};
+pub use evaluate::{Lasting, evaluate, evaluate_lasting, open_findings};
 pub use explain::{Explanation, explain};
 pub use fleet::{Fleet, Node, Side};
 pub use gate::{GateOutcome, GateVerdict, gate};

@@ -118,7 +118,8 @@ impl Role<'_> {
         let mut nodes: Vec<usize> = nodes.into_iter().collect();
         if nodes.len() < self.nodes.len() / 8 {
             nodes.sort_unstable_by_key(|at| &self.nodes[*at].name);
-        } else {
+        // A fleet that is in order of names pays for no sorting.
+        } else if !nodes.is_sorted_by_key(|at| &self.nodes[*at].name) {
             let places = self.places.get_or_init(|| places(&self.nodes));
             nodes.sort_unstable_by_key(|at| places[*at]);
         }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evenkeel_facts::Observation;
+use evenkeel_facts::{Observation, Section};
 use serde::{Deserialize, Serialize};
 
-use crate::contents::{Contents, contents};
+use crate::contents::{Contents, Group, contents_of, distinct};
 use crate::entity;
 use crate::fleet::Fleet;
 use crate::query::Query;
@@ -61,41 +61,52 @@ pub fn values(fleet: &Fleet, path: &str) -> Values {
     let everything = Query { environments: None, role: None, reference: None, min_severity: None, all: true };
     let scope = Scope::new(fleet, &everything);
     let roles = scope.roles.iter().filter_map(|role| {
-        let sources = contents(role);
-        let looks = looks(&sources, path)?;
-        Some(of_role(role, &looks))
+        let contents = contents_of(role, source(role, path)?)?;
+        Some(of_role(role, &looks(&contents, path)))
     });
     Values { path: path.to_owned(), roles: roles.collect() }
 }
 
-/// For the source that knows the path: what each group says, and its nodes.
-fn looks<'a, 'c>(sources: &'c [Contents<'a>], path: &str) -> Option<Vec<(Look<'a>, &'c [usize])>> {
-    let of = |contents: &'c Contents<'a>, look: &dyn Fn(usize) -> Look<'a>| {
+/// The source that knows the path: some node could read it; or it is a thing; or somebody tried.
+fn source<'a>(role: &Role<'a>, path: &str) -> Option<&'a str> {
+    let sources = distinct(role);
+    let of = |knows: &dyn Fn(&Section) -> bool| {
+        let mut sources = sources.iter();
+        sources.find(|(_, sections)| sections.iter().any(|section| knows(section))).map(|(name, _)| *name)
+    };
+    let is_thing = entity::thing_of(path) == Some(path);
+    of(&|section| is_read(section.find(path)))
+        .or_else(|| of(&|section| is_thing && entity::facts_in(section, path).next().is_some()))
+        .or_else(|| {
+            of(&|section| {
+                let mut facts = section.facts().iter();
+                facts
+                    .any(|(at, seen)| matches!(seen, Observation::Unreadable(_)) && covers(at.as_str(), path))
+            })
+        })
+}
+
+fn is_read(seen: Option<&Observation>) -> bool {
+    matches!(seen, Some(Observation::Present(_) | Observation::Absent))
+}
+
+/// What each group of the source that knows the path says, and its nodes.
+fn looks<'a, 'c>(contents: &'c Contents<'a>, path: &str) -> Vec<(Look<'a>, &'c [usize])> {
+    let of = |look: &dyn Fn(usize) -> Look<'a>| {
         contents.groups.iter().enumerate().map(|(at, group)| (look(at), group.nodes.as_slice())).collect()
     };
-    for contents in sources {
-        let noted: Vec<Option<&Observation>> = contents.groups.iter().map(|group| group.find(path)).collect();
-        if noted.iter().any(|seen| matches!(seen, Some(Observation::Present(_) | Observation::Absent))) {
-            let homes = homes(contents, |at| at == path);
-            return Some(of(contents, &|at| resolve(contents, at, path, &homes, noted[at])));
-        }
+    let noted: Vec<Option<&Observation>> = contents.groups.iter().map(|group| group.find(path)).collect();
+    if noted.iter().any(|seen| is_read(*seen)) {
+        let homes = homes(contents, |at| at == path);
+        return of(&|at| resolve(contents, at, path, &homes, noted[at]));
     }
-    let thing = sources.iter().find(|contents| {
-        let mut groups = contents.groups.iter();
-        entity::thing_of(path) == Some(path)
-            && groups.any(|group| entity::facts_of(group, path).next().is_some())
-    });
-    if let Some(contents) = thing {
+    let has = |group: &Group<'_>| entity::facts_of(group, path).next().is_some();
+    if entity::thing_of(path) == Some(path) && contents.groups.iter().any(has) {
         let homes = homes(contents, |at| covers(path, at));
-        return Some(of(contents, &|at| entity::look(contents, at, path, &homes)));
+        return of(&|at| entity::look(contents, at, path, &homes));
     }
     // Nobody could read it: those who tried say why.
-    let tried = |contents: &&Contents<'_>| {
-        let mut unreadable = contents.groups.iter().flat_map(|group| &group.unreadable);
-        unreadable.any(|(at, _)| covers(at, path))
-    };
-    let contents = sources.iter().find(tried)?;
-    Some(of(contents, &|at| resolve(contents, at, path, &[], contents.groups[at].find(path))))
+    of(&|at| resolve(contents, at, path, &[], noted[at]))
 }
 
 /// The sections that note such paths.
@@ -110,9 +121,10 @@ fn of_role(role: &Role<'_>, looks: &[(Look<'_>, &[usize])]) -> RoleValues {
     for cohort in &role.cohorts {
         let mut held: BTreeMap<(State, Option<String>, Option<String>), Vec<usize>> = BTreeMap::new();
         for (look, nodes) in looks {
-            let mut own = nodes.iter().copied().filter(|node| cohort.fresh.contains(node)).peekable();
-            if own.peek().is_some() {
-                held.entry(words(*look)).or_default().extend(own);
+            let start = nodes.partition_point(|node| *node < cohort.fresh.start);
+            let end = nodes.partition_point(|node| *node < cohort.fresh.end);
+            if start < end {
+                held.entry(words(*look)).or_default().extend(&nodes[start..end]);
             }
         }
         let mut values: Vec<Held> = held

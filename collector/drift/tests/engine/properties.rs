@@ -1,6 +1,10 @@
 //! The engine against a naive one that asks every node for every path.
 
-use evenkeel_drift::{Fleet, Policy, Report, evaluate};
+use std::collections::BTreeSet;
+
+use evenkeel_drift::report::State;
+use evenkeel_drift::{Fleet, Policy, Report, evaluate, values};
+use evenkeel_facts::Observation;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -49,5 +53,54 @@ proptest! {
             serde_json::to_string(&evaluate(&fleet, &policy, &query, now())).unwrap(),
             serde_json::to_string(&evaluate(&shuffled, &policy, &query, now())).unwrap()
         );
+    }
+
+    /// Promise: one fact over the fleet is what each fresh node says of it, and every fresh node is named once.
+    #[test]
+    fn one_fact_over_the_fleet_is_what_the_nodes_say(fleet in random::fleet()) {
+        let sections = fleet.nodes.iter().filter(|node| node.fresh).flat_map(|node| &node.sections);
+        let facts = sections.filter(|section| section.source() != "identity").flat_map(|section| section.facts());
+        let known = facts.filter(|(_, seen)| !matches!(seen, Observation::Unreadable(_)));
+        for path in known.map(|(path, _)| path.as_str()).collect::<BTreeSet<_>>() {
+            let values = values(&fleet, path);
+            for role in &values.roles {
+                for of in &role.environments {
+                    let mut named: Vec<(&str, Option<&str>, State)> = Vec::new();
+                    for held in &of.values {
+                        let one = |name| (name, held.value.as_deref(), held.state);
+                        named.extend(held.nodes.iter().map(|name| one(name.as_str())));
+                    }
+                    named.sort_unstable();
+                    let here = fleet.nodes.iter().filter(|node| {
+                        *node.role == *role.role && *fleet.environments[node.environment] == *of.environment
+                    });
+                    let (fresh, stale): (Vec<_>, Vec<_>) = here.partition(|node| node.fresh);
+                    let mut names: Vec<&str> = fresh.iter().map(|node| &*node.name).collect();
+                    names.sort_unstable();
+                    prop_assert_eq!(named.iter().map(|(name, _, _)| *name).collect::<Vec<_>>(), names);
+                    prop_assert_eq!(of.stale.len(), stale.len());
+                    for node in fresh {
+                        let seen = node.sections.iter().find_map(|section| section.find(path));
+                        let said = match seen {
+                            Some(Observation::Present(value)) => (Some(value.to_string()), State::Present),
+                            Some(Observation::Absent) => (None, State::Absent),
+                            // What is there of a thing says more than that it could not be read as a whole.
+                            Some(Observation::Unreadable(_)) if path.ends_with(']') => continue,
+                            Some(Observation::Unreadable(_)) => (None, State::Unreadable),
+                            None => continue,
+                        };
+                        let wanted = (&*node.name, said.0.as_deref(), said.1);
+                        prop_assert!(named.contains(&wanted), "{}: {:?} of {:?}", path, wanted, named);
+                    }
+                }
+            }
+            // Whoever could read it is in a role that is listed.
+            for node in fleet.nodes.iter().filter(|node| node.fresh) {
+                let seen = node.sections.iter().find_map(|section| section.find(path));
+                if matches!(seen, Some(Observation::Present(_) | Observation::Absent)) {
+                    prop_assert!(values.roles.iter().any(|role| *role.role == *node.role), "{}", path);
+                }
+            }
+        }
     }
 }

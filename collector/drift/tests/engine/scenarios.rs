@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::scenario::Scenario;
-use evenkeel_drift::evaluate;
+use evenkeel_drift::report::{Kind, Report};
+use evenkeel_drift::{Lasting, evaluate, evaluate_lasting};
+use jiff::{SignedDuration, Timestamp};
 
 fn scenarios() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
@@ -43,6 +45,38 @@ fn every_scenario_gives_its_report() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Promise: a report that is kept is the one that would be made anew, for as long as it says; and what ends it is no
+/// later than the first acceptance that expires or deadline that passes.
+#[test]
+fn a_report_lasts_as_long_as_it_says() {
+    let (mut expired, mut late) = (false, false);
+    for path in scenarios() {
+        let scenario = read(&path);
+        let (fleet, policy, query) = (scenario.fleet(), scenario.policy(), scenario.query());
+        let at = |moment: Timestamp| evaluate(&fleet, &policy, &query, moment);
+        let mut now = scenario.now();
+        // From one such moment to the next.
+        loop {
+            let Lasting { mut report, until } = evaluate_lasting(&fleet, &policy, &query, now);
+            assert_eq!(report, at(now), "{}", path.display());
+            let last = until - SignedDuration::from_nanos(1);
+            for moment in [now + last.duration_since(now) / 2, last] {
+                report.as_of = moment;
+                assert_eq!(report, at(moment), "{}: of {now}, at {moment}", path.display());
+            }
+            if until == Timestamp::MAX {
+                break;
+            }
+            let then = at(until);
+            let lagging = |report: &Report| report.findings.iter().any(|found| found.kind == Kind::Lagging);
+            expired |= report.summary.accepted > then.summary.accepted;
+            late |= !lagging(&report) && lagging(&then);
+            now = until;
+        }
+    }
+    assert!(expired && late, "in some scenario an acceptance expires, in some a promotion is late");
 }
 
 #[test]
