@@ -32,6 +32,8 @@ pub struct View {
     pub policy: Arc<Policy>,
     /// The moment.
     pub now: Timestamp,
+    /// Until before then the fleet is the same if the journal does not go on: what is quarantined changes by itself.
+    pub until: Timestamp,
 }
 
 impl Archive {
@@ -98,7 +100,9 @@ impl Archive {
     }
 
     fn of(state: &State, now: Timestamp, scope: &Scope) -> View {
-        View { fleet: scope.view(state.fleet(now)), policy: Arc::clone(state.judgement().policy()), now }
+        let fleet = scope.view(state.fleet(now));
+        let until = if fleet.quarantined.is_empty() { Timestamp::MAX } else { state.calmer_at(now) };
+        View { fleet, policy: Arc::clone(state.judgement().policy()), now, until }
     }
 
     fn reader(&self) -> std::sync::MutexGuard<'_, Reader> {

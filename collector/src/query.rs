@@ -1,19 +1,21 @@
 //! ReportService: what people and tools ask. Nothing here writes.
 
 mod judgement;
+mod kept;
 mod nodes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_drift::fleet::{Fleet, Side};
 use evenkeel_drift::report::Severity;
-use evenkeel_drift::{Query, evaluate};
+use evenkeel_drift::{Query, evaluate, evaluate_lasting};
 use evenkeel_facts::{Glob, Observation};
 use evenkeel_proto::report::report_service_server::ReportService;
 use evenkeel_proto::{affected, authors, report as wire, reports, times};
 use evenkeel_runtime::exit;
 use evenkeel_store::{Reader, StoreError};
 use jiff::Timestamp;
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -25,6 +27,7 @@ use crate::operand::{Chosen, choose};
 use crate::scope::Scope;
 use crate::state::{NodeState, State};
 use crate::transitions::Transitions;
+use kept::{Answer, Kept, LARGEST};
 
 /// The most changes that one call returns.
 const MAX_CHANGES: u32 = 10_000;
@@ -35,12 +38,22 @@ pub struct Reports {
     reader: Arc<Mutex<Reader>>,
     archive: Archive,
     transitions: Transitions,
+    evaluated: Arc<Kept<Query, wire::Report>>,
+    values: Arc<Kept<String, wire::GetValuesResponse>>,
 }
 
 impl Reports {
     /// Answers from these.
     pub fn new(archive: Archive, reader: Reader, transitions: Transitions) -> Self {
-        Self { ledger: archive.ledger().clone(), reader: Arc::new(Mutex::new(reader)), archive, transitions }
+        let (ledger, reader) = (archive.ledger().clone(), Arc::new(Mutex::new(reader)));
+        let (evaluated, values) = Default::default();
+        Self { ledger, reader, archive, transitions, evaluated, values }
+    }
+
+    /// Where the journal stands, and the moment of what is said of it now.
+    fn position(&self) -> (u64, Timestamp) {
+        let (state, now) = self.ledger.now();
+        (state.journal, now)
     }
 
     /// Computes over the caller's environments, on a thread of its own, so that check-ins go on meanwhile.
@@ -74,11 +87,26 @@ impl ReportService for Reports {
             min_severity: Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning)),
             all,
         };
+        if at.is_none()
+            && let (journal, now) = self.position()
+            && let Some(kept) = self.evaluated.find(&query, &scope, journal, now)
+        {
+            let report = wire::Report::clone(&kept);
+            return Ok(Response::new(wire::Report { as_of: Some(times::to_wire(now)), ..report }));
+        }
+        let evaluated = Arc::clone(&self.evaluated);
         self.compute(scope, move |view, archive, scope| {
             let past = at.map(|at| archive.view_at(scope, at)).transpose()?;
-            let View { fleet, policy, now } = past.as_ref().unwrap_or(view);
+            let View { fleet, policy, now, until } = past.as_ref().unwrap_or(view);
             query.check(fleet).map_err(|error| Status::invalid_argument(error.to_string()))?;
-            Ok(Response::new(reports::to_wire(evaluate(fleet, policy, &query, *now))))
+            let lasting = evaluate_lasting(fleet, policy, &query, *now);
+            let report = reports::to_wire(lasting.report);
+            if past.is_none() && report.encoded_len() <= LARGEST {
+                let (scope, said) = (scope.clone(), Arc::new(report.clone()));
+                let (journal, until) = (fleet.journal, lasting.until.min(*until));
+                evaluated.keep(Answer { question: query, scope, journal, from: *now, until, said });
+            }
+            Ok(Response::new(report))
         })
         .await
     }
@@ -138,7 +166,7 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::ExplainResponse>, Status> {
         let scope = Scope::of(&request);
         let subject = request.into_inner().subject;
-        self.compute(scope, move |View { fleet, policy, now }, _, _| {
+        self.compute(scope, move |View { fleet, policy, now, .. }, _, _| {
             let explanation =
                 evenkeel_drift::explain::explain(fleet, policy, &Query::default(), *now, &subject);
             let explanation = explanation.ok_or_else(|| {
@@ -157,13 +185,25 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::GetValuesResponse>, Status> {
         let scope = Scope::of(&request);
         let path = request.into_inner().path;
-        self.compute(scope, move |View { fleet, .. }, _, _| {
+        let (journal, now) = self.position();
+        if let Some(kept) = self.values.find(&path, &scope, journal, now) {
+            return Ok(Response::new(wire::GetValuesResponse::clone(&kept)));
+        }
+        let kept = Arc::clone(&self.values);
+        self.compute(scope, move |View { fleet, .. }, _, scope| {
             let values = evenkeel_drift::values::values(fleet, &path);
             if values.roles.is_empty() {
                 let sentence = format!("no node knows a fact {path:?}: see evenkeel facts NODE");
                 return Err(Status::not_found(sentence));
             }
-            Ok(Response::new(wire::GetValuesResponse { json: json(&values)? }))
+            let values = wire::GetValuesResponse { json: json(&values)? };
+            if values.encoded_len() <= LARGEST {
+                let (scope, journal, said) = (scope.clone(), fleet.journal, Arc::new(values.clone()));
+                // No value depends on the moment.
+                let (from, until) = (Timestamp::MIN, Timestamp::MAX);
+                kept.keep(Answer { question: path, scope, journal, from, until, said });
+            }
+            Ok(Response::new(values))
         })
         .await
     }

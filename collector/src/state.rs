@@ -303,6 +303,11 @@ impl State {
         }
     }
 
+    /// The first moment after `now` at which fewer changes of facts count as recent, if no more are taken in.
+    pub fn calmer_at(&self, now: Timestamp) -> Timestamp {
+        self.volatility.calmer_at(now)
+    }
+
     fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {
         let Enrolled { node: id, environment, host, role, token, labels, key } = enrolled;
         if let Some(token) = self.tokens.get_mut(token) {

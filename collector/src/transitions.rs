@@ -131,7 +131,7 @@ impl Transitions {
     }
 
     fn judge(&self, archive: &Archive) {
-        let View { fleet, policy, now } = archive.view(&Scope::Everywhere);
+        let View { fleet, policy, now, .. } = archive.view(&Scope::Everywhere);
         let query = Query { min_severity: None, all: true, ..Query::default() };
         let report = evaluate(&fleet, &policy, &query, now);
         let Report { reference, environments, findings, unknowns, .. } = report;

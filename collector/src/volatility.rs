@@ -71,6 +71,14 @@ impl Volatility {
         noisy.map(one).collect()
     }
 
+    /// When the first of the changes that count at `now` counts no more. Without new ones, what is quarantined and how many
+    /// changes there were stays the same until before then; and what is not quarantined stays so for good.
+    pub fn calmer_at(&self, now: Timestamp) -> Timestamp {
+        let begin = begin(now);
+        let first = self.recent.iter().map(|(at, _, _)| *at).filter(|at| *at > begin).min();
+        first.and_then(|first| first.checked_add(WINDOW).ok()).unwrap_or(Timestamp::MAX)
+    }
+
     fn forget(&mut self, now: Timestamp) {
         let begin = begin(now);
         while self.recent.front().is_some_and(|(at, _, _)| *at <= begin) {
@@ -129,6 +137,18 @@ mod tests {
         assert_eq!(quarantined.get("sysctl.kernel.x"), Some(&expected));
         assert_eq!(volatility.changes(hour(4)), 12);
         assert!(volatility.quarantined(hour(25)).is_empty());
+    }
+
+    /// Promise: a quarantine is as it was for as long as is said.
+    #[test]
+    fn a_quarantine_lasts_until_the_first_change_is_a_day_old() {
+        let volatility = seen(3, 5);
+        let until = volatility.calmer_at(hour(5));
+        assert_eq!(until, hour(24));
+        let said = |at| (volatility.quarantined(at), volatility.changes(at));
+        assert_eq!(said(until - SignedDuration::from_nanos(1)), said(hour(5)));
+        assert_ne!(said(until), said(hour(5)));
+        assert_eq!((volatility.calmer_at(until), volatility.calmer_at(hour(50))), (hour(25), Timestamp::MAX));
     }
 
     #[test]

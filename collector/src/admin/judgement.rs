@@ -209,7 +209,7 @@ impl Admin {
 
 /// What is accepted, and how many open findings that covers now.
 fn known(view: &View, ids: &[String], paths: &str, all_open: bool) -> Result<(Subject, usize), Status> {
-    let View { fleet, policy, now } = view;
+    let View { fleet, policy, now, .. } = view;
     let each = open_findings(fleet, policy, *now);
     if !paths.is_empty() {
         let glob = Glob::new(paths);
