@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use evenkeel_tests::harness::Collector;
+use evenkeel_tests::load::enrol::token;
 use evenkeel_tests::load::fleet::Fleet;
 use evenkeel_tests::load::target::Target;
 use evenkeel_tests::load::template::Template;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::agent::float;
 use crate::clock::median;
-use crate::collector::runtime;
+use crate::collector::{runtime, seconds};
 use crate::say;
 use crate::table::{Budget, Table, Unit};
 
@@ -44,6 +45,8 @@ pub(crate) fn run(table: &mut Table) {
         Budget::Nothing,
         all.report,
     );
+    let what = "scale: the same report, asked again";
+    table.row(what, Unit::Time, Budget::Nothing, all.again);
     let growth = all.report / ten.report;
     table.row("scale: the same report, 10000 to 100000 nodes", Unit::Times, Budget::AtMost(2.0), growth);
 }
@@ -51,7 +54,10 @@ pub(crate) fn run(table: &mut Table) {
 struct Measured {
     start: f64,
     rss: f64,
+    /// After something happened.
     report: f64,
+    /// After nothing happened.
+    again: f64,
 }
 
 /// A collector starts on a store with this fleet.
@@ -65,11 +71,13 @@ fn measure(fleet: &Fleet) -> Result<Measured, LoadError> {
     let start = began.elapsed().as_secs_f64();
     let target = Target::new(&mut collector);
     let rss = float(target.process.memory()?.rss);
-    let mut reports = Vec::new();
+    let (mut reports, mut again) = (Vec::new(), Vec::new());
+    let runtime = runtime();
     for _ in 0..5 {
-        let began = Instant::now();
-        runtime().block_on(target.report())?;
-        reports.push(began.elapsed().as_secs_f64());
+        // Something happens: nothing that was said before can be said again.
+        runtime.block_on(token(&target, "dev", 1))?;
+        reports.push(runtime.block_on(seconds(target.report()))?);
+        again.push(runtime.block_on(seconds(target.report()))?);
     }
-    Ok(Measured { start, rss, report: median(reports) })
+    Ok(Measured { start, rss, report: median(reports), again: median(again) })
 }

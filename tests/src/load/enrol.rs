@@ -93,7 +93,8 @@ async fn one(channel: Channel, node: Node, token: String) -> Result<Member, Load
     })
 }
 
-async fn token(collector: &Target, environment: &str, uses: usize) -> Result<String, LoadError> {
+/// A token for so many machines. The journal goes on by one entry.
+pub async fn token(collector: &Target, environment: &str, uses: usize) -> Result<String, LoadError> {
     let request = CreateTokenRequest {
         environment: environment.to_owned(),
         uses: u32::try_from(uses).unwrap_or(u32::MAX),
