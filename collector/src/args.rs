@@ -24,6 +24,32 @@ pub enum Command {
     Run(Run),
     /// The certificate authority of the collector that runs here
     Ca(Ca),
+    /// Write everything that the collector is into one new file, also while it runs
+    Backup(Backup),
+    /// Make a data directory of a backup
+    Restore(Backup),
+    /// Look at everything that the data directory, or a backup, holds
+    Check(Check),
+}
+
+/// Arguments of `backup` and `restore`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The backup
+    pub file: PathBuf,
+    /// Where the collector keeps its data [default: as `run` does]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// A backup; without it the data directory is looked at
+    pub file: Option<PathBuf>,
+    /// Where the collector keeps its data [default: as `run` does]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Arguments of `ca`.

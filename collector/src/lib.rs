@@ -48,6 +48,7 @@ pub mod rate;
 pub mod scope;
 pub mod serve;
 pub mod state;
+pub mod store_command;
 pub mod tending;
 pub mod token;
 pub mod transitions;

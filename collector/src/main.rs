@@ -2,12 +2,13 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use evenkeel_collector::args::{Arguments, Ca, Command, Run};
+use evenkeel_collector::args::{Arguments, Backup, Ca, Check, Command, Run};
 use evenkeel_collector::config::default_data_dir;
-use evenkeel_collector::{Listeners, ca_command, run};
+use evenkeel_collector::{Listeners, ca_command, run, store_command};
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::{exit, heaps, logging};
 
@@ -19,6 +20,15 @@ fn main() -> ExitCode {
     let (what, result) = match Arguments::parse().command {
         Command::Run(arguments) => ("evenkeel-collector cannot run", start(arguments)),
         Command::Ca(arguments) => ("evenkeel-collector ca", ca(arguments)),
+        Command::Backup(Backup { file, data_dir }) => {
+            ("evenkeel-collector backup", say(store_command::backup(&place(data_dir), &file)))
+        }
+        Command::Restore(Backup { file, data_dir }) => {
+            ("evenkeel-collector restore", say(store_command::restore(&file, &place(data_dir))))
+        }
+        Command::Check(Check { file, data_dir }) => {
+            ("evenkeel-collector check", say(store_command::check(&place(data_dir), file.as_deref())))
+        }
     };
     match result {
         Ok(()) => ExitCode::from(exit::DONE),
@@ -31,9 +41,17 @@ fn main() -> ExitCode {
 }
 
 fn ca(Ca { command, data_dir }: Ca) -> Result<(), Box<dyn Error>> {
-    let data_dir = data_dir.unwrap_or_else(default_data_dir);
+    let data_dir = place(data_dir);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = runtime.block_on(ca_command::run(command, &data_dir))?;
+    say(runtime.block_on(ca_command::run(command, &data_dir)))
+}
+
+fn place(data_dir: Option<PathBuf>) -> PathBuf {
+    data_dir.unwrap_or_else(default_data_dir)
+}
+
+fn say<E: Error + 'static>(text: Result<String, E>) -> Result<(), Box<dyn Error>> {
+    let text = text?;
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads it has read enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,5 +1,6 @@
 //! Nothing that was acknowledged is lost, and nothing that was seen is forgotten before it is acknowledged.
 
+mod backups;
 mod under_load;
 
 use std::collections::BTreeSet;

@@ -271,6 +271,7 @@ pub(crate) mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one of each kind of entry")]
     fn entries_round_trip() {
         let at: Timestamp = "2026-11-22T10:00:00.5Z".parse().unwrap();
         let node = Uuid::from_u128(7);

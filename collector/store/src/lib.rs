@@ -8,8 +8,12 @@
 //! - [`entry`]: what the journal says, and its bytes
 //! - [`writer`]: appends batches; an append that returned is durable
 //! - [`reader`]: replays, looks up contents, walks one node's history; never waits for the writer
+//! - [`backup`](mod@backup): a whole store in one file, and back
+//! - [`check`](mod@check): looks at everything that a store holds
 //! - [`schema`]: tables, versions, and what is checked when a store is opened
 
+pub mod backup;
+pub mod check;
 pub mod entry;
 pub mod reader;
 mod schema;
@@ -17,6 +21,8 @@ pub mod writer;
 
 use std::path::{Path, PathBuf};
 
+pub use backup::{backup, restore};
+pub use check::{Checked, check};
 pub use entry::{Entry, Record};
 pub use reader::Reader;
 pub use writer::{Batch, Writer};
@@ -55,6 +61,9 @@ pub enum StoreError {
         /// The newest schema known here.
         known: i64,
     },
+    /// A file would have to be written over.
+    #[error("{} is there already: nothing is written over", .0.display())]
+    InTheWay(PathBuf),
     /// The file is damaged, or is not a store.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),

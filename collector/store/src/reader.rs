@@ -13,13 +13,18 @@ use crate::{StoreError, schema};
 /// Reads a store. [`Reader::another`] opens one more, for another thread.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(crate) connection: Connection,
     path: PathBuf,
 }
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { connection: schema::open_reader(path)?, path: path.to_owned() })
+    }
+
+    /// Of a store that stands by itself, such as a backup.
+    pub fn of_file(path: &Path) -> Result<Self, StoreError> {
+        Self::open(path)
     }
 
     /// One more reader of the same store.
@@ -64,7 +69,7 @@ impl Reader {
         mut each: impl FnMut(Record) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut query =
-            self.prepare("SELECT position, at, entry FROM journal WHERE position > ?1 AND position <= ?2 ORDER BY position")?;
+            self.prepare("SELECT position, at, node, entry, sum FROM journal WHERE position > ?1 AND position <= ?2 ORDER BY position")?;
         let last = i64::try_from(last).unwrap_or(i64::MAX);
         let rows = query
             .query_map(params![after.cast_signed(), last], parts)
@@ -82,8 +87,9 @@ impl Reader {
 
     /// The entries about one node, the newest first, until `each` says `false`.
     pub fn history(&self, node: Uuid, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
-        let mut query =
-            self.prepare("SELECT position, at, entry FROM journal WHERE node = ?1 ORDER BY position DESC")?;
+        let mut query = self.prepare(
+            "SELECT position, at, node, entry, sum FROM journal WHERE node = ?1 ORDER BY position DESC",
+        )?;
         let rows = query
             .query_map(params![node.into_bytes()], parts)
             .map_err(StoreError::database("read a node's history"))?;
@@ -98,7 +104,7 @@ impl Reader {
     /// The entries that somebody did to the collector, before this position, the newest first, until `each` says `false`.
     pub fn audit(&self, before: u64, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
         let mut query = self.prepare(
-            "SELECT position, at, entry FROM audit JOIN journal USING (position) WHERE position < ?1 ORDER BY position DESC",
+            "SELECT position, at, node, entry, sum FROM audit JOIN journal USING (position) WHERE position < ?1 ORDER BY position DESC",
         )?;
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let rows = query.query_map(params![before], parts).map_err(StoreError::database("read the audit"))?;
@@ -131,12 +137,18 @@ impl Reader {
     }
 }
 
-fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, i64, Vec<u8>)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+/// Position, time, node, entry, digest.
+type Parts = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<i64>);
+
+fn parts(row: &Row<'_>) -> rusqlite::Result<Parts> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
-fn record((position, at, entry): (i64, i64, Vec<u8>)) -> Result<Record, StoreError> {
+fn record((position, at, node, entry, sum): Parts) -> Result<Record, StoreError> {
     let damaged = |why: String| StoreError::Damaged(format!("entry {position} of the journal: {why}"));
+    if sum != Some(schema::sum(position, at, node.as_deref(), &entry)) {
+        return Err(damaged("it has another digest than it was written with".to_owned()));
+    }
     Ok(Record {
         position: position.cast_unsigned(),
         at: Timestamp::from_millisecond(at).map_err(|error| damaged(error.to_string()))?,
@@ -230,7 +242,8 @@ mod tests {
         drop((writer, reader));
 
         let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
-        raw.execute_batch("DROP TABLE audit; PRAGMA user_version = 1").unwrap();
+        raw.execute_batch("DROP TABLE audit; ALTER TABLE journal DROP COLUMN sum; PRAGMA user_version = 1")
+            .unwrap();
         drop(raw);
         let (_, reader) = open(directory.path()).unwrap();
         assert_eq!(audited(&reader, u64::MAX), [4, 3, 1]);

@@ -4,19 +4,21 @@ use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use evenkeel_facts::Digest;
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::StoreError;
 use crate::entry::Entry;
 
 /// The newest schema that this version knows.
-const SCHEMA: i64 = 2;
+pub(crate) const SCHEMA: i64 = 3;
 
 /// In the file's header, so that `file` and we can tell a store from another database: "evkl".
 const APPLICATION_ID: i64 = 0x6576_6b6c;
 
 /// `position` counts from 1 without gaps. `node` is set for entries of one node, so that its history is a walk over an
 /// index. `at` is the collector's clock in milliseconds: a label, the position is the order.
+/// `sum` is a digest of the row: SQLite does not notice a bit that turned within one.
 /// `audit` names the entries that somebody did to the collector, so that they are found among millions of commits.
 /// `probe` has one row, written to see whether a write goes through.
 const TABLES: &str = "
@@ -24,7 +26,8 @@ CREATE TABLE journal (
     position INTEGER PRIMARY KEY,
     at       INTEGER NOT NULL,
     node     BLOB,
-    entry    BLOB NOT NULL
+    entry    BLOB NOT NULL,
+    sum      INTEGER
 ) STRICT;
 CREATE INDEX journal_of_node ON journal (node, position) WHERE node IS NOT NULL;
 CREATE TABLE section (
@@ -45,9 +48,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     make_private(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
     configure(&connection).map_err(damaged_or("configure the file"))?;
-    let found: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(damaged_or("read the schema version"))?;
+    let found = version(&connection)?;
     match found {
         0 => create(&mut connection).map_err(damaged_or("create the tables"))?,
         SCHEMA => {}
@@ -59,6 +60,24 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     check(&connection)?;
     Ok(connection)
+}
+
+/// The schema that the file has.
+pub(crate) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    found.map_err(damaged_or("read the schema version"))
+}
+
+/// Whether the file is a store at all.
+pub(crate) fn is_ours(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(damaged_or("read the application id"))?;
+    if application == APPLICATION_ID {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged("the file is another program's database".to_owned()))
+    }
 }
 
 /// Opens for reading only.
@@ -112,8 +131,33 @@ fn migrate(connection: &mut Connection, found: i64) -> Result<(), StoreError> {
             }
         }
     }
+    if found < 3 {
+        add_sums(&transaction).map_err(damaged_or("write the digests of entries"))?;
+    }
     transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed("write the schema version"))?;
     transaction.commit().map_err(failed("commit a migration"))
+}
+
+/// Until this schema entries had no digest: what is there is believed.
+fn add_sums(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("ALTER TABLE journal ADD COLUMN sum INTEGER")?;
+    let mut query = connection.prepare("SELECT position, at, node, entry FROM journal")?;
+    let mut write = connection.prepare("UPDATE journal SET sum = ?2 WHERE position = ?1")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (position, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (node, entry): (Option<Vec<u8>>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        write.execute(params![position, sum(position, at, node.as_deref(), &entry)])?;
+    }
+    Ok(())
+}
+
+/// The digest of a row of the journal: what it says, and where it stands.
+pub(crate) fn sum(position: i64, at: i64, node: Option<&[u8]>, entry: &[u8]) -> i64 {
+    let row = [&position.to_le_bytes(), &at.to_le_bytes()[..], node.unwrap_or_default(), entry].concat();
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&Digest::of(&row).as_bytes()[..8]);
+    i64::from_le_bytes(sum)
 }
 
 /// An entry belongs to the audit.
@@ -126,12 +170,7 @@ pub(crate) fn note(connection: &Connection, position: i64) -> Result<(), StoreEr
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {
-    let application: i64 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(StoreError::database("read the application id"))?;
-    if application != APPLICATION_ID {
-        return Err(StoreError::Damaged("the file is another program's database".to_owned()));
-    }
+    is_ours(connection)?;
     let verdict: String = connection
         .pragma_query_value(None, "quick_check", |row| row.get(0))
         .map_err(damaged_or("check the file"))?;

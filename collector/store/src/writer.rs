@@ -60,15 +60,19 @@ impl Writer {
                 }
             }
             let mut append = transaction
-                .prepare_cached("INSERT INTO journal (position, at, node, entry) VALUES (?1, ?2, ?3, ?4)")
+                .prepare_cached(
+                    "INSERT INTO journal (position, at, node, entry, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )
                 .map_err(failed("prepare"))?;
             for (at, entry) in batch.entries {
                 let position = self.position + 1 + records.len() as u64;
                 // What is replayed must be what was applied: to the millisecond.
                 let at = Timestamp::from_millisecond(at.as_millisecond()).expect("it was in range");
                 let node = entry.node().map(uuid::Uuid::into_bytes);
+                let (place, time, bytes) = (position.cast_signed(), at.as_millisecond(), entry.encode());
+                let sum = schema::sum(place, time, node.as_ref().map(<[u8; 16]>::as_slice), &bytes);
                 append
-                    .execute(params![position.cast_signed(), at.as_millisecond(), node, entry.encode()])
+                    .execute(params![place, time, node, bytes, sum])
                     .map_err(failed("append to the journal"))?;
                 if entry.is_administrative() {
                     schema::note(&transaction, position.cast_signed())?;

@@ -1,0 +1,265 @@
+//! A whole store in one file, made while the collector runs: the journal with every content, and beside it the files that
+//! are worth nothing without it and without which it is worth nothing (the certificate authority).
+//!
+//! A backup is a store with one more table, so that everything that reads stores checks it, too.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use rusqlite::{Connection, params};
+
+use crate::check::{Checked, check};
+use crate::{FILE, Reader, StoreError, schema};
+
+/// The files beside the journal, by their path below the data directory.
+const KEPT: &str = "CREATE TABLE kept (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT";
+
+/// A file beside the journal: its path below the data directory, and what is in it.
+pub type Kept = (PathBuf, Vec<u8>);
+
+/// Writes the store of this directory, and these files, into a new file of mode 0600. It is there as a whole or not at
+/// all, and durable when this returns. The collector may run meanwhile: what it takes in after the beginning is left out.
+pub fn backup(directory: &Path, kept: &[Kept], to: &Path) -> Result<Checked, StoreError> {
+    if to.symlink_metadata().is_ok() {
+        return Err(StoreError::InTheWay(to.to_owned()));
+    }
+    let part = beside(to);
+    let result = copy(directory, kept, &part).and_then(|()| {
+        let checked = check(&part)?;
+        if let Some(problem) = checked.problems.first() {
+            return Err(StoreError::Damaged(problem.clone()));
+        }
+        place(&part, to)?;
+        Ok(checked)
+    });
+    if result.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    result
+}
+
+fn copy(directory: &Path, kept: &[Kept], part: &Path) -> Result<(), StoreError> {
+    let _ = fs::remove_file(part);
+    private(part)?;
+    let source = Reader::open(&directory.join(FILE))?;
+    let path = part.to_str().ok_or_else(|| StoreError::Damaged("the file's name is no text".to_owned()))?;
+    source.connection.execute("VACUUM INTO ?1", [path]).map_err(StoreError::database("copy the store"))?;
+    let mut copy = Connection::open(part).map_err(StoreError::database("open the copy"))?;
+    let write = |copy: &mut Connection| -> rusqlite::Result<()> {
+        let transaction = copy.transaction()?;
+        transaction.execute_batch(KEPT)?;
+        for (path, content) in kept {
+            transaction.execute(
+                "INSERT INTO kept (path, content) VALUES (?1, ?2)",
+                params![path.to_string_lossy(), content],
+            )?;
+        }
+        transaction.commit()
+    };
+    write(&mut copy).map_err(StoreError::database("write the files beside the journal"))?;
+    drop(copy);
+    file(part, |path| File::open(path)?.sync_all())
+}
+
+/// Makes the data directory of a backup. There must be no store and none of its files in it.
+pub fn restore(from: &Path, directory: &Path) -> Result<Checked, StoreError> {
+    let checked = check(from)?;
+    if let Some(problem) = checked.problems.first() {
+        return Err(StoreError::Damaged(problem.clone()));
+    }
+    let kept = kept(from)?;
+    let store = directory.join(FILE);
+    let targets: Vec<PathBuf> = kept.iter().map(|(path, _)| directory.join(path)).collect();
+    if let Some(there) = targets.iter().chain([&store]).find(|path| path.symlink_metadata().is_ok()) {
+        return Err(StoreError::InTheWay(there.clone()));
+    }
+    for (target, (_, content)) in targets.iter().zip(&kept) {
+        let parent = target.parent().unwrap_or(directory);
+        file(parent, |path| {
+            fs::create_dir_all(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        })?;
+        private(target)?;
+        file(target, |path| {
+            fs::write(path, content)?;
+            File::open(path)?.sync_all()
+        })?;
+    }
+    // The store last: without it a collector does not start beside an authority that was used.
+    let part = beside(&store);
+    let _ = fs::remove_file(&part);
+    private(&part)?;
+    file(&part, |path| fs::copy(from, path).map(drop))?;
+    let copy = Connection::open(&part).map_err(StoreError::database("open the copy"))?;
+    copy.execute_batch("DROP TABLE IF EXISTS kept; PRAGMA incremental_vacuum")
+        .map_err(StoreError::database("take the files out of the copy"))?;
+    drop(copy);
+    file(&part, |path| File::open(path)?.sync_all())?;
+    place(&part, &store)?;
+    Ok(checked)
+}
+
+/// The files beside the journal. None leaves the data directory, whatever a backup says.
+fn kept(from: &Path) -> Result<Vec<Kept>, StoreError> {
+    let connection = schema::open_reader(from)?;
+    let read = || -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+        let mut query = connection.prepare("SELECT path, content FROM kept ORDER BY path")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    };
+    let kept = read().map_err(|_| StoreError::Damaged("it is a store, and no backup of one".to_owned()))?;
+    let inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    kept.into_iter()
+        .map(|(path, content)| (PathBuf::from(path), content))
+        .map(|(path, content)| {
+            if inside(&path) && path.components().next().is_some() {
+                Ok((path, content))
+            } else {
+                Err(StoreError::Damaged(format!("it holds a file for {}", path.display())))
+            }
+        })
+        .collect()
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// An empty file of mode 0600, whatever the umask.
+fn private(path: &Path) -> Result<(), StoreError> {
+    file(path, |path| {
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+    })
+}
+
+/// Puts a finished file in its place, durably.
+fn place(part: &Path, to: &Path) -> Result<(), StoreError> {
+    file(part, |path| fs::rename(path, to))?;
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    file(directory, |path| File::open(path)?.sync_all())
+}
+
+fn file(path: &Path, act: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<(), StoreError> {
+    act(path).map_err(|source| StoreError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use evenkeel_facts::{FactPath, SectionBuilder};
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::entry::tests::commit;
+    use crate::{Batch, Entry, Record, open};
+
+    fn filled(directory: &Path, entries: u64) -> Vec<Record> {
+        let (mut writer, _) = open(directory).unwrap();
+        let mut records = Vec::new();
+        for sequence in 1..=entries {
+            let mut section = SectionBuilder::new("os");
+            section.present(FactPath::known("os.id"), format!("debian {sequence}").repeat(50));
+            let section = Arc::new(section.finish());
+            let Entry::Committed(mut committed) = commit(Uuid::from_u128(sequence.into()), sequence) else {
+                panic!()
+            };
+            committed.changed[0].digest = section.digest();
+            let entries = vec![(Timestamp::UNIX_EPOCH, Entry::Committed(committed))];
+            records.extend(
+                writer.append(Batch { entries, sections: vec![(section.digest(), section)] }).unwrap(),
+            );
+        }
+        records
+    }
+
+    fn replayed(directory: &Path) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        let (_, reader) = open(directory)?;
+        reader.replay::<StoreError>(0, |record| {
+            if let Entry::Committed(committed) = &record.entry {
+                for section in &committed.changed {
+                    let missing = || StoreError::Damaged("missing".to_owned());
+                    reader.section(section.digest)?.ok_or_else(missing)?;
+                }
+            }
+            records.push(record);
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// Promise P10: a backup restores to what was there, files beside the journal included; it takes the place of nothing.
+    #[test]
+    fn a_backup_restores() {
+        let place = tempfile::tempdir().unwrap();
+        let (old, new, to) = (place.path().join("old"), place.path().join("new"), place.path().join("b"));
+        fs::create_dir(&old).unwrap();
+        let records = filled(&old, 20);
+        let (_writer, _reader) = open(&old).unwrap();
+        let kept = vec![(PathBuf::from("ca/1/root.key"), b"key".to_vec())];
+        let checked = backup(&old, &kept, &to).unwrap();
+        assert_eq!((checked.entries, checked.sections), (20, 20));
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(backup(&old, &kept, &to), Err(StoreError::InTheWay(_))));
+
+        fs::create_dir(&new).unwrap();
+        restore(&to, &new).unwrap();
+        assert_eq!(replayed(&new).unwrap(), records);
+        let key = new.join("ca/1/root.key");
+        assert_eq!(fs::read(&key).unwrap(), b"key");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(restore(&to, &new), Err(StoreError::InTheWay(_))));
+        assert!(check(&new.join(FILE)).unwrap().problems.is_empty());
+        let copy = Connection::open(new.join(FILE)).unwrap();
+        assert!(copy.prepare("SELECT * FROM kept").is_err(), "keys are in the store no longer");
+    }
+
+    /// Promise: a backup writes nothing outside of the data directory.
+    #[test]
+    fn a_hostile_backup_stays_inside() {
+        for path in ["../evil", "/tmp/evil", "ca/../../evil", ""] {
+            let place = tempfile::tempdir().unwrap();
+            let (old, new, to) = (place.path().join("old"), place.path().join("new"), place.path().join("b"));
+            fs::create_dir(&old).unwrap();
+            filled(&old, 1);
+            backup(&old, &[(path.into(), b"evil".to_vec())], &to).unwrap();
+            let refused = restore(&to, &new).unwrap_err().to_string();
+            assert!(refused.contains("it holds a file for"), "{refused}");
+            assert!(!new.exists());
+        }
+    }
+
+    /// Promise P6: one bit that turned, wherever it is, is found, or changes nothing of what is served.
+    #[test]
+    fn a_bit_that_turned_is_found() {
+        let place = tempfile::tempdir().unwrap();
+        let good = place.path().join("good");
+        fs::create_dir(&good).unwrap();
+        let records = filled(&good, 60);
+        let bytes = fs::read(good.join(FILE)).unwrap();
+        assert!(bytes.len() > 10 * 4096, "the log was taken into the file");
+        let (mut found, mut harmless) = (0, 0);
+        for at in (0..bytes.len()).step_by(1009) {
+            let directory = place.path().join(format!("{at}"));
+            fs::create_dir(&directory).unwrap();
+            let mut turned = bytes.clone();
+            turned[at] ^= 1 << (at % 8);
+            fs::write(directory.join(FILE), turned).unwrap();
+            let is_found =
+                !matches!(check(&directory.join(FILE)), Ok(checked) if checked.problems.is_empty());
+            match replayed(&directory) {
+                Ok(served) if served == records => harmless += 1,
+                Ok(_) => assert!(is_found, "byte {at}: another content is served, and nothing says so"),
+                Err(_) => found += 1,
+            }
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        assert!(found > 10, "{found} found, {harmless} harmless");
+    }
+}
