@@ -5,9 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_facts::author::MAX_AUTHORS;
-use evenkeel_facts::{Author, Digest, Snapshot};
-use evenkeel_proto::commits::Base;
+use evenkeel_facts::Snapshot;
 use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
@@ -19,13 +17,14 @@ use tracing::{error, info, warn};
 
 use crate::config::AgentConfig;
 use crate::credentials::Credentials;
+use crate::delivery::Delivery;
 use crate::enroll;
 use crate::error::AgentError;
 use crate::home::{Enrolment, Home};
 use crate::looker::{Looker, Wanted};
 use crate::settle::Settling;
 use crate::status::Status;
-use crate::uplink::{Place, Uplink, UplinkError};
+use crate::uplink::{Uplink, UplinkError};
 use crate::watch::authors::Authors;
 use crate::watch::{News, Watch};
 
@@ -49,12 +48,12 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     };
     let Node { enrolment, collector, credentials } = node;
     let uplink = Uplink::new(credentials, &collector).map_err(AgentError::Uplink)?;
-    let boot_epoch = home.next_boot_epoch(0).map_err(AgentError::State)?;
+    let delivery = Delivery::begin(home.clone()).map_err(AgentError::State)?;
     info!(
         node = enrolment.node,
         environment = enrolment.environment,
         collector = enrolment.collector,
-        boot_epoch,
+        boot_epoch = delivery.place().boot_epoch,
         "Agent started."
     );
     let watch = Watch::new()
@@ -80,12 +79,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         interval: config.interval,
         home,
         uplink,
-        place: Place { boot_epoch, sequence: 0 },
-        acknowledged: None,
-        base: None,
-        newest: None,
+        delivery,
         authors,
-        wrote: Vec::new(),
         due: false,
         spread: false,
         backoff: Backoff::up_to(Duration::MAX),
@@ -143,17 +138,9 @@ struct Daemon {
     interval: Duration,
     home: Home,
     uplink: Uplink,
-    /// Of the newest snapshot that is not the acknowledged one, or of that.
-    place: Place,
-    /// The root of what the collector holds durably.
-    acknowledged: Option<Digest>,
-    /// The state that the collector acknowledged last, if it still holds it: what changed since is named against it.
-    base: Option<Base>,
-    newest: Option<Snapshot>,
+    delivery: Delivery,
     /// Who writes the kernel's files, if that is asked for and can be heard.
     authors: Option<Authors>,
-    /// Those who wrote since the acknowledged state.
-    wrote: Vec<Author>,
     /// Whether the collector is to be told of the newest snapshot.
     due: bool,
     /// Whether it waits only so that agents do not come back all at once: news do not wait for that.
@@ -170,14 +157,11 @@ struct Daemon {
 
 impl Daemon {
     async fn turn(&mut self) {
-        // What an earlier run could not deliver comes first: it is part of the node's history.
-        match self.home.pending() {
-            Ok(Some(pending)) => {
-                self.place.sequence += 1;
-                self.newest = Some(pending);
+        match self.delivery.take_up_pending() {
+            Ok(true) => {
                 self.report().await;
             }
-            Ok(None) => {}
+            Ok(false) => {}
             Err(error) => {
                 warn!(error = exit::chain(&error), "The pending snapshot is not readable; sweeping anew.");
             }
@@ -196,7 +180,7 @@ impl Daemon {
                 self.look_again().await;
             }
             // A collector that asked for patience gets it, whatever is news meanwhile.
-            if self.due && (Instant::now() >= next_try || self.spread && self.has_news()) {
+            if self.due && (Instant::now() >= next_try || self.spread && self.delivery.has_news()) {
                 self.spread = false;
                 let wait = self.report().await;
                 self.due = wait.is_some();
@@ -282,15 +266,14 @@ impl Daemon {
         tokio::task::spawn_blocking(move || looker.packages_change()).await.unwrap_or(false)
     }
 
-    /// Looks at the machine. A new state is kept on disk before anything is sent; a disk that takes no writes is said,
-    /// and the report goes out all the same. The sources that see something else than before; `None`: all failed.
+    /// Looks at the machine. The sources that see something else than before; `None`: all failed.
     async fn look(&mut self, wanted: Wanted) -> Option<BTreeSet<&'static str>> {
         let looker = Arc::clone(&self.looker);
         let (seen, wanted) = match tokio::task::spawn_blocking(move || (looker.look(&wanted), wanted)).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 // Nothing is reported then: what was seen before is not what is.
-                self.newest = None;
+                self.delivery.take_newest();
                 let error = exit::chain(&error);
                 error!(error, "Looking failed as a whole; the next sweep tries again.");
                 return None;
@@ -301,31 +284,11 @@ impl Daemon {
         }
         // What happened between a look and the watch that it led to was not heard.
         self.settling.add(News { kernel: seen.unheard.clone(), ..News::default() }, Instant::now());
-        let before = self.newest.take();
+        let before = self.delivery.take_newest();
         let old = before.as_ref().map(Snapshot::root);
         let (snapshot, changed, replaced) = self.looker.snapshot(seen, before, &wanted);
-        if let Some(base) = &mut self.base {
-            for section in replaced {
-                base.replace(Arc::new(section));
-            }
-        }
-        let root = snapshot.root();
         let wrote = self.authors.as_ref().map(Authors::take).unwrap_or_default();
-        if self.acknowledged != Some(root) {
-            self.wrote.retain(|earlier| wrote.iter().all(|author| author.path != earlier.path));
-            self.wrote.extend(wrote);
-            self.wrote.drain(..self.wrote.len().saturating_sub(MAX_AUTHORS));
-        }
-        if old != Some(root) && self.acknowledged != Some(root) {
-            self.place.sequence += 1;
-            // The collector may hold what was sent last without our knowing: only the next answer tells.
-            self.acknowledged = None;
-            if let Err(error) = self.home.keep_pending(&snapshot) {
-                let error = exit::chain(&error);
-                warn!(error, "The state is not kept on disk: it would be lost with this process.");
-            }
-        }
-        self.newest = Some(snapshot);
+        self.delivery.saw(old, snapshot, replaced, wrote);
         Some(changed)
     }
 
@@ -346,32 +309,16 @@ impl Daemon {
         self.uplink.renewal_in()
     }
 
-    fn has_news(&self) -> bool {
-        self.newest.as_ref().is_some_and(|newest| self.acknowledged != Some(newest.root()))
-    }
-
     /// Tells the collector. Returns how long to wait before trying again; `None` when it holds the newest state.
     async fn report(&mut self) -> Option<Duration> {
-        let snapshot = self.newest.as_ref()?;
-        let root = snapshot.root();
-        let news = self.acknowledged != Some(root);
-        if let Err(error) =
-            self.uplink.report(snapshot, self.place, news, self.base.as_ref(), &self.wrote).await
-        {
+        self.delivery.newest()?;
+        if let Err(error) = self.uplink.report(&self.delivery).await {
             return Some(self.failed(&error));
         }
         self.backoff.reset();
         self.was_behind = false;
         self.acknowledged_at = Some(Timestamp::now());
-        if news {
-            info!(%root, sequence = self.place.sequence, "State acknowledged.");
-            self.acknowledged = Some(root);
-            self.wrote.clear();
-            self.base = Some(Base::new(snapshot.section_digests()));
-            if let Err(error) = self.home.forget_pending() {
-                warn!(error = exit::chain(&error), "The acknowledged snapshot was not removed.");
-            }
-        }
+        self.delivery.acknowledged();
         None
     }
 
@@ -382,13 +329,12 @@ impl Daemon {
             return *wait;
         }
         if let UplinkError::EpochBehind(heard) = error {
-            match self.home.next_boot_epoch(*heard) {
+            match self.delivery.behind(*heard) {
                 Ok(boot_epoch) => {
                     warn!(
                         boot_epoch,
                         "The state directory is older than it was; going on in a later boot epoch."
                     );
-                    self.place = Place { boot_epoch, sequence: 1 };
                     // At once: nothing stands in the way any more. Not twice, so that two agents that share one identity
                     // do not outbid each other without end.
                     let again = std::mem::replace(&mut self.was_behind, true);

@@ -15,6 +15,8 @@
 //! - [`packages_lock`]: whether a package manager is at work
 //! - [`status`]: how the daemon is, for `check`
 //! - [`looker`]: looks at the machine, on a thread of its own
+//! - [`delivery`]: what is to be delivered, and what the collector is known to hold
+//! - [`conversation`]: what is said until it is acknowledged
 //! - [`uplink`]: the way to the collector
 //! - [`link`]: its connection: kept open, hung up, reopened
 //! - [`home`]: the state directory
@@ -24,8 +26,10 @@ pub mod args;
 pub mod check;
 pub mod collect;
 pub mod config;
+pub mod conversation;
 pub mod credentials;
 pub mod daemon;
+pub mod delivery;
 pub mod enroll;
 pub mod error;
 pub mod home;

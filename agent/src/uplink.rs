@@ -4,14 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use evenkeel_facts::{Author, Snapshot, root_digest};
-use evenkeel_proto::commits::Base;
 use evenkeel_proto::enroll::RenewRequest;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
-use evenkeel_proto::fleet::check_in_response::Answer;
+use evenkeel_proto::fleet::SectionContent;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
-use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
-use evenkeel_proto::{authors, contents, times};
 use evenkeel_runtime::backoff::fraction;
 use evenkeel_runtime::channel::{self, Address, pushback};
 use evenkeel_runtime::files::FileError;
@@ -24,13 +20,13 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tracing::warn;
 
+use crate::conversation::{Conversation, MAX_ROUNDS, Next};
 use crate::credentials::Credentials;
+use crate::delivery::Delivery;
 use crate::link::Link;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// A check-in, the contents that it asked for, and once more; more than that is a collector that makes no progress.
-const MAX_ROUNDS: usize = 4;
 /// How often files are looked at that somebody else renews.
 const RELOAD: Duration = Duration::from_secs(10);
 
@@ -52,15 +48,6 @@ struct Certificate {
     life: Duration,
     /// Of the collector's own authority only.
     trust: Option<Mark>,
-}
-
-/// Where in the node's history a snapshot stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Counts the starts of the agent.
-    pub boot_epoch: u64,
-    /// Counts the commits within.
-    pub sequence: u64,
 }
 
 /// A snapshot was not acknowledged.
@@ -123,74 +110,29 @@ impl Uplink {
         Ok(Self { credentials, config, link, certificate, instance })
     }
 
-    /// Reports. Returns when the collector holds this state durably. With `news` the collector is told at once what
-    /// the sections are, or what of them changed since the `base` that it acknowledged; without, only that nothing
-    /// changed, until it asks. A collector that has a newer authority is heeded: the certificate is then due.
-    pub async fn report(
-        &mut self,
-        snapshot: &Snapshot,
-        place: Place,
-        news: bool,
-        base: Option<&Base>,
-        authors: &[Author],
-    ) -> Result<(), UplinkError> {
-        if let Some(wait) = self.link.wait(Instant::now()).filter(|_| !news) {
+    /// Reports the newest state. Returns when the collector holds it durably. A collector that has a newer authority is
+    /// heeded: the certificate is then due.
+    pub async fn report(&mut self, delivery: &Delivery) -> Result<(), UplinkError> {
+        if let Some(wait) = self.link.wait(Instant::now()).filter(|_| !delivery.has_news()) {
             return Err(UplinkError::Spread(wait));
         }
-        let sections = snapshot.section_digests();
-        let commit = |named: Commit| Commit {
-            taken_at: Some(times::to_wire(snapshot.taken_at)),
-            host: snapshot.host.clone(),
-            role: snapshot.role.clone(),
-            agent: snapshot.agent.clone(),
-            authors: authors::to_wire(authors),
-            ..named
-        };
-        let whole = || commit(Commit { sections: contents::digests_to_wire(&sections), ..Commit::default() });
-        let news_of = |base: Option<&Base>| match base {
-            Some(base) => commit(base.name_changes(snapshot.sections.iter())),
-            None => whole(),
-        };
-        let mut request = CheckInRequest {
-            root: root_digest(&sections).as_bytes().to_vec(),
-            boot_epoch: place.boot_epoch,
-            sequence: place.sequence,
-            commit: news.then(|| news_of(base)),
-            instance: self.instance.to_vec(),
-            trust: self.certificate.trust.map(|mark| mark.as_bytes().to_vec()).unwrap_or_default(),
-        };
-        for _ in 0..MAX_ROUNDS {
-            let answer = self.fleet().check_in(timed(request.clone())).await;
-            let answer = match answer {
-                // A collector that knows no bases takes what changed for the whole.
-                Err(status) if status.code() == Code::InvalidArgument && has_base(&request) => {
-                    request.commit = Some(whole());
-                    continue;
-                }
+        let begun = Conversation::begin(delivery, self.instance, self.certificate.trust);
+        let Some(mut conversation) = begun else { return Ok(()) };
+        loop {
+            let answer = match self.fleet().check_in(timed(conversation.request()?)).await {
+                Err(status) if conversation.refused(delivery, &status) => continue,
                 answer => answer.map_err(|status| self.failed(status))?.into_inner(),
             };
             self.link.heed(&answer);
             if answer.renew {
                 self.certificate.renew_at = SystemTime::now();
             }
-            match answer.answer {
-                Some(Answer::UpToDate(_)) => return Ok(()),
-                Some(Answer::SendCommit(_)) => request.commit = Some(whole()),
-                Some(Answer::Send(wanted)) => self.put(snapshot, &wanted.digests).await?,
-                Some(Answer::RetryAfter(RetryAfter { milliseconds })) => {
-                    return Err(UplinkError::RetryAfter(Duration::from_millis(milliseconds)));
-                }
-                Some(Answer::EpochBehind(EpochBehind { boot_epoch })) => {
-                    return Err(UplinkError::EpochBehind(boot_epoch));
-                }
-                None => {
-                    return Err(called(Status::internal(
-                        "the answer is of a kind that this agent does not know",
-                    )));
-                }
+            match conversation.answered(delivery, answer.answer)? {
+                Next::Acknowledged => return Ok(()),
+                Next::CheckIn => {}
+                Next::Put(contents) => self.put(contents).await?,
             }
         }
-        Err(UplinkError::NoProgress)
     }
 
     /// For how long the certificate need not be renewed; zero when it is due.
@@ -252,15 +194,8 @@ impl Uplink {
         SystemTime::now() > self.certificate.ends
     }
 
-    async fn put(&self, snapshot: &Snapshot, wanted: &[Vec<u8>]) -> Result<(), UplinkError> {
-        let mut messages: Vec<SectionContent> = Vec::new();
-        for section in &snapshot.sections {
-            if wanted.iter().any(|digest| digest == section.digest().as_bytes()) {
-                let content = contents::to_wire(section);
-                messages.push(content.ok_or_else(|| UplinkError::TooLarge(section.name().to_owned()))?);
-            }
-        }
-        let mut request = Request::new(tokio_stream::iter(messages));
+    async fn put(&self, contents: Vec<SectionContent>) -> Result<(), UplinkError> {
+        let mut request = Request::new(tokio_stream::iter(contents));
         request.set_timeout(DEADLINE);
         self.fleet().put_sections(request).await.map_err(called)?;
         Ok(())
@@ -283,10 +218,6 @@ impl Uplink {
     fn fleet(&self) -> FleetServiceClient<Channel> {
         FleetServiceClient::new(self.link.channel())
     }
-}
-
-fn has_base(request: &CheckInRequest) -> bool {
-    request.commit.as_ref().is_some_and(|commit| !commit.base.is_empty())
 }
 
 fn timed<T>(message: T) -> Request<T> {

@@ -13,11 +13,12 @@ use evenkeel_proto::fleet::{
 };
 use evenkeel_proto::{Malformed, authors, contents, times};
 use evenkeel_runtime::label;
+use evenkeel_runtime::seeded::{self, Bug};
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{Committed, Entry, Labels, NodeCloned, Presence};
 use evenkeel_store::{Reader, StoreError};
 use jiff::Timestamp;
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 use uuid::Uuid;
@@ -93,7 +94,11 @@ impl Ingest {
         // Before anything else is checked: a name that is none is nobody's.
         let host =
             request.commit.as_ref().map(|commit| commit.host.clone()).filter(|host| label::is_label(host));
-        let last = self.ledger.state().node(node).and_then(|node| node.spoken_by(instance));
+        let last = {
+            let state = self.ledger.state();
+            let Some(node) = state.node(node) else { return false };
+            node.spoken_by(instance, request.boot_epoch)
+        };
         if last.is_none() && host.is_none() {
             return false;
         }
@@ -122,10 +127,10 @@ impl Ingest {
             let state = self.ledger.state();
             let node = state.node(node).ok_or_else(not_enrolled)?;
             let heard = node.epoch_heard();
-            if boot_epoch < heard {
+            if boot_epoch < heard && !seeded::has(Bug::EpochIgnored) {
                 return Ok(Answer::EpochBehind(EpochBehind { boot_epoch: heard }));
             }
-            if boot_epoch - heard > MAX_EPOCHS_AHEAD {
+            if boot_epoch.saturating_sub(heard) > MAX_EPOCHS_AHEAD {
                 return Err(malformed(Malformed::new(
                     "boot_epoch",
                     format!("{boot_epoch} is too far above {heard}"),
@@ -138,7 +143,7 @@ impl Ingest {
         };
         let answer = match (known, commit) {
             (Some(true), _) => Ok(Answer::UpToDate(UpToDate {})),
-            (Some(false), _) => self.heard_again(node, now).await,
+            (Some(false), _) => self.heard_again(node, root, now).await,
             (None, None) => Ok(Answer::SendCommit(SendCommit {})),
             (None, Some(commit)) => self.commit(node, root, boot_epoch, sequence, commit).await,
         };
@@ -150,15 +155,43 @@ impl Ingest {
         answer
     }
 
-    async fn heard_again(&self, node: Uuid, last_seen: Timestamp) -> Result<Answer, Status> {
+    /// A check-in that was overtaken by a commit while it waited is not answered as if nothing had changed.
+    async fn heard_again(&self, node: Uuid, root: Digest, last_seen: Timestamp) -> Result<Answer, Status> {
         let decide = move |state: &State| {
-            let mut decision = Decision::only(Answer::UpToDate(UpToDate {}));
-            if state.node(node).is_some_and(|node| !node.view.fresh) {
+            let Some(known) = state.node(node) else { return Decision::only(Err(not_enrolled())) };
+            if known.head.is_none_or(|head| head.root != root) {
+                return Decision::only(Ok(Answer::SendCommit(SendCommit {})));
+            }
+            let mut decision = Decision::only(Ok(Answer::UpToDate(UpToDate {})));
+            if !known.view.fresh {
                 decision.entries.push(Entry::Presence(Presence { node, fresh: true, last_seen }));
             }
             decision
         };
-        self.ledger.change(Key::Node(node), decide).await.map_err(unavailable)
+        self.ledger.change(Key::Node(node), decide).await.map_err(unavailable)?
+    }
+
+    /// Takes contents that a node was asked for, as they come.
+    pub async fn put(
+        &self,
+        node: Uuid,
+        mut contents: impl Stream<Item = Result<SectionContent, Status>> + Unpin,
+    ) -> Result<(), Status> {
+        let _upload = self.limits.upload().await;
+        let _its_own = self.waiting.begin(node).map_err(not_kept)?;
+        while let Some(content) = contents.next().await {
+            let content = content?;
+            // Before it is decompressed: what was not asked for is not worth it.
+            self.waiting.expect(node).map_err(not_kept)?;
+            let turn = self.limits.decoders.acquire().await;
+            // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
+            let decoded = tokio::task::spawn_blocking(move || contents::from_wire(&content)).await;
+            drop(turn);
+            let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
+            let (section, bytes) = decoded.map_err(not_decoded)?;
+            self.waiting.put(node, section, bytes, Instant::now()).map_err(not_kept)?;
+        }
+        Ok(())
     }
 
     async fn commit(
@@ -187,7 +220,8 @@ impl Ingest {
         let authors = authors::from_wire(authors).map_err(malformed)?;
         let (sections, missing) = self.gather(node, named).await?;
         if !missing.is_empty() {
-            self.waiting.ask(node, missing.iter().copied(), !goes_on, Instant::now());
+            let found = sections.iter().map(|(named, _)| named.digest).collect();
+            self.waiting.ask(node, missing.iter().copied(), &found, !goes_on, Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
             return Ok(Answer::Send(Send { digests }));
         }
@@ -270,12 +304,20 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     let Arrived { boot_epoch, sequence, root, taken_at, labels, sections, authors } = arrived;
     let up_to_date = || Ok(Answer::UpToDate(UpToDate {}));
     let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
+    let applied_twice = seeded::has(Bug::AppliedTwice);
     if let Some(head) = &node.head {
-        if head.root == root && node.view.fresh && node.labels() == labels {
+        if head.root == root && node.view.fresh && node.labels() == labels && !applied_twice {
             return Decision::only(up_to_date());
         }
-        match (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence)) {
-            Ordering::Equal if head.root == root => return Decision::only(up_to_date()),
+        let order = if seeded::has(Bug::EpochIgnored) {
+            sequence.cmp(&head.sequence)
+        } else {
+            (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence))
+        };
+        match order {
+            Ordering::Equal if head.root == root && !applied_twice => return Decision::only(up_to_date()),
+            Ordering::Equal if head.root == root => {}
+            Ordering::Less if seeded::has(Bug::StaleOverwrites) => {}
             // Not a repetition but another state at a place that is taken: the state directory is older than it was.
             Ordering::Less | Ordering::Equal => {
                 let behind = EpochBehind { boot_epoch: head.boot_epoch };
@@ -291,14 +333,19 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     let names = node.view.sections.iter().map(|section| section.name());
     let removed =
         names.filter(|name| !sections.iter().any(|(named, _)| named.name == *name)).map(str::to_owned);
+    let removed: Vec<_> = if seeded::has(Bug::RemovalForgotten) { Vec::new() } else { removed.collect() };
+    let mut now: Vec<SectionDigest> = changed.iter().map(|(named, _)| named.clone()).collect();
+    if let ([first, second, ..], true) = (&mut now[..], seeded::has(Bug::SectionsMixed)) {
+        std::mem::swap(&mut first.digest, &mut second.digest);
+    }
     let committed = Committed {
         node: id,
         boot_epoch,
         sequence,
         taken_at,
         root,
-        changed: changed.iter().map(|(named, _)| named.clone()).collect(),
-        removed: removed.collect(),
+        changed: now,
+        removed,
         labels: (node.labels() != labels).then_some(labels),
         authors,
     };
@@ -376,21 +423,7 @@ impl FleetService for Ingest {
         request: Request<Streaming<SectionContent>>,
     ) -> Result<Response<PutSectionsResponse>, Status> {
         let node = caller(&request, &self.ledger)?;
-        let _upload = self.limits.upload().await;
-        let _its_own = self.waiting.begin(node).map_err(not_kept)?;
-        let mut stream = request.into_inner();
-        while let Some(content) = stream.next().await {
-            let content = content?;
-            // Before it is decompressed: what was not asked for is not worth it.
-            self.waiting.expect(node).map_err(not_kept)?;
-            let turn = self.limits.decoders.acquire().await;
-            // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
-            let decoded = tokio::task::spawn_blocking(move || contents::from_wire(&content)).await;
-            drop(turn);
-            let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
-            let (section, bytes) = decoded.map_err(not_decoded)?;
-            self.waiting.put(node, section, bytes, Instant::now()).map_err(not_kept)?;
-        }
+        self.put(node, request.into_inner()).await?;
         Ok(Response::new(PutSectionsResponse {}))
     }
 }

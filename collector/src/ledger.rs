@@ -11,6 +11,7 @@ use std::thread;
 
 use evenkeel_facts::{Digest, Section};
 use evenkeel_runtime::exit;
+use evenkeel_runtime::seeded::{self, Bug};
 use evenkeel_store::{Batch, Entry, Reader, StoreError, Writer};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -99,12 +100,34 @@ impl std::fmt::Debug for Message {
 impl Ledger {
     /// Replays the journal into a new state and starts the writing thread. The thread ends when every handle is gone.
     pub fn start(
-        mut state: State,
+        state: State,
         writer: Writer,
         reader: &Reader,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        reader.replay(0, |record| {
+        let (ledger, keeper) = Self::by_hand(state, writer, reader, metrics)?;
+        thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| keeper.run())).is_err() {
+                    // A state that may differ from its journal answers nobody: start again from the journal.
+                    error!("The ledger failed; the collector ends.");
+                    std::process::abort();
+                }
+            })
+            .expect("a thread can be started");
+        Ok(ledger)
+    }
+
+    /// The same without a thread: whoever holds the keeper says when it takes its next turn, and what time it is then.
+    pub fn by_hand(
+        mut state: State,
+        writer: Writer,
+        reader: &Reader,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, Keeper), StoreError> {
+        let last = writer.position().saturating_sub(u64::from(seeded::has(Bug::LastEntryNotReplayed)));
+        reader.replay_to(0, last, |record| {
             state.apply(&record, &mut |digest| {
                 let section = reader.section(digest)?;
                 section
@@ -115,19 +138,16 @@ impl Ledger {
         let state = Arc::new(RwLock::new(state));
         let (jobs, inbox) = mpsc::channel(QUEUE);
         let clock = Arc::new(Clock::default());
-        let keeper = Keeper { state: Arc::clone(&state), clock: Arc::clone(&clock), writer, metrics };
-        thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || {
-                let run = AssertUnwindSafe(|| keeper.run(inbox));
-                if catch_unwind(run).is_err() {
-                    // A state that may differ from its journal answers nobody: start again from the journal.
-                    error!("The ledger failed; the collector ends.");
-                    std::process::abort();
-                }
-            })
-            .expect("a thread can be started");
-        Ok(Self { state, clock, jobs })
+        let keeper = Keeper {
+            state: Arc::clone(&state),
+            clock: Arc::clone(&clock),
+            writer,
+            metrics,
+            inbox,
+            later: VecDeque::new(),
+            unwritten: None,
+        };
+        Ok((Self { state, clock, jobs }, keeper))
     }
 
     /// The state as of now. Hold it briefly: a write waits for it.
@@ -188,36 +208,68 @@ impl Group {
 }
 
 /// The owner of the writer.
-struct Keeper {
+pub struct Keeper {
     state: Arc<RwLock<State>>,
     clock: Arc<Clock>,
     writer: Writer,
     metrics: Arc<Metrics>,
+    inbox: mpsc::Receiver<Message>,
+    /// Changes that waited for another with their key.
+    later: VecDeque<Job>,
+    /// What a seeded mistake has answered and not written.
+    unwritten: Option<Batch>,
 }
 
 impl Keeper {
-    fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut later: VecDeque<Job> = VecDeque::new();
+    fn run(mut self) {
         loop {
             let mut group = Group::default();
-            for job in std::mem::take(&mut later) {
-                later.extend(group.take(job));
-            }
-            if group.jobs.is_empty() {
-                match inbox.blocking_recv() {
-                    Some(message) => later.extend(self.take(message, &mut group)),
+            if self.later.is_empty() {
+                match self.inbox.blocking_recv() {
+                    Some(message) => {
+                        let waits = self.take(message, &mut group);
+                        self.later.extend(waits);
+                    }
                     None => return,
                 }
             }
-            // One key that asks a lot must not keep others out: what waits for it does not count.
-            while group.jobs.len() < GROUP && later.len() < QUEUE {
-                match inbox.try_recv() {
-                    Ok(message) => later.extend(self.take(message, &mut group)),
-                    Err(_) => break,
-                }
-            }
-            self.decide(group.jobs);
+            self.turn_with(group, Timestamp::now);
         }
+    }
+
+    /// The writer that it owns.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// How many changes wait to be decided.
+    pub fn waiting(&self) -> usize {
+        self.later.len() + self.inbox.len()
+    }
+
+    /// Decides, appends, applies and answers what waits, at this time: as much of it as one transaction may hold.
+    pub fn turn(&mut self, now: Timestamp) {
+        self.turn_with(Group::default(), || now);
+    }
+
+    fn turn_with(&mut self, mut group: Group, now: impl FnOnce() -> Timestamp) {
+        if let Some(batch) = self.unwritten.take() {
+            let _ = self.commit(batch);
+        }
+        for job in std::mem::take(&mut self.later) {
+            self.later.extend(group.take(job));
+        }
+        // One key that asks a lot must not keep others out: what waits for it does not count.
+        while group.jobs.len() < GROUP && self.later.len() < QUEUE {
+            match self.inbox.try_recv() {
+                Ok(message) => {
+                    let waits = self.take(message, &mut group);
+                    self.later.extend(waits);
+                }
+                Err(_) => break,
+            }
+        }
+        self.decide(group.jobs, now());
     }
 
     fn take(&mut self, message: Message, group: &mut Group) -> Option<Job> {
@@ -231,10 +283,10 @@ impl Keeper {
     }
 
     /// Decides each on the state as it is, and appends all in one transaction.
-    fn decide(&mut self, jobs: Vec<Job>) {
+    fn decide(&mut self, jobs: Vec<Job>, now: Timestamp) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut batch = Batch::default();
-        let now = self.clock.decide(Timestamp::now());
+        let now = self.clock.decide(now);
         {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             for job in jobs {
@@ -244,7 +296,15 @@ impl Keeper {
                 answers.push(answer);
             }
         }
-        let result = if batch.entries.is_empty() { Ok(()) } else { self.commit(batch) };
+        let result = if batch.entries.is_empty() {
+            Ok(())
+        } else if seeded::has(Bug::AckBeforeCommit) {
+            self.unwritten = Some(batch);
+            Ok(())
+        } else {
+            self.commit(batch)
+                .or_else(|error| if seeded::has(Bug::FailedWriteAcked) { Ok(()) } else { Err(error) })
+        };
         self.clock.settle();
         for answer in answers {
             answer(result.clone());

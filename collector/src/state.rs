@@ -74,6 +74,8 @@ pub struct NodeState {
     heard_at: AtomicU64,
     /// The latest boot epoch heard of, also in unchanged check-ins.
     epoch_heard: AtomicU64,
+    /// The latest boot epoch in which an instance spoke, whatever was answered.
+    epoch_spoken: AtomicU64,
     /// The instance of the agent that was heard last; 0: not since the collector started.
     instance: AtomicU64,
     /// Which roots and issuer it has said it holds; 0: not since the collector started.
@@ -340,6 +342,7 @@ impl State {
             last_seen: AtomicI64::new(0),
             heard_at: AtomicU64::new(0),
             epoch_heard: AtomicU64::new(0),
+            epoch_spoken: AtomicU64::new(0),
             instance: AtomicU64::new(0),
             mark: AtomicU64::new(0),
         };
@@ -495,8 +498,14 @@ impl NodeState {
         self.view.holders.as_ref().map_or(&[], |holders| &holders.names)
     }
 
-    /// An instance of its agent speaks. Returns the one that spoke before, if it was another.
-    pub fn spoken_by(&self, instance: u64) -> Option<u64> {
+    /// An instance of its agent speaks, in this boot epoch. Returns the one that spoke before, if it was another.
+    ///
+    /// What comes from an earlier boot epoch than one that spoke already does not count: it is of an agent that has ended,
+    /// and was long on its way. A second machine that is alive is told that it is behind, and comes again above.
+    pub fn spoken_by(&self, instance: u64, boot_epoch: u64) -> Option<u64> {
+        if self.epoch_spoken.fetch_max(boot_epoch, Ordering::Relaxed) > boot_epoch {
+            return None;
+        }
         let before = self.instance.swap(instance, Ordering::Relaxed);
         (before != 0 && before != instance).then_some(before)
     }

@@ -38,7 +38,13 @@ struct Share {
     goes_on: bool,
     /// Whether an upload is under way.
     is_uploading: bool,
-    contents: HashMap<Digest, Arc<Section>>,
+    contents: HashMap<Digest, Content>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Content {
+    section: Arc<Section>,
     bytes: usize,
 }
 
@@ -57,22 +63,26 @@ pub enum Refusal {
 }
 
 impl Waiting {
-    /// The node was asked for these. What came for an earlier check-in and is not among them is forgotten. When it
-    /// comes again with the same commit, that `goes_on` what it began.
-    pub fn ask(&self, node: Uuid, digests: impl IntoIterator<Item = Digest>, goes_on: bool, now: Instant) {
+    /// The node was asked for these, `missing` of a commit that names `found`, too. Of what came before, what it names is
+    /// kept: else a node whose upload was cut off, and that changed meanwhile, would be asked for one half and then for
+    /// the other without end. The rest is forgotten. When it comes again with the same commit, that `goes_on` what it
+    /// began.
+    pub fn ask(
+        &self,
+        node: Uuid,
+        missing: impl IntoIterator<Item = Digest>,
+        found: &HashSet<Digest>,
+        goes_on: bool,
+        now: Instant,
+    ) {
         let mut nodes = self.lock();
-        nodes.forget(node);
-        let asked: HashSet<Digest> = digests.into_iter().collect();
+        let mut contents = nodes.forget(node);
+        contents.retain(|digest, _| found.contains(digest));
+        let bytes = contents.values().map(|content| content.bytes).sum();
+        nodes.bytes += bytes;
+        let asked: HashSet<Digest> = missing.into_iter().collect();
         let expected = 2 * asked.len();
-        let share = Share {
-            since: now,
-            asked,
-            expected,
-            goes_on,
-            is_uploading: false,
-            contents: HashMap::new(),
-            bytes: 0,
-        };
+        let share = Share { since: now, asked, expected, goes_on, is_uploading: false, contents, bytes };
         nodes.shares.insert(node, share);
     }
 
@@ -118,7 +128,7 @@ impl Waiting {
         if full || share.bytes + bytes > MAX_BYTES_OF_NODE {
             return Err(Refusal::Full);
         }
-        share.contents.insert(digest, Arc::new(section));
+        share.contents.insert(digest, Content { section: Arc::new(section), bytes });
         share.bytes += bytes;
         nodes.bytes += bytes;
         Ok(())
@@ -126,7 +136,7 @@ impl Waiting {
 
     /// A content that this node has put.
     pub fn find(&self, node: Uuid, digest: Digest) -> Option<Arc<Section>> {
-        self.lock().shares.get(&node)?.contents.get(&digest).cloned()
+        self.lock().shares.get(&node)?.contents.get(&digest).map(|content| Arc::clone(&content.section))
     }
 
     /// The node's check-in is answered: nothing of it waits any more.
@@ -155,10 +165,11 @@ impl Drop for Upload<'_> {
 }
 
 impl Nodes {
-    fn forget(&mut self, node: Uuid) {
-        if let Some(share) = self.shares.remove(&node) {
-            self.bytes -= share.bytes;
-        }
+    /// Gives what had come.
+    fn forget(&mut self, node: Uuid) -> HashMap<Digest, Content> {
+        let Some(share) = self.shares.remove(&node) else { return HashMap::new() };
+        self.bytes -= share.bytes;
+        share.contents
     }
 
     fn forget_expired(&mut self, now: Instant) {
@@ -192,7 +203,13 @@ mod tests {
         let waiting = Waiting::default();
         let (now, names) = (Instant::now(), ["a", "b", "c"]);
         for node in 0..=9 {
-            waiting.ask(Uuid::from_u128(node), names.map(|name| section(name).digest()), true, now);
+            waiting.ask(
+                Uuid::from_u128(node),
+                names.map(|name| section(name).digest()),
+                &HashSet::new(),
+                true,
+                now,
+            );
         }
         assert_eq!(put(&waiting, 0, "z", 1, now), Err(Refusal::NotAsked));
         assert_eq!(put(&waiting, 77, "a", 1, now), Err(Refusal::NotAsked));
@@ -213,11 +230,11 @@ mod tests {
         let waiting = Waiting::default();
         let now = Instant::now();
         for node in 0..8 {
-            waiting.ask(Uuid::from_u128(node), [section("a").digest()], true, now);
+            waiting.ask(Uuid::from_u128(node), [section("a").digest()], &HashSet::new(), true, now);
             assert_eq!(put(&waiting, node, "a", MAX_BYTES_OF_NODE, now), Ok(()));
         }
         let later = now + PATIENCE;
-        waiting.ask(Uuid::from_u128(9), [section("a").digest()], true, later);
+        waiting.ask(Uuid::from_u128(9), [section("a").digest()], &HashSet::new(), true, later);
         assert_eq!(put(&waiting, 9, "a", 1, later), Ok(()));
     }
 
@@ -227,7 +244,7 @@ mod tests {
     fn what_is_expected_is_bounded() {
         let (waiting, node, now) = (Waiting::default(), Uuid::from_u128(1), Instant::now());
         assert_eq!(waiting.begin(node).unwrap_err(), Refusal::NotAsked);
-        waiting.ask(node, [section("a").digest()], true, now);
+        waiting.ask(node, [section("a").digest()], &HashSet::new(), true, now);
         let upload = waiting.begin(node).unwrap();
         assert_eq!(waiting.begin(node).unwrap_err(), Refusal::Twice);
         drop(upload);
@@ -235,5 +252,22 @@ mod tests {
         assert_eq!((waiting.expect(node), waiting.expect(node)), (Ok(()), Ok(())));
         assert_eq!(waiting.expect(node), Err(Refusal::NotAsked));
         assert_eq!((waiting.goes_on(node), waiting.goes_on(node)), (true, false));
+    }
+
+    /// Promise: a node whose upload was cut off, and that changed meanwhile, gets through: what it has sent and still names
+    /// is not asked for again, and counts.
+    #[test]
+    fn what_came_and_is_named_again_is_kept() {
+        let (waiting, node, now) = (Waiting::default(), Uuid::from_u128(1), Instant::now());
+        let [a, b, c] = ["a", "b", "c"].map(|name| section(name).digest());
+        waiting.ask(node, [a, b], &HashSet::new(), true, now);
+        assert_eq!((put(&waiting, 1, "a", 5, now), put(&waiting, 1, "b", 7, now)), (Ok(()), Ok(())));
+        waiting.ask(node, [c], &HashSet::from([a]), true, now);
+        assert_eq!(waiting.find(node, b), None);
+        assert_eq!(put(&waiting, 1, "c", 1, now), Ok(()));
+        assert!(waiting.find(node, a).is_some() && waiting.find(node, c).is_some());
+        assert_eq!(waiting.lock().bytes, 6);
+        waiting.forget(node);
+        assert_eq!(waiting.lock().bytes, 0);
     }
 }

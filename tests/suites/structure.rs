@@ -50,6 +50,26 @@ fn the_crate_graph_is_the_one_designed() {
     assert_eq!(others, ["evenkeel-tests"], "a crate is not in the graph");
 }
 
+/// Promise: mistakes that tests make on purpose are in nothing that is shipped: only what tests use turns them on.
+#[test]
+fn seeded_mistakes_are_for_tests_alone() {
+    const FEATURE: &str = "seeded-bugs";
+    let (mut declared, mut tested) = (0, 0);
+    for (name, package) in &packages() {
+        for (feature, enables) in package["features"].as_object().unwrap() {
+            declared += usize::from(feature == FEATURE);
+            assert!(!enables.to_string().contains(FEATURE), "feature {feature} of {name} turns them on");
+        }
+        for used in package["dependencies"].as_array().unwrap() {
+            if used["features"].to_string().contains(FEATURE) {
+                assert_eq!(used["kind"], "dev", "{name} uses them when it is not tested");
+                tested += 1;
+            }
+        }
+    }
+    assert_eq!((declared, tested), (2, 2));
+}
+
 /// The workspace's packages by name.
 fn packages() -> BTreeMap<String, Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -10,6 +10,7 @@ mod place;
 mod reach;
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use evenkeel_facts::Glob;
 use jiff::SignedDuration;
@@ -178,7 +179,10 @@ impl Rule {
 impl Policy {
     /// The policy that ships with evenkeel: `policy/default.toml`, commented.
     pub fn default_policy() -> Self {
-        Self::parse(DEFAULT).unwrap_or_else(|error| panic!("the embedded policy is wrong: {error}"))
+        static PARSED: OnceLock<Policy> = OnceLock::new();
+        let parse =
+            || Self::parse(DEFAULT).unwrap_or_else(|error| panic!("the embedded policy is wrong: {error}"));
+        PARSED.get_or_init(parse).clone()
     }
 
     /// The text of the policy that ships with evenkeel.

@@ -55,7 +55,8 @@ impl Fixture {
 
     fn put(&self, snapshot: &Snapshot) {
         let digests = snapshot.section_digests();
-        self.ingest.waiting.ask(NODE, digests.iter().map(|named| named.digest), true, Instant::now());
+        let asked = digests.iter().map(|named| named.digest);
+        self.ingest.waiting.ask(NODE, asked, &HashSet::new(), true, Instant::now());
         for section in &snapshot.sections {
             self.ingest.waiting.put(NODE, section.clone(), 100, Instant::now()).unwrap();
         }

@@ -85,6 +85,27 @@ impl Writer {
         Ok(records)
     }
 
+    /// A mistake on purpose: what is appended from now on does not wait for the disk.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn lose_sync(&self) -> Result<(), StoreError> {
+        let update = self.connection.pragma_update(None, "synchronous", "NORMAL");
+        update.map_err(StoreError::database("set how it waits for the disk"))
+    }
+
+    /// Whether an append returns only when the disk has it.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn waits_for_disk(&self) -> Result<bool, StoreError> {
+        let level = self.connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+        level.map(|level| level >= 2).map_err(StoreError::database("ask how it waits for the disk"))
+    }
+
+    /// The next appends fail, as on a disk that is full; or no longer.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn refuse_writes(&self, refuse: bool) -> Result<(), StoreError> {
+        let update = self.connection.pragma_update(None, "query_only", refuse);
+        update.map_err(StoreError::database("set whether it is written"))
+    }
+
     /// Whether the store takes a write of the size of a first report now. It is committed: what is rolled back never
     /// reaches the disk, and so would not notice that the disk is full.
     pub fn probe(&mut self) -> Result<(), StoreError> {

@@ -44,6 +44,11 @@ impl Delta {
 
     /// The new section; `None` if what comes out is not the section with this digest.
     pub fn apply(&self, base: &Section, digest: Digest) -> Option<Section> {
+        self.applied(base).filter(|section| section.digest() == digest)
+    }
+
+    /// What comes out, whatever its digest; `None` if it is no section that can be held.
+    pub fn applied(&self, base: &Section) -> Option<Section> {
         let Self { gone, noted } = self;
         let mut facts = Vec::with_capacity(base.facts().len() + noted.len());
         let (mut gone, mut noted) = (gone.iter().peekable(), noted.iter().peekable());
@@ -57,8 +62,7 @@ impl Delta {
         }
         facts.extend(noted.cloned());
         let section = Section::of_facts(base.name(), facts)?;
-        (section.encode().len() <= encoding::MAX_SECTION_BYTES && section.digest() == digest)
-            .then_some(section)
+        (section.encode().len() <= encoding::MAX_SECTION_BYTES).then_some(section)
     }
 
     /// How many facts it speaks of.

@@ -19,6 +19,7 @@
 //! - [`backoff`]: how long to wait before trying again
 //! - [`shutdown`]: the end, announced
 //! - [`heaps`]: how many there are
+//! - [`seeded`]: mistakes on purpose, for tests alone
 //! - [`exit`]: exit codes, and how an error reaches a person
 
 pub mod backoff;
@@ -34,6 +35,7 @@ pub mod label;
 pub mod line;
 pub mod logging;
 pub mod pin;
+pub mod seeded;
 pub mod shutdown;
 pub mod tickets;
 pub mod tls;
