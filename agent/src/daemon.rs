@@ -9,6 +9,7 @@ use evenkeel_facts::Snapshot;
 use evenkeel_runtime::backoff::{Backoff, fraction};
 use evenkeel_runtime::channel::Address;
 use evenkeel_runtime::exit;
+use evenkeel_runtime::service::{self, Pulse};
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_sources::Host;
 use jiff::Timestamp;
@@ -42,8 +43,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     let home = Home::open(&config.state_dir).map_err(AgentError::State)?;
     let _lock = home.lock().map_err(AgentError::State)?;
     let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking().keeping();
+    let mut pulse = Pulse::of_manager();
     let node = tokio::select! {
-        node = node(&config, &home, &host) => node?,
+        node = pulse.during(node(&config, &home, &host)) => node?,
         () = shutdown.wait() => return Ok(()),
     };
     let Node { enrolment, collector, credentials } = node;
@@ -88,11 +90,13 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
         renewals: Backoff::up_to(Duration::MAX),
         missed: 0,
         acknowledged_at: None,
+        pulse,
     };
     tokio::select! {
         () = daemon.turn() => {}
         () = shutdown.wait() => {}
     }
+    service::stopping();
     info!("Agent ended.");
     Ok(())
 }
@@ -121,7 +125,11 @@ async fn node(config: &AgentConfig, home: &Home, host: &Host) -> Result<Node, Ag
     }
     let enrolment = match (home.enrolment().map_err(AgentError::State)?, &config.enroll) {
         (Some(enrolment), _) => enrolment,
-        (None, Some(enroll)) => enroll::until_enrolled(host, home, enroll).await,
+        (None, Some(enroll)) => {
+            // It may take until somebody makes a token: a boot does not wait for that.
+            service::ready("Waiting to be enrolled; the log says what stands in the way.");
+            enroll::until_enrolled(host, home, enroll).await
+        }
         (None, None) => return Err(AgentError::NotEnrolled(config.state_dir.clone())),
     };
     let collector = Address::parse(&enrolment.collector, FLEET_PORT).map_err(AgentError::Usage)?;
@@ -153,6 +161,8 @@ struct Daemon {
     /// How often a sweep found what an event should have told.
     missed: u64,
     acknowledged_at: Option<Timestamp>,
+    /// Given by the loop. A look that does not end is not waited for: the service manager then starts the agent anew.
+    pulse: Pulse,
 }
 
 impl Daemon {
@@ -169,13 +179,18 @@ impl Daemon {
         let mut next_try = Instant::now();
         let mut next_renewal = Instant::now();
         loop {
+            self.pulse.beat();
             let now = Instant::now();
             if now >= next_renewal {
                 next_renewal = now + self.renew().await;
             }
             if now >= self.next_sweep {
+                let first = self.swept_at.is_none();
                 self.sweep().await;
                 self.due = true;
+                if first {
+                    service::ready("Reporting.");
+                }
             } else if self.settling.due().is_some_and(|due| due <= now) {
                 self.look_again().await;
             }
@@ -196,6 +211,7 @@ impl Daemon {
                 Some(next_renewal),
                 self.settling.due(),
                 self.due.then_some(next_try),
+                self.pulse.due(),
             ];
             tokio::select! {
                 news = hear(self.watch.as_ref()) => self.heard(news),

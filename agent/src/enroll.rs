@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use evenkeel_runtime::keys::{self, Key};
 use evenkeel_runtime::pin::Pin;
 use evenkeel_runtime::{exit, files, label, tls};
 use evenkeel_sources::{Host, identity};
+use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use tonic::Status;
@@ -76,6 +78,8 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     let state_dir = args.state_dir.clone().unwrap_or(config.state_dir);
     let root = args.root.clone().unwrap_or(config.root);
     let host = Host::at(&root).map_err(AgentError::Host)?;
+    let token = read_token(&args.token_file)?;
+    as_owner_of(&state_dir).map_err(AgentError::State)?;
     let home = Home::open(&state_dir).map_err(AgentError::State)?;
     let _lock = home.lock().map_err(AgentError::State)?;
     if let Some(enrolled) = home.enrolment().map_err(AgentError::State)?
@@ -85,7 +89,7 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     }
     let request = Request {
         collector: args.collector.clone(),
-        proof: Proof::Token(read_token(&args.token_file)?),
+        proof: Proof::Token(token),
         role: args.role.clone(),
         labels: args.label.iter().cloned().collect(),
         name: args.name.clone(),
@@ -98,6 +102,20 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     Ok(format!(
         "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {directory}. Next: evenkeel-agent run{here}\n"
     ))
+}
+
+/// Root enrols a machine for the user whom the state directory belongs to, and as that user: a service's user could not read
+/// what root writes, and root does not write where others may have laid links.
+fn as_owner_of(state_dir: &Path) -> Result<(), FileError> {
+    let Ok(directory) = state_dir.metadata() else { return Ok(()) };
+    if !geteuid().is_root() || directory.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(directory.uid()), Gid::from_raw(directory.gid()));
+    setgroups(&[group])
+        .and_then(|()| setgid(group))
+        .and_then(|()| setuid(user))
+        .map_err(|error| FileError::io("act as the owner of", state_dir)(error.into()))
 }
 
 /// Enrols as the configuration says, as often as it takes. The files are read anew each time: a token in them may be

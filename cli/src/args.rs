@@ -179,4 +179,19 @@ mod tests {
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
     }
+    /// `UPDATE_GOLDEN=1` writes them.
+    #[test]
+    fn the_manual_pages_are_those_of_the_command_line() {
+        let made = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Args::command().version(None), made.path()).unwrap();
+        let kept = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/man");
+        for page in std::fs::read_dir(made.path()).unwrap() {
+            let page = page.unwrap();
+            let (text, kept) = (std::fs::read_to_string(page.path()).unwrap(), kept.join(page.file_name()));
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                std::fs::write(&kept, &text).unwrap();
+            }
+            assert_eq!(std::fs::read_to_string(&kept).unwrap_or_default(), text, "{}", kept.display());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use evenkeel_proto::enroll::enrollment_service_server::EnrollmentServiceServer;
 use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
 use evenkeel_proto::report::report_service_server::ReportServiceServer;
 use evenkeel_runtime::files::{self, FileError};
+use evenkeel_runtime::service::{self, Pulse};
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::tickets::Tickets;
 use evenkeel_store::{Reader, StoreError};
@@ -222,19 +223,24 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         fleet = %addresses.fleet, enroll = %addresses.enroll, http = %addresses.http,
         data_dir = %config.data_dir.display(), "Collector is ready."
     );
-    tokio::join!(
-        fleet.over_tls(listeners.fleet, tending.fleet()),
-        enroll.over_tls(listeners.enroll, tending.enroll()),
-        local.over_unix(listeners.unix, listeners.locals),
-        http.plain(listeners.http, routes),
-        presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
-        alerts::run(Arc::new(config.alerts), transitions.clone(), ledger, metrics, shutdown.clone()),
-        // On its own: it reads files, and a file system that hangs must not hold the ports.
-        async {
-            let _ = tokio::spawn(Arc::clone(&tending).watch(shutdown.clone())).await;
-        },
-        transitions.run(archive, shutdown.clone()),
-    );
+    service::ready("Serving.");
+    let work = async {
+        tokio::join!(
+            fleet.over_tls(listeners.fleet, tending.fleet()),
+            enroll.over_tls(listeners.enroll, tending.enroll()),
+            local.over_unix(listeners.unix, listeners.locals),
+            http.plain(listeners.http, routes),
+            presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
+            alerts::run(Arc::new(config.alerts), transitions.clone(), ledger, metrics, shutdown.clone()),
+            // On its own: it reads files, and a file system that hangs must not hold the ports.
+            async {
+                let _ = tokio::spawn(Arc::clone(&tending).watch(shutdown.clone())).await;
+            },
+            transitions.run(archive, shutdown.clone()),
+        )
+    };
+    Pulse::of_manager().during(work).await;
+    service::stopping();
     let _ = files::remove(&config.data_dir.join(SOCKET));
     info!("Collector ended.");
     Ok(())

@@ -5,7 +5,7 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `alerts`: receivers are told of findings as they open, change and end
 //! - `affected`: vulnerable versions, found where they are and nowhere else
-//! - `boot`: a booted host, enrolled by following README.md
+//! - `boot`: a booted host: enrolled by following README.md; and the packages from installation to purge
 //! - `catalogue`: docs/facts.md is what the sources declare
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts
@@ -31,6 +31,7 @@
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
 //! - `transport`: abuse that ties up nothing, and agents that do as they are told
+//! - `units`: systemd's judgement of our units
 //! - `third_party`: tools that are not ours read the report
 
 mod affected;
@@ -63,3 +64,4 @@ mod silence;
 mod structure;
 mod third_party;
 mod transport;
+mod units;

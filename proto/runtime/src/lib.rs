@@ -18,6 +18,7 @@
 //! - [`trace`]: which trace a piece of work belongs to
 //! - [`backoff`]: how long to wait before trying again
 //! - [`shutdown`]: the end, announced
+//! - [`service`]: what the service manager is told: ready, alive, ending
 //! - [`heaps`]: how many there are
 //! - [`seeded`]: mistakes on purpose, for tests alone
 //! - [`exit`]: exit codes, and how an error reaches a person
@@ -36,6 +37,7 @@ pub mod line;
 pub mod logging;
 pub mod pin;
 pub mod seeded;
+pub mod service;
 pub mod shutdown;
 pub mod tickets;
 pub mod tls;
