@@ -4,11 +4,11 @@
 #   packages.sh PROGRAMS OUT [VERSION]
 #
 # PROGRAMS is the directory with the three programs, OUT where the packages go; VERSION is the workspace's unless given.
-# The same programs, version and SOURCE_DATE_EPOCH make the same packages, byte for byte. Needs dpkg-deb and gzip.
+# LEVEL is how hard gzip tries, 1 to 9. The same programs, version and SOURCE_DATE_EPOCH make the same packages, byte for byte. Needs dpkg-deb and gzip.
 set -euo pipefail
 tree=$(dirname "$(dirname "$(realpath "$0")")")
 
-[[ $# -ge 2 ]] || { sed -n '2,7{s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
+[[ $# -ge 2 ]] || { sed -n '2,8{s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 programs=$(realpath "$1")
 mkdir -p "$2"
 out=$(realpath "$2")
@@ -82,7 +82,7 @@ $(sed 's/^/ /')
 CONTROL
     sed -i 's/^Depends: \(.*\), $/Depends: \1/; /^Depends: $/d' "$root/DEBIAN/control"
     (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
-    dpkg-deb --root-owner-group -Zgzip --build "$root" "$out/${package}_${version}_$architecture.deb" >/dev/null
+    dpkg-deb --root-owner-group -Zgzip "-z${LEVEL:-9}" --build "$root" "$out/${package}_${version}_$architecture.deb" >/dev/null
     echo "$out/${package}_${version}_$architecture.deb"
 }
 

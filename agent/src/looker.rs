@@ -10,7 +10,7 @@ use evenkeel_sources::patience::{Left, Patience};
 use evenkeel_sources::source::{left_alone, names};
 use evenkeel_sources::{Collected, Host, SourcesConfig, collect_some, identity};
 use jiff::Timestamp;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::collect;
 use crate::home::Enrolment;
@@ -119,7 +119,13 @@ impl Looker {
         }
         for refused in self.places.iter().flat_map(|places| places.newly_refused()) {
             let directory = refused.directory.display().to_string();
-            warn!(directory, error = refused.why, "This directory is not watched; the sweep looks there.");
+            let error = refused.why;
+            // A service is not let in everywhere, and that is no fault of the machine's.
+            if refused.forbidden {
+                info!(directory, error, "This directory is not watched; the sweep looks there.");
+            } else {
+                warn!(directory, error, "This directory is not watched; the sweep looks there.");
+            }
         }
         if matches!(wanted, Wanted::AllBut(_)) {
             current(&self.host).forget_unused();

@@ -80,10 +80,7 @@ with_rpm() {
     "$here/debootstrap-root.sh" trixie "$cache/root-trixie" && "$here/debootstrap-root.sh" trixie "$cache/root-trixie-rpm" rpm
 }
 
-booted() {
-    "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus &&
-        "$here/debootstrap-root.sh" trixie "$cache/root-trixie-systemd" systemd systemd-sysv dbus
-}
+booted() { "$here/debootstrap-root.sh" bookworm "$cache/root-bookworm-systemd" systemd systemd-sysv dbus; }
 
 # Python's gRPC, and what validates the formats that others read. Apart from what the machine's own Python has: its
 # environment stays as it is.

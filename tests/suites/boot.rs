@@ -1,7 +1,5 @@
 //! Two booted systemd hosts, one the collector and one a node, by nothing but the commands of README.md.
 
-mod packages;
-
 use evenkeel_render::nodes::Nodes;
 use evenkeel_tests::harness::booted::Booted;
 use evenkeel_tests::harness::skip::{cache, has_command, is_root, skipped};

@@ -5,7 +5,7 @@
 //! - `main_job`: agents report, the collector compares, the command line shows it
 //! - `alerts`: receivers are told of findings as they open, change and end
 //! - `affected`: vulnerable versions, found where they are and nowhere else
-//! - `boot`: a booted host: enrolled by following README.md; and the packages from installation to purge
+//! - `boot`: a booted host, enrolled by following README.md
 //! - `catalogue`: docs/facts.md is what the sources declare
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts

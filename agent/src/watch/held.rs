@@ -21,6 +21,8 @@ pub struct Refused {
     pub directory: PathBuf,
     /// What the system said.
     pub why: String,
+    /// Whether it is that the agent's user may not read it: what lies there is reported as unreadable, too.
+    pub forbidden: bool,
 }
 
 /// The directories that are watched.
@@ -43,6 +45,7 @@ pub(super) struct Watched {
 #[derive(Debug)]
 struct Refusal {
     why: String,
+    forbidden: bool,
     said: bool,
 }
 
@@ -94,7 +97,8 @@ impl Held {
     }
 
     fn refuse(&mut self, directory: PathBuf, why: &io::Error) {
-        let refusal = || Refusal { why: why.to_string(), said: false };
+        let forbidden = why.kind() == io::ErrorKind::PermissionDenied;
+        let refusal = || Refusal { why: why.to_string(), forbidden, said: false };
         self.refused.entry(directory).or_insert_with(refusal);
     }
 
@@ -122,7 +126,7 @@ impl Held {
         let new = self.refused.iter_mut().filter(|(_, refusal)| !refusal.said);
         new.map(|(directory, refusal)| {
             refusal.said = true;
-            Refused { directory: directory.clone(), why: refusal.why.clone() }
+            Refused { directory: directory.clone(), why: refusal.why.clone(), forbidden: refusal.forbidden }
         })
         .collect()
     }
