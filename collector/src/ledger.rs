@@ -89,6 +89,7 @@ type Answer = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 enum Message {
     Job(Job),
     Probe(oneshot::Sender<Result<(), LedgerError>>),
+    Settle(oneshot::Sender<Result<(), LedgerError>>),
 }
 
 impl std::fmt::Debug for Message {
@@ -187,6 +188,13 @@ impl Ledger {
         self.jobs.send(Message::Probe(sender)).await.map_err(|_| LedgerError::Closed)?;
         receiver.await.map_err(|_| LedgerError::Closed)?
     }
+
+    /// At the end: the journal's file alone is the store then, and whoever copies it has everything.
+    pub async fn settle(&self) -> Result<(), LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        self.jobs.send(Message::Settle(sender)).await.map_err(|_| LedgerError::Closed)?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
+    }
 }
 
 /// Changes that can be decided on the same state.
@@ -277,6 +285,10 @@ impl Keeper {
             Message::Job(job) => group.take(job),
             Message::Probe(reply) => {
                 let _ = reply.send(self.writer.probe().map_err(|error| refused(&error)));
+                None
+            }
+            Message::Settle(reply) => {
+                let _ = reply.send(self.writer.settle().map_err(|error| refused(&error)));
                 None
             }
         }

@@ -10,6 +10,7 @@ use evenkeel_proto::admin::admin_service_server::AdminServiceServer;
 use evenkeel_proto::enroll::enrollment_service_server::EnrollmentServiceServer;
 use evenkeel_proto::fleet::fleet_service_server::FleetServiceServer;
 use evenkeel_proto::report::report_service_server::ReportServiceServer;
+use evenkeel_runtime::exit;
 use evenkeel_runtime::files::{self, FileError};
 use evenkeel_runtime::service::{self, Pulse};
 use evenkeel_runtime::shutdown::Shutdown;
@@ -139,6 +140,7 @@ impl Listeners {
 }
 
 /// Runs until the end is announced, then drains.
+#[expect(clippy::too_many_lines, reason = "everything put together, from top to bottom")]
 pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Result<(), RunError> {
     let addresses = listeners.addresses();
     let names = names(&config);
@@ -196,12 +198,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         users,
         Audit::new(reader),
     );
-    let people = Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
-        .add_service(AdminServiceServer::new(admin))
-        .add_service(health().await)
-        .add_service(reflection().build_v1().expect(COMPLETE))
-        // Of the clients in other languages, many speak the older version only.
-        .add_service(reflection().build_v1alpha().expect(COMPLETE));
+    let people = for_people(reports, admin).await;
     let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, pki, ledger.clone()));
     // Last, when everything that needs a descriptor of its own has it.
     let shares = Shares::of_this_process(transport.max_connections);
@@ -231,7 +228,13 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
             local.over_unix(listeners.unix, listeners.locals),
             http.plain(listeners.http, routes),
             presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
-            alerts::run(Arc::new(config.alerts), transitions.clone(), ledger, metrics, shutdown.clone()),
+            alerts::run(
+                Arc::new(config.alerts),
+                transitions.clone(),
+                ledger.clone(),
+                metrics,
+                shutdown.clone()
+            ),
             // On its own: it reads files, and a file system that hangs must not hold the ports.
             async {
                 let _ = tokio::spawn(Arc::clone(&tending).watch(shutdown.clone())).await;
@@ -241,9 +244,28 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     };
     Pulse::of_manager().during(work).await;
     service::stopping();
-    let _ = files::remove(&config.data_dir.join(SOCKET));
-    info!("Collector ended.");
+    end(&config.data_dir, &ledger).await;
     Ok(())
+}
+
+/// What people and tools ask.
+async fn for_people(reports: Reports, admin: Admin) -> Routes {
+    Routes::new(ReportServiceServer::new(reports).max_decoding_message_size(MAX_QUESTION))
+        .add_service(AdminServiceServer::new(admin))
+        .add_service(health().await)
+        .add_service(reflection().build_v1().expect(COMPLETE))
+        // Of the clients in other languages, many speak the older version only.
+        .add_service(reflection().build_v1alpha().expect(COMPLETE))
+}
+
+/// Leaves the data directory as one that a copy of is whole.
+async fn end(data_dir: &Path, ledger: &Ledger) {
+    let _ = files::remove(&data_dir.join(SOCKET));
+    if let Err(error) = ledger.settle().await {
+        // Nothing is lost: the log is beside the file, and is taken in at the next start.
+        warn!(error = exit::chain(&error), "The log was not taken into the journal's file.");
+    }
+    info!("Collector ended.");
 }
 
 /// What the data directory holds: the authority, the state, and the journal behind it.

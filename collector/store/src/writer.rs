@@ -106,6 +106,14 @@ impl Writer {
         update.map_err(StoreError::database("set whether it is written"))
     }
 
+    /// Takes the log into the file, so that the file alone is the store. For the end: whoever reads meanwhile only puts it off.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        self.connection
+            .query_row(checkpoint, [], |_| Ok(()))
+            .map_err(StoreError::database("take the log into the file"))
+    }
+
     /// Whether the store takes a write of the size of a first report now. It is committed: what is rolled back never
     /// reaches the disk, and so would not notice that the disk is full.
     pub fn probe(&mut self) -> Result<(), StoreError> {
