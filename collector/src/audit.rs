@@ -7,8 +7,9 @@ use evenkeel_proto::admin::{AuditEntry, ListAuditRequest, ListAuditResponse};
 use evenkeel_proto::times;
 use evenkeel_runtime::exit;
 use evenkeel_store::entry::{
-    Accepted, AuthorityMoved, BaselineCreated, BaselineDeleted, Enrolled, NodeLeft, NodeUnbanned,
-    PolicyApplied, Step, TokenCreated, TokenRevoked, Unaccepted, UserCertified, UserInvited, UserRevoked,
+    Accepted, AuthorityMoved, BaselineCreated, BaselineDeleted, Enrolled, EnvironmentsOrdered, NodeLeft,
+    NodeUnbanned, PolicyApplied, Step, TokenCreated, TokenRevoked, Unaccepted, UserCertified, UserInvited,
+    UserRevoked,
 };
 use evenkeel_store::{Entry, Reader, Record};
 use jiff::Timestamp;
@@ -129,7 +130,7 @@ impl Filter {
     }
 }
 
-/// What somebody said of drift; `None`: the entry is of another kind.
+/// What somebody said of drift, and what is held against what; `None`: the entry is of another kind.
 fn judgement(entry: Entry) -> Option<Deed> {
     Some(match entry {
         Entry::PolicyApplied(PolicyApplied { text: _, version, by }) => Deed {
@@ -176,6 +177,13 @@ fn judgement(entry: Entry) -> Option<Deed> {
             who: by,
             action: "baseline.deleted",
             subject: name,
+            environments: Vec::new(),
+        },
+        Entry::EnvironmentsOrdered(EnvironmentsOrdered { names, before }) => Deed {
+            who: "configuration".to_owned(),
+            what: format!("ordered the environments {}; they were {}", names.join(", "), before.join(", ")),
+            action: "environments.ordered",
+            subject: names.join(","),
             environments: Vec::new(),
         },
         _ => return None,

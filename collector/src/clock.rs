@@ -2,19 +2,72 @@
 //!
 //! An entry is stamped when it is decided and seen when it is durable. A report in between must not claim a moment at
 //! which the entry was there already, and an entry must not claim one at which a report was without it.
+//!
+//! Wall time is believed as far as the time that has passed bears it out: a clock that is ahead by a year for a moment ends
+//! no sign-off, forgets no noise and stamps nothing. One that stays ahead was wrong before, or the machine has slept.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
 
 /// How far an entry may be stamped ahead of the clock: a clock that was set back far is believed.
 const AHEAD: SignedDuration = SignedDuration::from_secs(1);
 /// The grain of the journal's times.
 const GRAIN: SignedDuration = SignedDuration::from_millis(1);
 
+/// How far wall time may run ahead of the time that has passed without being doubted.
+const DOUBTED: SignedDuration = SignedDuration::from_mins(1);
+/// For how long it has to stay ahead until it is believed.
+const PROVEN: Duration = Duration::from_secs(5 * 60);
+
 /// Hands out moments, to the millisecond.
+#[derive(Debug)]
+pub struct Clock {
+    started: Instant,
+    believed: Mutex<Believed>,
+    moments: Mutex<Moments>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let believed = Believed { last: Some((Timestamp::now(), Duration::ZERO)), doubted: None };
+        Self { started: Instant::now(), believed: Mutex::new(believed), moments: Mutex::default() }
+    }
+}
+
+/// What wall time is believed to be. All durations are of the clock that only goes on.
 #[derive(Debug, Default)]
-pub struct Clock(Mutex<Moments>);
+struct Believed {
+    /// The last wall time that was believed, and when.
+    last: Option<(Timestamp, Duration)>,
+    /// Since when wall time is ahead of what is believed.
+    doubted: Option<Duration>,
+}
+
+impl Believed {
+    /// The time to go by, when the wall clock says `wall`.
+    fn time(&mut self, wall: Timestamp, passed: Duration) -> Timestamp {
+        let (last, when) = *self.last.get_or_insert((wall, passed));
+        let expected = last.saturating_add(passed.saturating_sub(when)).unwrap_or(wall);
+        let ahead = wall.duration_since(expected);
+        if ahead > DOUBTED {
+            if self.doubted.is_none() {
+                warn!(
+                    %wall, believed = %expected, for_seconds = PROVEN.as_secs(),
+                    "The clock jumped ahead; the time that has passed is believed instead."
+                );
+            }
+            if passed.saturating_sub(*self.doubted.get_or_insert(passed)) < PROVEN {
+                return expected;
+            }
+            warn!(%wall, "The clock stays ahead and is believed.");
+        }
+        *self = Self { last: Some((wall, passed)), doubted: None };
+        wall
+    }
+}
 
 #[derive(Debug, Default)]
 struct Moments {
@@ -25,9 +78,16 @@ struct Moments {
 }
 
 impl Clock {
+    /// Wall time, as far as it is believed.
+    pub fn time(&self) -> Timestamp {
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: of two that ask at once, the later one must not be answered first.
+        believed.time(Timestamp::now(), self.started.elapsed())
+    }
+
     /// The moment of entries that are decided now. They are pending until [`Clock::settle`].
     pub fn decide(&self, now: Timestamp) -> Timestamp {
-        let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let now = floor(now);
         let next = moments.read.saturating_add(GRAIN).unwrap_or(Timestamp::MAX);
         let moment = if next > now && next.duration_since(now) <= AHEAD { next } else { now };
@@ -37,12 +97,12 @@ impl Clock {
 
     /// What was decided is seen, or will never be. To be called before anybody can read the state.
     pub fn settle(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pending = None;
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner).pending = None;
     }
 
     /// The moment of a report on the state that the caller holds.
     pub fn read(&self, now: Timestamp) -> Timestamp {
-        let mut moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let before = moments.pending.and_then(|at| at.saturating_sub(GRAIN).ok());
         let moment = before.map_or(floor(now), |before| before.min(floor(now)));
         moments.read = moment;
@@ -57,6 +117,23 @@ fn floor(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Promise P7: wall time that jumps ahead is doubted until it has stayed there; behind, it is believed at once.
+    #[test]
+    fn a_clock_that_is_ahead_for_a_moment_is_not_believed() {
+        let mut believed = Believed::default();
+        let second = Duration::from_secs;
+        let year = 31_536_000_000;
+        assert_eq!(believed.time(ms(0), second(10)), ms(0));
+        assert_eq!(believed.time(ms(61_000), second(11)), ms(61_000), "a minute is a correction");
+        assert_eq!(believed.time(ms(year), second(21)), ms(71_000));
+        assert_eq!(believed.time(ms(year + 100_000), second(121)), ms(171_000));
+        assert_eq!(believed.time(ms(172_000), second(122)), ms(172_000), "it is right again");
+        assert_eq!(believed.time(ms(year), second(123)), ms(173_000));
+        assert_eq!(believed.time(ms(year), second(422)), ms(472_000), "299 s are not 5 min");
+        assert_eq!(believed.time(ms(year), second(423)), ms(year), "it stays ahead");
+        assert_eq!(believed.time(ms(5), second(424)), ms(5), "set back");
+    }
 
     fn ms(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(1_790_000_000_000 + ms).unwrap()

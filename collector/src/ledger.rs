@@ -99,14 +99,17 @@ impl std::fmt::Debug for Message {
 }
 
 impl Ledger {
-    /// Replays the journal into a new state and starts the writing thread. The thread ends when every handle is gone.
+    /// Replays the journal into a new state, notes which environments there are now, and starts the writing thread. The
+    /// thread ends when every handle is gone.
     pub fn start(
         state: State,
         writer: Writer,
         reader: &Reader,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let (ledger, keeper) = Self::by_hand(state, writer, reader, metrics)?;
+        let configured = state.environments().to_vec();
+        let (ledger, mut keeper) = Self::by_hand(state, writer, reader, metrics)?;
+        keeper.note_order(&configured)?;
         thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
@@ -159,7 +162,7 @@ impl Ledger {
     /// The state, and the moment that a report on it speaks of.
     pub fn now(&self) -> (RwLockReadGuard<'_, State>, Timestamp) {
         let state = self.state();
-        let moment = self.clock.read(Timestamp::now());
+        let moment = self.clock.read(self.clock.time());
         (state, moment)
     }
 
@@ -230,6 +233,7 @@ pub struct Keeper {
 
 impl Keeper {
     fn run(mut self) {
+        let clock = Arc::clone(&self.clock);
         loop {
             let mut group = Group::default();
             if self.later.is_empty() {
@@ -241,8 +245,20 @@ impl Keeper {
                     None => return,
                 }
             }
-            self.turn_with(group, Timestamp::now);
+            self.turn_with(group, || clock.time());
         }
+    }
+
+    /// Appends which environments there are, where the journal says otherwise or nothing.
+    fn note_order(&mut self, configured: &[Arc<str>]) -> Result<(), StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(news) = state.news_of_order(configured) else { return Ok(()) };
+        let entries = vec![(Timestamp::now(), Entry::EnvironmentsOrdered(news))];
+        for record in self.writer.append(Batch { entries, ..Batch::default() })? {
+            let load = &mut |digest| Err(StoreError::Damaged(format!("section {digest} is missing")));
+            state.apply(&record, load)?;
+        }
+        Ok(())
     }
 
     /// The writer that it owns.

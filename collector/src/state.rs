@@ -11,8 +11,8 @@ use evenkeel_facts::{Digest, FactPath, Section};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{
-    BaselineDeleted, Committed, Enrolled, Entry, Holder, Labels, NodeCloned, NodeLeft, NodeSingle,
-    NodeUnbanned, Presence, TokenCreated, TokenRevoked,
+    BaselineDeleted, Committed, Enrolled, Entry, EnvironmentsOrdered, Holder, Labels, NodeCloned, NodeLeft,
+    NodeSingle, NodeUnbanned, Presence, TokenCreated, TokenRevoked,
 };
 use evenkeel_store::{Record, StoreError};
 use jiff::Timestamp;
@@ -31,6 +31,8 @@ pub struct State {
     /// The position of the last entry applied.
     pub journal: u64,
     environments: Vec<Arc<str>>,
+    /// Whether they are the journal's: until it says which there are, they are those of the configuration.
+    has_order: bool,
     nodes: HashMap<Uuid, NodeState>,
     left: HashMap<Uuid, Left>,
     tokens: HashMap<String, TokenState>,
@@ -149,6 +151,7 @@ impl State {
         Self {
             journal: 0,
             environments: environments.iter().map(|name| Arc::from(name.as_str())).collect(),
+            has_order: false,
             nodes: HashMap::new(),
             left: HashMap::new(),
             tokens: HashMap::new(),
@@ -164,6 +167,14 @@ impl State {
     /// The environments in order of promotion.
     pub fn environments(&self) -> &[Arc<str>] {
         &self.environments
+    }
+
+    /// What the journal has to be told where these are the configured environments; `None`: it knows.
+    pub fn news_of_order(&self, configured: &[Arc<str>]) -> Option<EnvironmentsOrdered> {
+        let names = |all: &[Arc<str>]| all.iter().map(ToString::to_string).collect();
+        let before = if self.has_order { self.environments.as_slice() } else { &[] };
+        (before != configured)
+            .then(|| EnvironmentsOrdered { names: names(configured), before: names(before) })
     }
 
     /// Every node.
@@ -279,6 +290,7 @@ impl State {
             }
             Entry::BaselineDeleted(BaselineDeleted { name, by: _ }) => self.judgement.forgotten(name),
             Entry::Alerted(alerted) => self.alerts.alerted(alerted, *at),
+            Entry::EnvironmentsOrdered(EnvironmentsOrdered { names, before: _ }) => self.ordered(names),
             Entry::AuthorityMoved(_) => {}
         }
         self.journal = *position;
@@ -308,6 +320,16 @@ impl State {
     /// The first moment after `now` at which fewer changes of facts count as recent, if no more are taken in.
     pub fn calmer_at(&self, now: Timestamp) -> Timestamp {
         self.volatility.calmer_at(now)
+    }
+
+    /// Nodes of environments that are no more stay, and are seen again when theirs is back.
+    fn ordered(&mut self, names: &[String]) {
+        self.environments = names.iter().map(|name| Arc::from(name.as_str())).collect();
+        self.has_order = true;
+        for node in self.nodes.values_mut() {
+            let place = self.environments.iter().position(|known| *known == node.environment);
+            Arc::make_mut(&mut node.view).environment = place.unwrap_or(usize::MAX);
+        }
     }
 
     fn enrolled(&mut self, enrolled: &Enrolled, at: Timestamp) {

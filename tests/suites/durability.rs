@@ -1,6 +1,7 @@
 //! Nothing that was acknowledged is lost, and nothing that was seen is forgotten before it is acknowledged.
 
 mod backups;
+mod clock;
 mod under_load;
 
 use std::collections::BTreeSet;

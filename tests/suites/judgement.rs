@@ -50,11 +50,11 @@ impl Two {
     }
 }
 
-/// Promise: a report of a past moment is, byte for byte, the report that was printed then: with the fleet, the policy and
-/// the sign-offs of then.
+/// Promise: a report of a past moment is, byte for byte, the report that was printed then: with the fleet, the policy, the
+/// sign-offs and the order of environments of then; also after a restart, and when the order has become another.
 #[test]
 fn the_past_is_what_was_printed_then() {
-    let two = Two::new();
+    let mut two = Two::new();
     let cli = two.cli();
     let mut printed = Vec::new();
     let mut print = || {
@@ -86,9 +86,22 @@ fn the_past_is_what_was_printed_then() {
         .map(|(at, _)| at.as_str())
         .collect();
     assert_eq!(labels.len(), 17, "the policy of then is shown");
-    for (at, text) in printed {
-        assert_eq!(cli.ok(&["report", "--all", "--at", &at, "-o", "json"]), text, "at {at}");
-    }
+    let held = |cli: &Cli, printed: &[(String, String)]| {
+        for (at, text) in printed {
+            assert_eq!(&cli.ok(&["report", "--all", "--at", at, "-o", "json"]), text, "at {at}");
+        }
+    };
+    held(&cli, &printed);
+    two.collector.order(&["dev", "prod", "test", "staging"]);
+    two.collector.restart();
+    let cli = two.cli();
+    let text = cli.ok(&["report", "--all", "-o", "json"]);
+    let report: Report = serde_json::from_str(&text).unwrap();
+    assert_eq!(report.reference, "staging", "the last in the new order");
+    printed.push((report.as_of.to_string(), text));
+    held(&cli, &printed);
+    let audit = cli.ok(&["audit", "-o", "json"]);
+    assert!(audit.contains("ordered the environments dev, prod, test, staging"), "{audit}");
 }
 
 /// Promise: what was is held against what is: `diff ENV@TIME ENV`, and a node against itself.

@@ -216,6 +216,17 @@ impl Collector {
         fs::write(self.directory.path().join("collector.toml"), settings.text()).expect("the file is ours");
     }
 
+    /// From its next start on its environments have this order.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    pub fn order(&self, environments: &[&str]) {
+        let file = self.directory.path().join("collector.toml");
+        let text = fs::read_to_string(&file).expect("the file is ours");
+        fs::write(&file, format!("environments = {environments:?}\n{text}")).expect("the file is ours");
+    }
+
     /// The command that runs it on these ports.
     pub fn command(&self, ports: Ports) -> Command {
         let program = programs::path("evenkeel-collector").into_os_string();

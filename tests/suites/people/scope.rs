@@ -10,13 +10,14 @@ use super::logins::logged_in;
 #[test]
 fn others_are_not_there() {
     let collector = Collector::default();
-    let (staging, prod) = (Machine::new("stg-1"), Machine::new("prd-canary"));
+    // Held to the end: a machine's directory goes with it, and an agent may not have opened it yet.
+    let (dev, staging, prod) = (Machine::new("dev-1"), Machine::new("stg-1"), Machine::new("prd-canary"));
     prod.write("proc/sys/net/core/somaxconn", "31337\n");
     prod.program("canary-app", "1.21.13", &[]);
     let mut agents = [
         Agent::start(&collector, staging.node("staging")),
         Agent::start(&collector, prod.node("prod")),
-        Agent::start(&collector, Machine::new("dev-1").node("dev")),
+        Agent::start(&collector, dev.node("dev")),
     ];
     for agent in &mut agents {
         agent.wait_acknowledged();

@@ -166,3 +166,34 @@ impl TryFrom<ToldBytes> for Told {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Entry;
+    use super::*;
+
+    #[test]
+    fn what_was_told_round_trips() {
+        let at = "2026-11-22T10:00:00.5Z".parse().unwrap();
+        let text = |text: &str| text.to_owned();
+        let entry = Entry::Alerted(Alerted {
+            receiver: text("ops"),
+            told: vec![Told {
+                id: text("f-1"),
+                print: u64::MAX,
+                open: true,
+                path: text("go.version"),
+                kind: text("differs"),
+                severity: text("critical"),
+                role: text("web"),
+                environments: vec![text("staging")],
+                nodes: vec![text("web-1")],
+                node_count: 9,
+                since: at,
+                summary: text("staging: 1.20, prod 1.21"),
+            }],
+            forgotten: false,
+        });
+        assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+    }
+}
