@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use evenkeel_proto::enroll::RenewRequest;
 use evenkeel_proto::enroll::enrollment_service_client::EnrollmentServiceClient;
-use evenkeel_proto::fleet::SectionContent;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
+use evenkeel_proto::fleet::{CheckInRequest, CheckInResponse, SectionContent};
 use evenkeel_runtime::backoff::fraction;
 use evenkeel_runtime::channel::{self, Address, pushback};
 use evenkeel_runtime::files::FileError;
@@ -17,7 +17,7 @@ use evenkeel_runtime::trust::Mark;
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
 use crate::conversation::{Conversation, MAX_ROUNDS, Next};
@@ -119,7 +119,7 @@ impl Uplink {
         let begun = Conversation::begin(delivery, self.instance, self.certificate.trust);
         let Some(mut conversation) = begun else { return Ok(()) };
         loop {
-            let answer = match self.fleet().check_in(timed(conversation.request()?)).await {
+            let answer = match self.check_in(conversation.request()?).await {
                 Err(status) if conversation.refused(delivery, &status) => continue,
                 answer => answer.map_err(|status| self.failed(status))?.into_inner(),
             };
@@ -132,6 +132,15 @@ impl Uplink {
                 Next::CheckIn => {}
                 Next::Put(contents) => self.put(contents).await?,
             }
+        }
+    }
+
+    /// A connection that ends just now, at its age or with its certificate, takes the message with it. That is no failure
+    /// yet: it is said once more, over the next connection, and means the same however often it is said.
+    async fn check_in(&self, request: CheckInRequest) -> Result<Response<CheckInResponse>, Status> {
+        match self.fleet().check_in(timed(request.clone())).await {
+            Err(status) if channel::is_cut_off(&status) => self.fleet().check_in(timed(request)).await,
+            answer => answer,
         }
     }
 

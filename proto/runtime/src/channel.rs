@@ -149,6 +149,13 @@ pub fn obstacle(status: &Status) -> Option<String> {
     })
 }
 
+/// Whether the connection ended before the message was on its way. Of this HTTP/2 tells no more than a text.
+pub fn is_cut_off(status: &Status) -> bool {
+    status.code() == Code::Cancelled
+        && status.source().is_some()
+        && status.message() == "operation was canceled"
+}
+
 /// Whether the other side went away while it was written to.
 fn is_closed(cause: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
