@@ -130,7 +130,11 @@ impl Uplink {
             match conversation.answered(delivery, answer.answer)? {
                 Next::Acknowledged => return Ok(()),
                 Next::CheckIn => {}
-                Next::Put(contents) => self.put(contents).await?,
+                Next::Put(contents) => match self.put(contents).await {
+                    // What did not come is asked for again.
+                    Err(status) if self.is_over(&status) => {}
+                    sent => sent.map_err(called)?,
+                },
             }
         }
     }
@@ -139,9 +143,19 @@ impl Uplink {
     /// yet: it is said once more, over the next connection, and means the same however often it is said.
     async fn check_in(&self, request: CheckInRequest) -> Result<Response<CheckInResponse>, Status> {
         match self.fleet().check_in(timed(request.clone())).await {
-            Err(status) if channel::is_cut_off(&status) => self.fleet().check_in(timed(request)).await,
+            Err(status) if self.is_over(&status) => self.fleet().check_in(timed(request)).await,
             answer => answer,
         }
+    }
+
+    /// Whether it was the connection that failed, and not the call: the next one may do.
+    fn is_over(&self, status: &Status) -> bool {
+        // A connection shows the certificate that it began with; by now there is another.
+        let is_outlived = status.code() == Code::Unauthenticated && !self.has_ended();
+        if is_outlived {
+            self.link.hang_up();
+        }
+        is_outlived || channel::is_cut_off(status)
     }
 
     /// For how long the certificate need not be renewed; zero when it is due.
@@ -160,7 +174,13 @@ impl Uplink {
         let was_ended = self.has_ended();
         let request = RenewRequest { csr: home.key()?.signing_request() };
         let mut client = EnrollmentServiceClient::new(self.link.channel());
-        let renewed = client.renew(timed(request)).await.map_err(called)?.into_inner();
+        let renewed = match client.renew(timed(request.clone())).await {
+            Err(status) if self.is_over(&status) => {
+                EnrollmentServiceClient::new(self.link.channel()).renew(timed(request)).await
+            }
+            answer => answer,
+        };
+        let renewed = renewed.map_err(called)?.into_inner();
         // What is of no use must not take the place of what is.
         let der = |list: &[Vec<u8>]| list.iter().cloned().map(CertificateDer::from).collect::<Vec<_>>();
         let chain = Chain { certificates: der(&renewed.certificates), key: home.key()?.to_der() };
@@ -203,11 +223,10 @@ impl Uplink {
         SystemTime::now() > self.certificate.ends
     }
 
-    async fn put(&self, contents: Vec<SectionContent>) -> Result<(), UplinkError> {
+    async fn put(&self, contents: Vec<SectionContent>) -> Result<(), Status> {
         let mut request = Request::new(tokio_stream::iter(contents));
         request.set_timeout(DEADLINE);
-        self.fleet().put_sections(request).await.map_err(called)?;
-        Ok(())
+        self.fleet().put_sections(request).await.map(drop)
     }
 
     /// The clock may be wrong, so an ended certificate is tried all the same, and only named when the call failed.
