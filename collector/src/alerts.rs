@@ -115,9 +115,11 @@ async fn forget(config: &AlertsConfig, ledger: &Ledger) {
         state.alerts.receivers().filter(|name| !configured.contains(name)).map(str::to_owned).collect()
     };
     for receiver in gone {
-        info!(receiver, "Receiver of alerts is not configured any more.");
+        let alerted = Alerted { receiver: receiver.clone(), told: Vec::new(), forgotten: true };
         // A journal that takes nothing now: the next start says it.
-        let _ = keep(ledger, Alerted { receiver, told: Vec::new(), forgotten: true }).await;
+        if keep(ledger, alerted).await.is_ok() {
+            info!(receiver, "Receiver of alerts is not configured any more.");
+        }
     }
 }
 

@@ -111,11 +111,13 @@ fn a_new_receiver_hears_what_is_open() {
     until_told(&receiver, &[("opened", PATH)]);
 
     // Gone from the configuration and back.
-    for config in [String::new(), webhook(&receiver, "")] {
-        fleet.collector.kill();
-        fleet.collector.reconfigure(&config);
-        fleet.collector.restart();
-    }
+    fleet.collector.kill();
+    fleet.collector.reconfigure("");
+    fleet.collector.restart();
+    fleet.collector.process().wait_for("Receiver of alerts is not configured any more.", |_| true);
+    fleet.collector.kill();
+    fleet.collector.reconfigure(&webhook(&receiver, ""));
+    fleet.collector.restart();
     until_told(&receiver, &[("opened", PATH), ("opened", PATH)]);
     let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
     fleet.collector.cli().ok(&["accept", PATH, "--owner", "web", "--reason", "load test", "--until", &until]);

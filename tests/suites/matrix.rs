@@ -174,7 +174,9 @@ async fn a_report_that_claims_another_environment() {
     use prost::Message as _;
 
     let collector = Collector::default();
-    let mut prod = Agent::start(&collector, Machine::new("prod-1").node("prod"));
+    // Its directory lives as long as its agent looks at it.
+    let machine = Machine::new("prod-1");
+    let mut prod = Agent::start(&collector, machine.node("prod"));
     let acknowledged = prod.wait_acknowledged();
     prod.process().stop();
     let dev = Agent::enrol(&collector, Machine::new("dev-1").node("dev"));
