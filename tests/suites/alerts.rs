@@ -109,6 +109,8 @@ fn a_new_receiver_hears_what_is_open() {
     fleet.collector.reconfigure(&webhook(&receiver, ""));
     fleet.collector.restart();
     until_told(&receiver, &[("opened", PATH)]);
+    // Who took a message is known when the journal has it, a moment after it was taken.
+    fleet.collector.process().wait_for("Alerts were sent.", |_| true);
 
     // Gone from the configuration and back.
     fleet.collector.kill();
