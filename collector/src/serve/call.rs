@@ -88,11 +88,12 @@ impl Service {
     }
 
     async fn in_turn(&self, caller: &Caller, mut request: Request<Body>) -> (&'static str, Response<Body>) {
-        let requests = match caller.peer {
-            Peer::User { .. } => &self.requests_of_users,
-            Peer::Node { .. } | Peer::Lapsed { .. } | Peer::Anonymous => &self.requests,
+        let (requests, environment) = match &caller.peer {
+            Peer::User { .. } => (&self.requests_of_users, ""),
+            Peer::Node { environment, .. } => (&self.requests, environment.as_str()),
+            Peer::Lapsed { .. } | Peer::Anonymous => (&self.requests, ""),
         };
-        let Some(_turn) = requests.turn().await else {
+        let Some(_turn) = requests.turn(environment).await else {
             let wait = about(self.port.transport.pushback);
             return ("shed", come_back("the collector is busy", wait).into_http());
         };

@@ -2,7 +2,7 @@
 //! at once when to come back.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_runtime::backoff::fraction;
@@ -11,18 +11,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
+/// Of all places, this part is kept from any one environment: the others find a place there, however loud that one is.
+const KEPT_PART: usize = 4;
+
+/// How many places each environment has now. There are few environments, and none is made by whoever calls.
+type Held = Vec<(Box<str>, usize)>;
+
 /// Requests of one kind of caller.
 #[derive(Debug)]
 pub struct Requests {
     all: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    most_of_one: usize,
+    held: Arc<Mutex<Held>>,
 }
 
 /// One that is worked on, for as long as it is held.
 #[derive(Debug)]
 pub struct Turn {
-    _all: OwnedSemaphorePermit,
     _running: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+/// A place of an environment.
+#[derive(Debug)]
+struct Share {
+    held: Arc<Mutex<Held>>,
+    at: usize,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)[self.at].1 -= 1;
+    }
 }
 
 impl Requests {
@@ -30,14 +52,33 @@ impl Requests {
     pub fn new(running: usize, waiting: usize) -> Self {
         let all = running.saturating_add(waiting).min(Semaphore::MAX_PERMITS);
         let running = running.min(Semaphore::MAX_PERMITS);
-        Self { all: Arc::new(Semaphore::new(all)), running: Arc::new(Semaphore::new(running)) }
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            running: Arc::new(Semaphore::new(running)),
+            most_of_one: (all - all / KEPT_PART).max(1),
+            held: Arc::default(),
+        }
     }
 
-    /// Waits for its turn; `None` when too many wait already.
-    pub async fn turn(&self) -> Option<Turn> {
-        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+    /// Waits for its turn; `None` when too many wait already, of all or of this environment.
+    pub async fn turn(&self, environment: &str) -> Option<Turn> {
+        let share = self.share(environment)?;
         let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
-        Some(Turn { _all: all, _running: running })
+        Some(Turn { _running: running, _share: share })
+    }
+
+    fn share(&self, environment: &str) -> Option<Share> {
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = held.iter().position(|(known, _)| **known == *environment).unwrap_or_else(|| {
+            held.push((environment.into(), 0));
+            held.len() - 1
+        });
+        if held[at].1 >= self.most_of_one {
+            return None;
+        }
+        held[at].1 += 1;
+        Some(Share { held: Arc::clone(&self.held), at, _all: all })
     }
 }
 
@@ -71,18 +112,34 @@ mod tests {
     #[tokio::test]
     async fn a_bounded_number_waits() {
         let requests = Arc::new(Requests::new(1, 1));
-        let first = requests.turn().await.expect("there is room");
+        let first = requests.turn("prod").await.expect("there is room");
         let second = tokio::spawn({
             let requests = Arc::clone(&requests);
-            async move { requests.turn().await.is_some() }
+            async move { requests.turn("prod").await.is_some() }
         });
         while requests.all.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(requests.turn().await.is_none());
+        assert!(requests.turn("prod").await.is_none());
         drop(first);
         assert!(second.await.unwrap());
-        assert!(requests.turn().await.is_some());
+        assert!(requests.turn("prod").await.is_some());
+    }
+
+    /// Promise: one environment that asks without end does not keep the others out.
+    #[tokio::test]
+    async fn one_environment_does_not_take_all_places() {
+        let requests = Requests::new(8, 0);
+        let mut turns = Vec::new();
+        while let Some(turn) = requests.turn("dev").await {
+            turns.push(turn);
+        }
+        assert_eq!(turns.len(), 6);
+        let others = [requests.turn("prod").await, requests.turn("staging").await];
+        assert!(others.iter().all(Option::is_some));
+        assert!(requests.turn("prod").await.is_none(), "all are taken");
+        turns.pop();
+        assert!(requests.turn("dev").await.is_some(), "a place that was given back is a place");
     }
 
     #[test]
