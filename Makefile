@@ -18,8 +18,9 @@ demo: ## a collector, four environments and their drift, on this machine, in und
 test: install-test-hosts ## every suite that this machine can run; says which it skipped, and why
 	$(call run_tests,--workspace)
 
-test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, sandboxes, other releases, real Go programs, a million files
-	export EVENKEEL_HOSTILE_FILES=1000000; $(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: sandbox:: hostile_tree:: third_party::)
+test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, sandboxes, other releases, real Go programs, a million files, power cuts
+	export EVENKEEL_HOSTILE_FILES=1000000 EVENKEEL_ROUNDS=$${EVENKEEL_ROUNDS:-20} EVENKEEL_OVERLOAD_SECONDS=$${EVENKEEL_OVERLOAD_SECONDS:-60}; \
+		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: sandbox:: hostile_tree:: third_party:: durability:: overload::)
 
 bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins

@@ -326,7 +326,8 @@ impl Keeper {
         }
         let result = if batch.entries.is_empty() {
             Ok(())
-        } else if seeded::has(Bug::AckBeforeCommit) {
+        } else if seeded::has(Bug::AckBeforeCommit) && batch.entries.iter().any(|(_, entry)| is_commit(entry))
+        {
             self.unwritten = Some(batch);
             Ok(())
         } else {
@@ -360,6 +361,11 @@ impl Keeper {
         self.clock.settle();
         Ok(())
     }
+}
+
+/// Whether a node has reported.
+fn is_commit(entry: &Entry) -> bool {
+    matches!(entry, Entry::Committed(_))
 }
 
 fn refused(error: &StoreError) -> LedgerError {

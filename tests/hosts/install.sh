@@ -17,7 +17,7 @@ declare -A package=(
     [systemd-nspawn]=systemd-container [python3]=python3 [pip]=python3-pip [npm]=npm [shellcheck]=shellcheck
     [sshd]=openssh-server [ssh]=openssh-client [prometheus-alertmanager]=prometheus-alertmanager
     [dockerd]=docker.io [iptables]=iptables [prometheus]=prometheus [promtool]=prometheus [amtool]=prometheus-alertmanager
-    [faketime]=faketime
+    [faketime]=faketime [eatmydata]=eatmydata [mkfs.ext4]=e2fsprogs
 )
 
 absent() {

@@ -9,6 +9,7 @@
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
 //! - [`prometheus`]: a real Prometheus and a real Alertmanager
+//! - [`disk`]: a disk of a test's own that can lose its power, fill up or be slow
 //! - [`journal`]: what the collector's store holds, read behind its back
 //! - [`http2`], [`flood`]: peers that are not honest: frames by hand, connections that say nothing
 //! - [`receiver`]: somebody who takes alerts
@@ -19,6 +20,7 @@ pub mod agent;
 pub mod booted;
 pub mod cli;
 pub mod collector;
+pub mod disk;
 pub mod flood;
 pub mod hosts;
 pub mod http2;
@@ -35,6 +37,7 @@ pub mod wait;
 pub use agent::{Agent, Node};
 pub use cli::{Cli, Outcome};
 pub use collector::{Collector, Settings};
+pub use disk::Disk;
 pub use machine::Machine;
 pub use minted::Minted;
 pub use process::Process;

@@ -1,8 +1,10 @@
 //! Nothing that was acknowledged is lost, and nothing that was seen is forgotten before it is acknowledged.
 
+mod agents_disk;
 mod backups;
 mod clock;
-mod under_load;
+mod crashes;
+mod strain;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -20,6 +20,7 @@
 //! - `observability`: the collector is watched: metrics, rules, dashboard, traces
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `matrix`: every RPC, called by everybody who might try
+//! - `overload`: ten times more than the collector takes
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
 //! - `refusals`: who or what is not let in, and what a person is told
@@ -27,6 +28,7 @@
 //! - `secrets`: keys and tokens are where they belong and nowhere else
 //! - `scan`: hosts looked at over a real OpenSSH server
 //! - `signal`: what is done on purpose is found, and what machines do by themselves is not
+//! - `skew`: agents of other versions
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
 //! - `structure`: the tree is what its documents say
@@ -53,6 +55,7 @@ mod main_job;
 mod matrix;
 mod membership;
 mod observability;
+mod overload;
 mod people;
 mod persisted;
 mod refusals;
@@ -61,6 +64,7 @@ mod scan;
 mod secrets;
 mod signal;
 mod silence;
+mod skew;
 mod structure;
 mod third_party;
 mod transport;

@@ -1,5 +1,7 @@
 //! Mistakes that a test can have made on purpose, to see that it notices. A build that is shipped has none of them: without
 //! the feature `seeded-bugs` the question is answered `false` by the compiler.
+//!
+//! A simulation makes one on its thread; a whole program (`collector/examples/broken.rs`) on all of its threads.
 
 /// A mistake, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +34,11 @@ pub enum Bug {
     SequenceReused,
     /// The agent takes the last acknowledged state for what the collector holds, though another was sent since.
     AcknowledgedKept,
+    /// The collector believes a clock that jumps.
+    ClockBelieved,
 }
 
-/// Every one of them.
+/// Those that the simulation of the protocol can make and must notice.
 pub const ALL: [Bug; 14] = [
     Bug::AckBeforeCommit,
     Bug::FailedWriteAcked,
@@ -57,10 +61,23 @@ thread_local! {
     static SEEDED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
 }
 
+#[cfg(feature = "seeded-bugs")]
+static OF_PROCESS: std::sync::OnceLock<Bug> = std::sync::OnceLock::new();
+
+/// Those that a whole program can make, by their names.
+#[cfg(feature = "seeded-bugs")]
+pub const OF_PROGRAMS: [(&str, Bug); 5] = [
+    ("AckBeforeCommit", Bug::AckBeforeCommit),
+    ("FailedWriteAcked", Bug::FailedWriteAcked),
+    ("LastEntryNotReplayed", Bug::LastEntryNotReplayed),
+    ("AppliedTwice", Bug::AppliedTwice),
+    ("ClockBelieved", Bug::ClockBelieved),
+];
+
 /// Whether this mistake is to be made, on this thread.
 #[cfg(feature = "seeded-bugs")]
 pub fn has(bug: Bug) -> bool {
-    SEEDED.get() == Some(bug)
+    SEEDED.get() == Some(bug) || OF_PROCESS.get() == Some(&bug)
 }
 
 /// Whether this mistake is to be made: never.
@@ -74,4 +91,11 @@ pub const fn has(_: Bug) -> bool {
 #[cfg(feature = "seeded-bugs")]
 pub fn seed(bug: Option<Bug>) {
     SEEDED.set(bug);
+}
+
+/// For as long as this process lives the mistake of this name is made on every thread. Whether there is one of this name.
+#[cfg(feature = "seeded-bugs")]
+pub fn seed_process(name: &str) -> bool {
+    let found = OF_PROGRAMS.into_iter().find(|(known, _)| *known == name);
+    found.is_some_and(|(_, bug)| OF_PROCESS.set(bug).is_ok())
 }

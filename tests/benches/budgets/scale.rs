@@ -5,6 +5,7 @@ use std::time::Instant;
 use evenkeel_tests::harness::Collector;
 use evenkeel_tests::load::enrol::token;
 use evenkeel_tests::load::fleet::Fleet;
+use evenkeel_tests::load::process::disk;
 use evenkeel_tests::load::target::Target;
 use evenkeel_tests::load::template::Template;
 use evenkeel_tests::load::{LoadError, journal};
@@ -15,6 +16,9 @@ use crate::clock::median;
 use crate::collector::{runtime, seconds};
 use crate::say;
 use crate::table::{Budget, Table, Unit};
+
+/// Reports a fleet.
+const ROUNDS: u8 = 5;
 
 pub(crate) fn run(table: &mut Table) {
     let shared = |nodes| {
@@ -27,6 +31,7 @@ pub(crate) fn run(table: &mut Table) {
         fleet.scatter(5);
         fleet
     };
+    let one = measure(&shared(1_000)).expect("a collector starts");
     let ten = measure(&shared(10_000)).expect("a collector starts");
     let all = measure(&shared(100_000)).expect("a collector starts");
     let own = measure(&scattered(2_000)).expect("a collector starts");
@@ -49,11 +54,33 @@ pub(crate) fn run(table: &mut Table) {
     table.row(what, Unit::Time, Budget::Nothing, all.again);
     let growth = all.report / ten.report;
     table.row("scale: the same report, 10000 to 100000 nodes", Unit::Times, Budget::AtMost(2.0), growth);
+    for (nodes, of) in [(1_000, &one), (10_000, &ten), (100_000, &all)] {
+        grown(table, nodes, of);
+    }
+}
+
+/// What a fleet of this size costs: the table of docs/capacity.md.
+fn grown(table: &mut Table, nodes: u32, of: &Measured) {
+    let mut row = |what: &str, unit, figure| {
+        table.row(&format!("growth: {nodes} nodes: {what}"), unit, Budget::Nothing, figure);
+    };
+    row("start", Unit::Time, of.start);
+    row("processor time of the start", Unit::Time, of.start_cpu);
+    row("memory", Unit::Bytes, of.rss);
+    row("disk", Unit::Bytes, of.disk);
+    row("disk a node", Unit::Bytes, of.disk / f64::from(nodes));
+    row("full report", Unit::Time, of.report);
+    row("processor time of a full report", Unit::Time, of.report_cpu);
 }
 
 struct Measured {
     start: f64,
+    start_cpu: f64,
     rss: f64,
+    /// All files of the store.
+    disk: f64,
+    /// Processor time of the collector for one report, the encoding among it.
+    report_cpu: f64,
     /// After something happened.
     report: f64,
     /// After nothing happened.
@@ -71,13 +98,24 @@ fn measure(fleet: &Fleet) -> Result<Measured, LoadError> {
     let start = began.elapsed().as_secs_f64();
     let target = Target::new(&mut collector);
     let rss = float(target.process.memory()?.rss);
+    let (disk, start_cpu) = (float(disk(&target.data_dir, "evenkeel.db")?), target.process.cpu()?);
     let (mut reports, mut again) = (Vec::new(), Vec::new());
     let runtime = runtime();
-    for _ in 0..5 {
+    for _ in 0..ROUNDS {
         // Something happens: nothing that was said before can be said again.
         runtime.block_on(token(&target, "dev", 1))?;
         reports.push(runtime.block_on(seconds(target.report()))?);
         again.push(runtime.block_on(seconds(target.report()))?);
     }
-    Ok(Measured { start, rss, report: median(reports), again: median(again) })
+    let cpu = target.process.cpu()?.saturating_sub(start_cpu);
+    Ok(Measured {
+        start,
+        start_cpu: start_cpu.as_secs_f64(),
+        rss,
+        disk,
+        // Asked again costs next to nothing.
+        report_cpu: cpu.as_secs_f64() / f64::from(ROUNDS),
+        report: median(reports),
+        again: median(again),
+    })
 }

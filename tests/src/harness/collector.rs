@@ -25,6 +25,10 @@ pub struct Settings {
     pub by: Vec<OsString>,
     /// Further tables of its configuration file.
     pub config: String,
+    /// Where its data directory is made, such as a disk of the test's; `None`: beside its configuration.
+    pub place: Option<PathBuf>,
+    /// The program; `None`: the one that was built.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -36,11 +40,22 @@ impl Default for Settings {
             transport: UNLIMITED.to_owned(),
             by: Vec::new(),
             config: String::new(),
+            place: None,
+            program: None,
         }
     }
 }
 
 impl Settings {
+    /// The collector that makes this mistake on purpose: one of `seeded::OF_PROGRAMS`.
+    pub fn broken(bug: &str) -> Self {
+        Self {
+            by: vec!["env".into(), format!("EVENKEEL_SEEDED_BUG={bug}").into()],
+            program: Some(programs::broken_collector()),
+            ..Self::default()
+        }
+    }
+
     fn text(&self) -> String {
         let Self { stale_after, transport, config, .. } = self;
         format!("stale_after = {stale_after:?}\n[transport]\n{transport}\n{config}\n")
@@ -58,6 +73,8 @@ pub struct Collector {
     directory: TempDir,
     ports: Ports,
     by: Vec<OsString>,
+    place: Option<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 /// Where it listens, as it says itself.
@@ -85,20 +102,20 @@ impl Collector {
     /// When it does not become ready.
     pub fn start(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let Settings { address, by, .. } = settings.clone();
+        let Settings { address, by, place, program, .. } = settings.clone();
         fs::write(directory.path().join("collector.toml"), settings.text())
             .expect("the configuration can be written");
         let any: SocketAddr =
             format!("{}:0", address.unwrap_or_else(own_address)).parse().expect("it is an address");
         let ports = Ports { fleet: any, enroll: any, http: any };
-        let mut collector = Self { process: None, directory, ports, by };
+        let mut collector = Self { process: None, directory, ports, by, place, program };
         collector.run();
         collector
     }
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.place.as_deref().unwrap_or(self.directory.path()).join("data")
     }
 
     /// A directory that lives as long as it does.
@@ -229,8 +246,8 @@ impl Collector {
 
     /// The command that runs it on these ports.
     pub fn command(&self, ports: Ports) -> Command {
-        let program = programs::path("evenkeel-collector").into_os_string();
-        let mut words = self.by.iter().cloned().chain([program]);
+        let program = self.program.clone().unwrap_or_else(|| programs::path("evenkeel-collector"));
+        let mut words = self.by.iter().cloned().chain([program.into_os_string()]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command.args(words).arg("run").arg("--config").arg(self.directory.path().join("collector.toml"));
         command.arg("--data-dir").arg(self.data_dir());

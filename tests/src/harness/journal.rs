@@ -12,14 +12,20 @@ use evenkeel_store::{Entry, StoreError};
 ///
 /// When the store cannot be read.
 pub fn commits(data_dir: &Path) -> Vec<(String, Digest)> {
-    let (_, reader) = evenkeel_store::open(data_dir).expect("the store opens");
+    let (_, commits) = committed(data_dir, 0).expect("the store opens and is readable");
+    let commits = commits.into_iter();
+    commits.map(|commit| (commit.node.to_string(), commit.root)).collect()
+}
+
+/// Every commit behind this position of the journal, oldest first; and the journal's last position.
+pub fn committed(data_dir: &Path, after: u64) -> Result<(u64, Vec<Committed>), StoreError> {
+    let (writer, reader) = evenkeel_store::open(data_dir)?;
     let mut commits = Vec::new();
-    let read = reader.replay(0, |record| {
-        if let Entry::Committed(Committed { node, root, .. }) = record.entry {
-            commits.push((node.to_string(), root));
+    reader.replay(after, |record| {
+        if let Entry::Committed(commit) = record.entry {
+            commits.push(commit);
         }
         Ok::<_, StoreError>(())
-    });
-    read.expect("the journal is readable");
-    commits
+    })?;
+    Ok((writer.position(), commits))
 }

@@ -98,6 +98,15 @@ impl Process {
         self.end()
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    ///
+    /// When it is not ours.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -18,6 +18,25 @@ pub fn path(name: &str) -> PathBuf {
     DIRECTORY.get_or_init(built).join(name)
 }
 
+/// The path of the collector that makes mistakes on purpose (`collector/examples/broken.rs`), built if need be.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn broken_collector() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let built = || {
+        let directory = profile_directory();
+        let _lock = lock(&directory);
+        let examples = directory.join("examples");
+        if !is_current(&examples, "broken") {
+            build(&directory, &["-p", "evenkeel-collector", "--example", "broken"]);
+        }
+        examples.join("broken")
+    };
+    PATH.get_or_init(built).clone()
+}
+
 /// The root of the source tree.
 ///
 /// # Panics
@@ -27,15 +46,25 @@ pub fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the tree")
 }
 
-/// Beside this test program, whose profile they share. Test programs run side by side: one of them builds.
-fn built() -> PathBuf {
+/// The directory of this test program's profile: the programs share it.
+fn profile_directory() -> PathBuf {
     let own = env::current_exe().expect("a program knows its path");
-    let directory = own.ancestors().nth(2).expect("it lies in target/PROFILE/deps").to_owned();
+    own.ancestors().nth(2).expect("it lies in target/PROFILE/deps").to_owned()
+}
+
+/// Test programs run side by side: one of them builds.
+fn lock(directory: &Path) -> File {
     let lock =
         File::create(directory.join(".evenkeel-tests.lock")).expect("the target directory is writable");
     lock.lock().expect("the lock is free once others have built");
+    lock
+}
+
+fn built() -> PathBuf {
+    let directory = profile_directory();
+    let _lock = lock(&directory);
     if !PROGRAMS.iter().all(|name| is_current(&directory, name)) {
-        build(&directory);
+        build(&directory, &["--workspace", "--bins"]);
         let old = PROGRAMS.iter().find(|name| !is_current(&directory, name));
         assert_eq!(old, None, "it was built, and is not newer than its sources");
     }
@@ -54,7 +83,7 @@ fn is_current(directory: &Path, name: &str) -> bool {
     sources.split_whitespace().all(|source| changed(Path::new(source)).is_some_and(|at| at <= built))
 }
 
-fn build(directory: &Path) {
+fn build(directory: &Path, what: &[&str]) {
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
@@ -72,7 +101,9 @@ fn build(directory: &Path) {
         }
     }
     let output = command
-        .args(["build", "--workspace", "--bins", "--profile", profile, "--target-dir"])
+        .arg("build")
+        .args(what)
+        .args(["--profile", profile, "--target-dir"])
         .arg(directory.parent().expect("it lies in the target directory"))
         .current_dir(tree())
         .output()

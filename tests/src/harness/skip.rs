@@ -17,6 +17,16 @@ pub fn skipped(suite: &str, why: &str) {
     eprintln!("{suite}: skipped: {why}");
 }
 
+/// How often a suite kills, cuts or floods: `EVENKEEL_ROUNDS`, for long runs; otherwise so often.
+///
+/// # Panics
+///
+/// When the variable holds no number.
+pub fn rounds(usual: usize) -> usize {
+    let asked = env::var("EVENKEEL_ROUNDS").ok().filter(|text| !text.is_empty());
+    asked.map_or(usual, |text| text.parse().expect("EVENKEEL_ROUNDS is a number"))
+}
+
 /// Whether this process is root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -41,6 +41,11 @@ impl Connection {
         Ok(Self { client, held: None, address: address.clone(), tls })
     }
 
+    /// The channel alone, under this node's certificate: for what the generated client does not say.
+    pub fn channel(address: &Address, member: &Member) -> Result<Channel, LoadError> {
+        Ok(channel::over_tls(address, Arc::new(ArcSwap::from_pointee(member.tls()?))))
+    }
+
     /// Hangs up, and connects again when it is next used: with the ticket of the session before, if one was given.
     pub fn again(&mut self) {
         self.client = FleetServiceClient::new(channel::over_tls(&self.address, Arc::clone(&self.tls)));
@@ -89,6 +94,8 @@ impl Connection {
                     let put = self.client.put_sections(tokio_stream::iter(messages)).await;
                     put.map_err(LoadError::call("contents were not taken"))?;
                 }
+                // It holds another state than it has acknowledged: all of it, then.
+                Some(Answer::SendCommit(_)) if self.held.take().is_some() => request = check_in(node, true),
                 answer => return Err(unexpected(node, "a report", answer)),
             }
         }
