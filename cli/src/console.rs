@@ -68,17 +68,18 @@ impl Console {
     }
 
     /// Shows it.
-    pub fn show(&self, view: &impl View) -> Result<(), CliError> {
+    pub fn show(&self, view: &mut impl View) -> Result<(), CliError> {
         self.render(view, &self.screen)
     }
 
     /// Shows a report: with `all` what is hidden by default was asked for, with `hints` the collector can explain it.
-    pub fn show_report(&self, report: &Report, all: bool, hints: bool) -> Result<(), CliError> {
+    pub fn show_report(&self, report: &mut Report, all: bool, hints: bool) -> Result<(), CliError> {
         self.render(report, &Screen { all, hints, ..self.screen })
     }
 
     /// In every form that was asked for; nothing is shown when one of them is not to be had.
-    fn render(&self, view: &impl View, screen: &Screen) -> Result<(), CliError> {
+    fn render(&self, view: &mut impl View, screen: &Screen) -> Result<(), CliError> {
+        view.arrange();
         let mut shown = Vec::new();
         for Output { format, file } in &self.outputs {
             let on_terminal = file.is_none() && self.is_terminal;

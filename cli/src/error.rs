@@ -295,6 +295,10 @@ impl CliError {
     /// What to do next, where the message does not say it.
     pub fn next(&self) -> Option<&'static str> {
         Some(match self {
+            Self::NoCollector { tried } if tried.iter().any(|place| place.contains("Permission denied")) => {
+                "Ask as root or as the collector's user, as a member of a group that its configuration names, or log in: \
+                 `evenkeel login --collector https://HOST:7444 --token-file FILE`."
+            }
             Self::NoCollector { .. } => {
                 "Start one with `evenkeel-collector run`, name its data directory with --data-dir, or log in to one on \
                  another host: `evenkeel login --collector https://HOST:7444 --token-file FILE`."

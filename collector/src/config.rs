@@ -1,6 +1,6 @@
 //! The configuration: a TOML file, overridden by arguments.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -158,6 +158,11 @@ impl Config {
         if seen.is_empty() {
             return Err("environments: at least one is needed".to_owned());
         }
+        if let Some(wrong) = self.names.iter().find(|name| !is_host(name)) {
+            return Err(format!(
+                "names: {wrong:?} is neither a host name nor an address: nodes could not reach the collector by it"
+            ));
+        }
         if self.stale_after < Duration::from_secs(1) {
             return Err("stale_after: at least one second is needed".to_owned());
         }
@@ -167,6 +172,16 @@ impl Config {
         self.alerts.check(&self.environments)?;
         self.transport.check()
     }
+}
+
+/// Whether a certificate can say it: an address, or labels of letters, digits, `-` and `_` with dots between.
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !label.is_empty() && label.len() <= 63 && label.chars().all(fits)
+    };
+    name.parse::<IpAddr>().is_ok()
+        || name.len() <= 253 && name.strip_prefix("*.").unwrap_or(name).split('.').all(is_label)
 }
 
 /// `/var/lib/evenkeel-collector` for root, else `evenkeel-collector` in the user's state directory.
@@ -193,6 +208,14 @@ mod tests {
             check("environments = [\"Prod\"]"),
             "environments: \"Prod\" is not a name of a-z, 0-9, '.', '_' and '-'"
         );
+        for name in ["x y", "https://x", "", "a..b"] {
+            let expected = format!(
+                "names: {name:?} is neither a host name nor an address: nodes could not reach the collector by it"
+            );
+            assert_eq!(check(&format!("names = [{name:?}]")), expected);
+        }
+        let good = "names = [\"collector.example.org\", \"10.0.0.7\", \"::1\", \"*.example.org\"]";
+        assert_eq!(config::parse::<Config>(good).unwrap().check(), Ok(()));
         assert_eq!(check("environments = [\"a\", \"a\"]"), "environments: \"a\" stands twice");
         assert!(
             config::parse::<Config>("stale_afte = \"3m\"")

@@ -37,6 +37,8 @@ pub struct Filter {
     pub path: Option<Glob>,
     /// Only changes taken in at or after this time.
     pub since: Option<Timestamp>,
+    /// Only of sections with these names; `None`: of all. What is not asked for is not opened.
+    pub sections: Option<Vec<String>>,
 }
 
 /// When a section became what it was for a while.
@@ -66,6 +68,9 @@ pub fn of_node(
         first = record.position;
         let changed = changed.into_iter().map(|section| (section.name, Some(section.digest)));
         for (name, digest) in changed.chain(removed.into_iter().map(|name| (name, None))) {
+            if filter.sections.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
+                continue;
+            }
             let authors = Arc::clone(&authors);
             let became = Became { at: record.at, journal: record.position, digest, authors };
             if let Some(newer) = later.insert(name, became)
@@ -210,7 +215,7 @@ mod tests {
             ["3 go.a ->x", "3 go.b ->b", "3 net.a 2>1", "3 vm.a 1>-", "3 vm.b b>-", "2 net.a 1>2"]
         );
         assert_eq!(
-            shown(&Filter { path: Some(Glob::new("net.*")), since: None }),
+            shown(&Filter { path: Some(Glob::new("net.*")), since: None, ..Filter::default() }),
             ["3 net.a 2>1", "2 net.a 1>2"]
         );
         let by = |change: &Change| change.by.as_ref().map(|author| (change.path.to_string(), author.pid));
@@ -223,7 +228,8 @@ mod tests {
         let newest = of_node(&reader, node, &Filter::default(), 5).unwrap();
         assert!(newest.len() == 5 && newest.iter().all(|change| change.journal == 3), "{newest:?}");
         assert!(
-            shown(&Filter { path: None, since: Some("2027-01-01T00:00:00Z".parse().unwrap()) }).is_empty()
+            shown(&Filter { since: Some("2027-01-01T00:00:00Z".parse().unwrap()), ..Filter::default() })
+                .is_empty()
         );
     }
 }

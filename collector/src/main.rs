@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use evenkeel_collector::args::{Arguments, Backup, Ca, Check, Command, Run};
 use evenkeel_collector::config::default_data_dir;
-use evenkeel_collector::{Listeners, ca_command, run, store_command};
+use evenkeel_collector::{Listeners, RunError, ca_command, run, store_command};
+use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::{exit, heaps, logging};
 
@@ -35,10 +36,26 @@ fn main() -> ExitCode {
         Err(error) => {
             // For the person who started it: a caret under a wrong key is unreadable inside a JSON string.
             let _ = writeln!(std::io::stderr(), "{what}: {}", exit::chain(&*error));
+            if let Some(next) = next(&*error) {
+                let _ = writeln!(std::io::stderr(), "{next}");
+            }
             ExitCode::from(exit::ERROR)
         }
     }
 }
+
+/// What to do next, where the message does not say it.
+fn next(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if error.is::<ConfigError>() {
+        return Some("Correct the file; deploy/examples/collector.toml has every option.");
+    }
+    error.downcast_ref::<RunError>().and_then(RunError::next)
+}
+
+/// The configuration cannot be read, or is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct ConfigError(FileError);
 
 fn ca(Ca { command, data_dir }: Ca) -> Result<(), Box<dyn Error>> {
     let data_dir = place(data_dir);
@@ -62,7 +79,7 @@ fn say<E: Error + 'static>(text: Result<String, E>) -> Result<(), Box<dyn Error>
 fn start(arguments: Run) -> Result<(), Box<dyn Error>> {
     heaps::at_most(HEAPS);
     logging::init("evenkeel-collector");
-    let config = arguments.resolve()?;
+    let config = arguments.resolve().map_err(ConfigError)?;
     config.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! ReportService: what people and tools ask. Nothing here writes.
 
+mod explained;
 mod judgement;
 mod kept;
 mod nodes;
@@ -166,14 +167,18 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::ExplainResponse>, Status> {
         let scope = Scope::of(&request);
         let subject = request.into_inner().subject;
+        let reader = Arc::clone(&self.reader);
         self.compute(scope, move |View { fleet, policy, now, .. }, _, _| {
             let explanation =
                 evenkeel_drift::explain::explain(fleet, policy, &Query::default(), *now, &subject);
-            let explanation = explanation.ok_or_else(|| {
+            let mut explanation = explanation.ok_or_else(|| {
                 let sentence =
                     format!("there is no finding and no fact {subject:?} now: see evenkeel report --all");
                 Status::not_found(sentence)
             })?;
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            explained::add_nodes(&mut explanation, fleet, &reader)
+                .map_err(|error| Status::internal(exit::chain(&error)))?;
             Ok(Response::new(wire::ExplainResponse { json: json(&explanation)? }))
         })
         .await
@@ -300,7 +305,7 @@ impl ReportService for Reports {
         let wire::GetHistoryRequest { node, environment, path, since, limit } = request.into_inner();
         let since = since.map(|time| times::from_wire("since", Some(time)));
         let since = since.transpose().map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let filter = Filter { path: path.as_deref().map(Glob::new), since };
+        let filter = Filter { path: path.as_deref().map(Glob::new), since, sections: None };
         let limit = if limit == 0 { MAX_CHANGES } else { limit.min(MAX_CHANGES) } as usize;
         let nodes = {
             let state = self.ledger.state();

@@ -83,6 +83,24 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// What to do next, where the message does not say it.
+    pub fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::Files(_) => Some("Name a directory that this user may write to with --data-dir."),
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
+                "Another program listens there: stop it, or choose another address with --listen, --enroll-listen \
+                 or --http-listen.",
+            ),
+            Self::Listen { .. } => Some(
+                "Choose an address of this host, and a port that this user may open, with --listen, --enroll-listen \
+                 or --http-listen.",
+            ),
+            Self::Ca(_) | Self::Store(_) | Self::Tending(_) | Self::Busy(_) | Self::Access(_) => None,
+        }
+    }
+}
+
 /// Every port, bound. Bound apart from `run`, so that tests can use port 0.
 pub struct Listeners {
     fleet: TcpListener,

@@ -81,7 +81,10 @@ pub fn restore(from: &Path, data_dir: &Path) -> Result<String, StoreCommandError
 /// Looks at everything that a data directory or a backup holds.
 pub fn check(data_dir: &Path, file: Option<&Path>) -> Result<String, StoreCommandError> {
     let file = match file {
-        Some(file) => file.to_owned(),
+        Some(file) => {
+            evenkeel_store::backup::is_database(file)?;
+            file.to_owned()
+        }
         None => store_in(data_dir)?,
     };
     let mut checked = evenkeel_store::check(&file)?;

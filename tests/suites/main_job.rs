@@ -221,6 +221,11 @@ fn a_finding_is_explained_and_its_remedy_printed() {
     let explained: Value = cli.json(&["explain", path]);
     assert_eq!(explained["changes"][0]["before"]["value"], "128", "{explained:#}");
     assert_eq!(explained["changes"][0]["after"]["value"], "256", "{explained:#}");
+    // Those that deviate come first: here the one that changed, then those that are as they were at first.
+    let (changed, rest) = explained["nodes"].as_array().unwrap().split_first().unwrap();
+    assert_eq!((&changed["node"], &changed["since_first_report"]), (&json!("stg-1"), &json!(false)));
+    assert_eq!((&changed["before"]["value"], &changed["now"]["value"]), (&json!("128"), &json!("256")));
+    assert!(!rest.is_empty() && rest.iter().all(|node| node["since_first_report"] == true), "{rest:#?}");
     assert!(
         explained["advice"]["risk"].as_str().is_some_and(|risk| risk.contains("Listen queues")),
         "{explained:#}"

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{Cell, Columns};
+use crate::page::Page;
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
+use crate::text::escape;
 use crate::view::View;
-use crate::when::stamp;
+use crate::when::{moment, stamp};
 
 /// The value of the `schema` field.
 pub const SCHEMA: &str = "evenkeel.accepted/v1";
@@ -84,26 +86,35 @@ impl Accepted {
         if self.acceptances.is_empty() {
             return "Nothing is accepted.\n".into();
         }
-        let headers: &[&str] = if wide {
-            &["ID", "WHAT", "OWNER", "UNTIL (UTC)", "REASON", "GIVEN (UTC)", "BY"]
-        } else {
-            &["ID", "WHAT", "OWNER", "UNTIL (UTC)", "REASON"]
-        };
-        let mut table = Columns::new(headers).lead();
+        if !wide {
+            return self.lines(screen);
+        }
+        let headers = ["ID", "WHAT", "OWNER", "UNTIL (UTC)", "REASON", "GIVEN (UTC)", "BY"];
+        let mut table = Columns::new(&headers).lead();
         for one in &self.acceptances {
             let until = if one.expired { format!("over: {}", stamp(one.until)) } else { stamp(one.until) };
-            let mut row = vec![
+            table.row(vec![
                 Cell::new(&one.id),
                 Cell::new(&one.what()).ink(Ink::Strong),
                 Cell::new(&one.owner),
                 Cell::new(&until).ink(if one.expired { Ink::Faint } else { Ink::Plain }),
                 Cell::new(&one.reason),
-            ];
-            if wide {
-                row.extend([Cell::new(&stamp(one.at)), Cell::new(&one.by)]);
-            }
-            table.row(row);
+                Cell::new(&stamp(one.at)),
+                Cell::new(&one.by),
+            ]);
         }
         table.render(screen, 0)
+    }
+
+    /// What and until when, then who answers for it and why: reasons are sentences.
+    fn lines(&self, screen: &Screen) -> String {
+        let mut page = Page::new(screen);
+        for one in &self.acceptances {
+            let (word, ink) = if one.expired { ("over since", Ink::Faint) } else { ("until", Ink::Strong) };
+            let what = format!("{}  {}", escape(&one.id), escape(&one.what()));
+            page.ends(0, (ink, &what), (Ink::Faint, &format!("{word} {}", moment(one.until))));
+            page.line(2, Ink::Plain, &format!("{}: {}", escape(&one.owner), escape(&one.reason)));
+        }
+        page.finish()
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_drift::affected::{Advised, Affected, Found, Place, Unjudged};
 use evenkeel_drift::compare::Compare;
 use evenkeel_drift::report::Severity;
+use evenkeel_facts::natural;
 
 use crate::columns::{Cell, Columns};
 use crate::page::Page;
@@ -24,6 +25,10 @@ const ADVISORIES_SHOWN: usize = 10;
 
 impl View for Affected {
     const WHAT: &'static str = "what is affected";
+
+    fn arrange(&mut self) {
+        crate::order::affected(self);
+    }
 
     fn table(&self, screen: &Screen) -> String {
         show(self, screen, NAMES_WIDTH, UNKNOWNS_SHOWN)
@@ -169,6 +174,8 @@ fn by_thing(page: &mut Page, advised: &[Advised], names_width: usize) {
             versions.entry((&each.module, &each.version)).or_default().push((id, each));
         }
     }
+    let mut things: Vec<_> = things.into_iter().collect();
+    things.sort_by(|(a, _), (b, _)| natural::order(a, b));
     for (thing, versions) in things {
         let ids: BTreeSet<&str> = versions.values().flatten().map(|(id, _)| *id).collect();
         let number = match ids.len() {

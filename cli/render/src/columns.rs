@@ -70,6 +70,10 @@ impl Columns {
         self.rows.push(cells);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table, each line behind `indent` blanks.
     pub(crate) fn render(&self, screen: &Screen, indent: usize) -> String {
         let widths = self.fit(screen.width.saturating_sub(indent));

@@ -1,17 +1,20 @@
 //! One finding or fact, with everything that led to it.
 
+use std::borrow::Cow;
+
 use evenkeel_drift::Values;
-use evenkeel_drift::explain::{Deciding, Explanation};
+use evenkeel_drift::explain::{Deciding, Explanation, NodeSince, Side};
 use evenkeel_drift::policy::AdviceTexts;
 use evenkeel_drift::report::Finding;
-
+use evenkeel_facts::{Author, natural};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{Cell, Columns};
 use crate::history::Change;
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
-use crate::text::escape;
+use crate::text::{count, escape, names};
 use crate::unknowns::cannot_tell;
 use crate::values::roles;
 use crate::view::View;
@@ -38,6 +41,11 @@ pub struct Explained {
 impl View for Explained {
     const WHAT: &'static str = "an explanation";
 
+    fn arrange(&mut self) {
+        crate::order::explanation(&mut self.explanation);
+        self.set_in.iter_mut().for_each(crate::order::values);
+    }
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.explanation/v1")
     }
@@ -53,7 +61,7 @@ impl View for Explained {
 
 fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
     let Explained { explanation, changes, set_in } = explained;
-    let Explanation { path, findings, unknowns, rules, advice, values } = explanation;
+    let Explanation { path, findings, unknowns, rules, advice, values, .. } = explanation;
     let mut page = Page::new(screen);
     page.line(0, Ink::Strong, &escape(path));
     for finding in findings {
@@ -77,11 +85,7 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
         page.line(0, Ink::Strong, "SET AT BOOT BY");
         roles(&mut page, set_in, names_width);
     }
-    if !changes.is_empty() {
-        page.blank();
-        page.line(0, Ink::Strong, "CHANGED");
-        page.table(2, &changed(changes));
-    }
+    since(&mut page, explanation, changes, names_width);
     page.blank();
     page.line(0, Ink::Strong, "POLICY");
     let mut table = Columns::new(&[]);
@@ -102,22 +106,99 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
     page.finish()
 }
 
-/// When, on which node, from what to what.
-fn changed(changes: &[Change]) -> Columns {
+/// So many nodes are told one by one in a table; wide tells all that are listed.
+const TOLD: usize = 20;
+
+/// When each node became what it is, and by whom; then what else the journal says of the fact.
+fn since(page: &mut Page, explanation: &Explanation, changes: &[Change], names_width: usize) {
+    let Explanation { path, nodes, more_nodes, .. } = explanation;
+    let told = if names_width == usize::MAX { usize::MAX } else { TOLD };
+    let is_thing = path.ends_with(']');
+    let (first, changed): (Vec<&NodeSince>, Vec<&NodeSince>) =
+        nodes.iter().partition(|node| node.since_first_report);
     let mut table = Columns::new(&[]);
-    for Change { at, node, environment, before, after, by, .. } in changes {
-        let [before, after] = [before, after].map(|side| value_text(side.state, Some(&side.value)));
-        table.row(vec![
-            Cell::new(&moment(*at)),
-            Cell::new(&format!("{node} ({environment})")),
-            Cell::new(&format!("{before} -> {after}")),
-        ]);
-        if let Some(by) = by {
-            let by = Cell::new(&format!("by {by}")).ink(Ink::Faint);
-            table.row(vec![Cell::new(""), Cell::new(""), by]);
+    // Of a thing the journal says which of its facts changed.
+    let changed = if is_thing { Vec::new() } else { changed };
+    for NodeSince { node, environment, now, since, before, by, .. } in changed.iter().take(told) {
+        let before = before.as_ref().map(|before| format!("{} -> ", text(before))).unwrap_or_default();
+        turn(&mut table, (*since, node, environment), &format!("{before}{}", text(now)), by.as_ref());
+    }
+    let earlier = changes.iter().filter(|change| {
+        let is_told = |node: &&NodeSince| {
+            (&node.node, &node.environment, node.since) == (&change.node, &change.environment, change.at)
+        };
+        is_thing || change.path != *path || !changed.iter().any(is_told)
+    });
+    let mut past = Columns::new(&[]);
+    for Change { at, node, environment, path: fact, before, after, by, .. } in earlier {
+        // Of a thing: which of its facts.
+        let fact = fact.strip_prefix(path.as_str()).filter(|_| is_thing).unwrap_or_default();
+        let fact = fact.trim_start_matches('.');
+        let fact = if fact.is_empty() { String::new() } else { format!("{fact}: ") };
+        let what = format!("{fact}{} -> {}", text(before), text(after));
+        turn(if is_thing { &mut table } else { &mut past }, (*at, node, environment), &what, by.as_ref());
+    }
+    let left = changed.len().saturating_sub(told) as u64;
+    as_first_reported(&mut table, &first, names_width);
+    if !table.is_empty() {
+        page.blank();
+        page.line(0, Ink::Strong, "CHANGED");
+        page.table(2, &table);
+    }
+    if left > 0 {
+        page.line(2, Ink::Faint, &format!("{} more changed: see -o wide", count(left, "node")));
+    }
+    if *more_nodes > 0 {
+        page.line(
+            2,
+            Ink::Faint,
+            &format!("{} not listed: see evenkeel history", count(*more_nodes, "more node")),
+        );
+    }
+    if !past.is_empty() {
+        page.blank();
+        // A collector that is older than the list of nodes says only this.
+        let head = if nodes.is_empty() { "CHANGED" } else { "BEFORE THAT" };
+        page.line(0, Ink::Strong, head);
+        page.table(2, &past);
+    }
+}
+
+/// Whoever is what it was at first, in a line for each environment.
+fn as_first_reported(table: &mut Columns, nodes: &[&NodeSince], names_width: usize) {
+    let mut environments: Vec<(&str, Vec<&NodeSince>)> = Vec::new();
+    for node in nodes {
+        match environments.iter_mut().find(|(name, _)| *name == node.environment) {
+            Some((_, nodes)) => nodes.push(node),
+            None => environments.push((&node.environment, vec![node])),
         }
     }
-    table
+    for (environment, nodes) in environments {
+        let mut known: Vec<String> = nodes.iter().map(|node| node.node.clone()).collect();
+        natural::sort(&mut known);
+        let first = nodes.iter().map(|node| node.since).min().expect("never empty");
+        let so = Cell::new("as first reported").ink(Ink::Faint);
+        let who = format!("{} ({})", names(&known, names_width), escape(environment));
+        table.row(vec![Cell::new(&moment(first)).ink(Ink::Faint), Cell::escaped(who), so]);
+    }
+}
+
+/// When, on which node, what became what, and by whom.
+fn turn(
+    table: &mut Columns,
+    (at, node, environment): (Timestamp, &str, &str),
+    what: &str,
+    by: Option<&Author>,
+) {
+    table.row(vec![Cell::new(&moment(at)), Cell::new(&format!("{node} ({environment})")), Cell::new(what)]);
+    if let Some(by) = by {
+        let by = Cell::new(&format!("by {by}")).ink(Ink::Faint);
+        table.row(vec![Cell::new(""), Cell::new(""), by]);
+    }
+}
+
+fn text(side: &Side) -> Cow<'_, str> {
+    value_text(side.state, Some(&side.value))
 }
 
 /// What it can break, what to do, and where it stands.

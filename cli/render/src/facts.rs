@@ -1,6 +1,7 @@
 //! The facts of one node.
 
 use evenkeel_drift::report::State;
+use evenkeel_facts::natural;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,10 @@ pub struct Fact {
 
 impl View for Facts {
     const WHAT: &'static str = "a list of facts";
+
+    fn arrange(&mut self) {
+        crate::order::stable(&mut self.facts, |a, b| natural::order(&a.path, &b.path));
+    }
 
     fn table(&self, screen: &Screen) -> String {
         self.rows(screen, false)

@@ -19,6 +19,11 @@ const NAMES_WIDTH: usize = 40;
 impl View for GateOutcome {
     const WHAT: &'static str = "a gate's answer";
 
+    fn arrange(&mut self) {
+        crate::order::findings(&mut self.findings);
+        crate::order::unknowns(&mut self.unknowns);
+    }
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.gate/v1")
     }

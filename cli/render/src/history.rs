@@ -1,6 +1,6 @@
 //! What changed on which node, when.
 
-use evenkeel_drift::report::State;
+pub use evenkeel_drift::explain::Side;
 use evenkeel_facts::Author;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,15 +48,6 @@ pub struct Change {
     /// Who did it, if the node saw that: best effort.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Author>,
-}
-
-/// One side of a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Side {
-    /// Whether it was there.
-    pub state: State,
-    /// The value when present, the reason when unreadable.
-    pub value: String,
 }
 
 impl View for History {

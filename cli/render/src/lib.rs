@@ -4,6 +4,7 @@
 //! # Layout
 //!
 //! - [`view`]: what can be shown, and the formats
+//! - `order`: names as people count, in every format
 //! - [`screen`]: how wide the output is, and whether it shows colour
 //! - [`report`]: a report as a table; [`wide`]: with every value and node
 //! - [`gate`]: whether an environment may be promoted
@@ -36,6 +37,7 @@ pub mod judgement;
 mod junit;
 mod markdown;
 pub mod nodes;
+mod order;
 mod page;
 pub mod remedy;
 pub mod report;

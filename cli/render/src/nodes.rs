@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use evenkeel_drift::report::Severity;
+use evenkeel_facts::natural;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,15 @@ impl Node {
 
 impl View for Nodes {
     const WHAT: &'static str = "a list of nodes";
+
+    fn arrange(&mut self) {
+        // Environments stay in order of promotion.
+        for members in self.nodes.chunk_by_mut(|a, b| a.environment == b.environment) {
+            crate::order::stable(members, |a, b| {
+                natural::order(&a.name, &b.name).then_with(|| a.id.cmp(&b.id))
+            });
+        }
+    }
 
     fn table(&self, screen: &Screen) -> String {
         self.rows(screen, false)

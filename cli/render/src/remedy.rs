@@ -1,5 +1,6 @@
 //! What to do about one finding, as text for a shell, a file and a playbook. Nothing here runs anything.
 
+use evenkeel_facts::natural;
 use serde::{Deserialize, Serialize};
 
 use crate::page::Page;
@@ -46,6 +47,10 @@ pub struct RemedyFile {
 
 impl View for Remedy {
     const WHAT: &'static str = "a remedy";
+
+    fn arrange(&mut self) {
+        natural::sort(&mut self.nodes);
+    }
 
     /// Each part can be copied, and the whole is a shell script: whatever else it says are comments. Lines are not
     /// broken: a broken line would be another command.

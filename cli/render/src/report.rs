@@ -33,6 +33,10 @@ const WIDEST: usize = 110;
 impl View for Report {
     const WHAT: &'static str = "a report";
 
+    fn arrange(&mut self) {
+        crate::order::report(self);
+    }
+
     fn table(&self, screen: &Screen) -> String {
         let mut page = Page::new(&Screen { width: screen.width.min(WIDEST), ..*screen });
         header(&mut page, self);

@@ -16,6 +16,10 @@ const NAMES_WIDTH: usize = 30;
 impl View for Values {
     const WHAT: &'static str = "a fact's values";
 
+    fn arrange(&mut self) {
+        crate::order::values(self);
+    }
+
     fn schema(&self) -> Option<&'static str> {
         Some("evenkeel.values/v1")
     }

@@ -85,6 +85,9 @@ pub trait View: Serialize {
     /// What it is, in a sentence: `a list of nodes`.
     const WHAT: &'static str;
 
+    /// Puts names in the order in which people read them (`web-2` before `web-11`), for every format.
+    fn arrange(&mut self) {}
+
     /// For people, at a glance.
     fn table(&self, screen: &Screen) -> String;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use evenkeel_drift::report::{Noise, Quarantined};
 use evenkeel_drift::{GateVerdict, Report};
 use evenkeel_render::audit::Audit;
+use evenkeel_render::nodes::Node;
 use evenkeel_render::users::Users;
 use evenkeel_render::{Format, Screen, View, render};
 use examples::{judged, people};
@@ -197,4 +198,48 @@ fn gate() {
     all_formats("gate-drift", &judged::gate(GateVerdict::Drift));
     all_formats("gate-cannot-tell", &judged::gate(GateVerdict::CannotTell));
     all_formats("gate-nothing", &judged::gate_of_nothing());
+}
+
+/// Promise: whatever is shown lists `x-2` before `x-11`, in every format; the worst stays first.
+#[test]
+fn names_are_in_the_order_in_which_people_count() {
+    let names = || examples::strings(&["web-1", "web-11", "web-2"]);
+    let sorted = examples::strings(&["web-1", "web-2", "web-11"]);
+    let at = |path: &str| {
+        let mut finding = examples::go_version();
+        (finding.path, finding.nodes) = (format!("go.program[{path}].go_version"), names());
+        finding
+    };
+    let mut report = examples::report(vec![at("service-11"), at("service-2")]);
+    report.environments[0].stale_nodes = names();
+    let mut info = at("service-1");
+    info.severity = evenkeel_drift::report::Severity::Info;
+    report.findings.push(info);
+    report.arrange();
+    let paths: Vec<&str> = report.findings.iter().map(|finding| &*finding.path).collect();
+    let of = |name: &str| format!("go.program[{name}].go_version");
+    assert_eq!(paths, [of("service-2"), of("service-11"), of("service-1")]);
+    assert!(report.findings.iter().all(|finding| finding.nodes == sorted), "{:#?}", report.findings);
+    assert_eq!(report.environments[0].stale_nodes, sorted);
+
+    let mut values = judged::values();
+    values.roles[0].environments[0].values[0].nodes = names();
+    values.arrange();
+    assert_eq!(values.roles[0].environments[0].values[0].nodes, sorted);
+
+    let mut affected = judged::affected(1);
+    affected.affected[0].found[0].places[0].nodes = names();
+    affected.arrange();
+    assert_eq!(affected.affected[0].found[0].places[0].nodes, sorted);
+
+    let mut nodes = examples::nodes();
+    nodes.nodes.truncate(1);
+    nodes.nodes = names().into_iter().map(|name| Node { name, ..nodes.nodes[0].clone() }).collect();
+    nodes.arrange();
+    assert_eq!(nodes.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>(), sorted);
+
+    let mut gate = judged::gate(GateVerdict::CannotTell);
+    gate.unknowns[0].nodes = names();
+    gate.arrange();
+    assert_eq!(gate.unknowns[0].nodes, sorted);
 }

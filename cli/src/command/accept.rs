@@ -87,7 +87,7 @@ pub(super) fn list(context: &Context, arguments: &Accepted) -> Result<u8, CliErr
     let client = context.client()?;
     let answer = client.wait(client.reports().list_acceptances(ListAcceptancesRequest {}))?;
     let acceptances = answer.acceptances.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Shown { schema: SCHEMA.to_owned(), acceptances })?;
+    context.console.show(&mut Shown { schema: SCHEMA.to_owned(), acceptances })?;
     Ok(exit::DONE)
 }
 

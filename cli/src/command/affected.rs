@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, arguments: Affected) -> Result<u8, CliError
     } else if asked.is_empty() {
         return Err(CliError::NothingWanted);
     }
-    let found = if files.is_empty() {
+    let mut found = if files.is_empty() {
         let client = context.client()?;
         let request =
             GetAffectedRequest { advisories: asked.into_iter().map(to_wire).collect(), environments };
@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context, arguments: Affected) -> Result<u8, CliError
         query.check(&files.fleet)?;
         affected(&files.fleet, query.environments.as_deref(), &asked)
     };
-    context.console.show(&found)?;
+    context.console.show(&mut found)?;
     for failed in unread.iter().take(UNREAD_SHOWN) {
         context.console.note(&format!("not read: {}", escape(failed)));
     }

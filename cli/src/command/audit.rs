@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: Audit) -> Result<u8, CliError> {
             break;
         }
     }
-    context.console.show(&shown)?;
+    context.console.show(&mut shown)?;
     Ok(exit::DONE)
 }
 

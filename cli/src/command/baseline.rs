@@ -99,7 +99,7 @@ fn list(context: &Context) -> Result<u8, CliError> {
     let client = context.client()?;
     let answer = client.wait(client.reports().list_baselines(ListBaselinesRequest {}))?;
     let baselines = answer.baselines.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Baselines { schema: SCHEMA.to_owned(), baselines })?;
+    context.console.show(&mut Baselines { schema: SCHEMA.to_owned(), baselines })?;
     Ok(exit::DONE)
 }
 

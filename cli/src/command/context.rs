@@ -41,7 +41,7 @@ struct Named {
 pub(super) fn run(context: &Context, arguments: ContextCommand) -> Result<u8, CliError> {
     let mut contexts = Contexts::load(variable)?;
     match arguments.command {
-        Verb::List => context.console.show(&shown(&contexts)?)?,
+        Verb::List => context.console.show(&mut shown(&contexts)?)?,
         Verb::Use(Named { name }) => {
             contexts.select(&name)?;
             context.console.note(&format!("Context {} is current.", escape(&name)));

@@ -37,7 +37,7 @@ pub struct Diff {
 
 pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
     let Diff { a, b, policy, listing } = arguments;
-    let report = if let (Operand::File(a), Operand::File(b)) = (&a, &b) {
+    let mut report = if let (Operand::File(a), Operand::File(b)) = (&a, &b) {
         of_files(a, b, policy.as_deref(), &listing)?
     } else {
         without_policy(policy)?;
@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, arguments: Diff) -> Result<u8, CliError> {
     };
     // Between environments a finding is one of the fleet, with the same id; others exist only in this comparison.
     let known = [&a, &b].iter().all(|operand| matches!(operand, Operand::Environment(_, None)));
-    context.console.show_report(&report, listing.all, known)?;
+    context.console.show_report(&mut report, listing.all, known)?;
     Ok(listing.exit_code(&report))
 }
 

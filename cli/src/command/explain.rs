@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, arguments: Explain) -> Result<u8, CliError>
     let history = client.wait(client.reports().get_history(request))?;
     let changes = history.changes.into_iter().map(history::from_wire).collect::<Result<_, _>>()?;
     let set_in = path.strip_prefix("sysctl.").map(|key| set_in(&client, key)).transpose()?.flatten();
-    context.console.show(&Explained { explanation, changes, set_in })?;
+    context.console.show(&mut Explained { explanation, changes, set_in })?;
     Ok(evenkeel_runtime::exit::DONE)
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, arguments: Facts) -> Result<u8, CliError> {
     let request = GetFactsRequest { node: arguments.node, glob: arguments.glob.unwrap_or_default() };
     let answer = client.wait(client.reports().get_facts(request))?;
     let facts = answer.facts.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Shown { schema: SCHEMA.to_owned(), node: answer.node, facts })?;
+    context.console.show(&mut Shown { schema: SCHEMA.to_owned(), node: answer.node, facts })?;
     Ok(exit::DONE)
 }
 

@@ -54,10 +54,10 @@ pub(super) fn run(context: &Context, arguments: Fix) -> Result<u8, CliError> {
     };
     let manager = if finding.path.starts_with("package[") { manager(&client, finding)? } else { None };
     let advice = advice.map(|advice| advice.remedy).unwrap_or_default();
-    let remedy = remedy(finding, &advice, manager)?;
+    let mut remedy = remedy(finding, &advice, manager)?;
     let part = match only {
         None => {
-            context.console.show(&remedy)?;
+            context.console.show(&mut remedy)?;
             return Ok(exit::DONE);
         }
         Some(Part::Shell) => Some(remedy.shell),

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: Gate) -> Result<u8, CliError> {
         unreachable!("the arguments require both sides")
     };
     let fail_on = Severity::from(fail_on);
-    let outcome = if let (Operand::File(from), Operand::File(to)) = (&from, &to) {
+    let mut outcome = if let (Operand::File(from), Operand::File(to)) = (&from, &to) {
         let pair = Files::pair(from, to, policy.as_deref())?;
         let [from, to] = pair.names();
         gate(&pair.fleet, &pair.policy, from, to, fail_on, pair.as_of)
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, arguments: Gate) -> Result<u8, CliError> {
         let client = context.client()?;
         reports::gate_from_wire(client.wait(client.reports().gate(request))?)?
     };
-    context.console.show(&outcome)?;
+    context.console.show(&mut outcome)?;
     Ok(match outcome.verdict {
         GateVerdict::Consistent => exit::DONE,
         GateVerdict::Drift => exit::DRIFT,

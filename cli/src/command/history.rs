@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, arguments: History) -> Result<u8, CliError>
     let client = context.client()?;
     let answer = client.wait(client.reports().get_history(request))?;
     let changes = answer.changes.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Shown { schema: SCHEMA.to_owned(), changes, more: answer.more })?;
+    context.console.show(&mut Shown { schema: SCHEMA.to_owned(), changes, more: answer.more })?;
     Ok(exit::DONE)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, arguments: Nodes) -> Result<u8, CliError> {
             break;
         }
     }
-    context.console.show(&shown)?;
+    context.console.show(&mut shown)?;
     Ok(exit::DONE)
 }
 

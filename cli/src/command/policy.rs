@@ -84,7 +84,7 @@ fn show(context: &Context, Show { path, file }: Show) -> Result<u8, CliError> {
     };
     if let (Some(path), Some(rules)) = (path, rules) {
         let schema = SCHEMA.to_owned();
-        context.console.show(&Judgement { schema, policy: label, path, rules })?;
+        context.console.show(&mut Judgement { schema, policy: label, path, rules })?;
         return Ok(exit::DONE);
     }
     let lines: Vec<_> = text.lines().map(escape).collect();

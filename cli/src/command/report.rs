@@ -63,7 +63,7 @@ pub struct Listing {
 pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> {
     let Report { snapshots, environments, role, reference, at, policy, listing } = arguments;
     let asked = environments.iter().chain(&reference).cloned().collect::<Vec<_>>();
-    let report = if snapshots.is_empty() {
+    let mut report = if snapshots.is_empty() {
         without_policy(policy)?;
         of_collector(context, environments, role, reference, at, &listing)?
     } else {
@@ -78,7 +78,7 @@ pub(super) fn run(context: &Context, arguments: Report) -> Result<u8, CliError> 
         query.check(&files.fleet)?;
         evaluate(&files.fleet, &files.policy, &query, files.as_of)
     };
-    context.console.show_report(&report, listing.all, snapshots.is_empty())?;
+    context.console.show_report(&mut report, listing.all, snapshots.is_empty())?;
     // Who asks for an environment by name, and it has nobody to speak for it, was not told that all is well.
     let mute = report.environments.iter().any(|found| found.fresh == 0 && asked.contains(&found.name));
     Ok(match listing.exit_code(&report) {

@@ -79,7 +79,7 @@ pub(super) fn run(context: &Context, outputs: &[String], arguments: Scan) -> Res
     let scanned = hosts.into_iter().zip(outcomes).map(|(host, outcome)| ScannedHost { host, outcome });
     context
         .console
-        .show(&Scanned { directory: directory.display().to_string(), hosts: scanned.collect() })?;
+        .show(&mut Scanned { directory: directory.display().to_string(), hosts: scanned.collect() })?;
     Ok(if failed { exit::ERROR } else { exit::DONE })
 }
 

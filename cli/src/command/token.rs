@@ -71,7 +71,7 @@ fn listed(context: &Context) -> Result<u8, CliError> {
     let client = context.client()?;
     let answer = client.wait(client.admin().list_tokens(ListTokensRequest {}))?;
     let tokens = answer.tokens.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Shown { schema: SCHEMA.to_owned(), as_of: Timestamp::now(), tokens })?;
+    context.console.show(&mut Shown { schema: SCHEMA.to_owned(), as_of: Timestamp::now(), tokens })?;
     Ok(exit::DONE)
 }
 

@@ -147,7 +147,7 @@ fn listed(context: &Context) -> Result<u8, CliError> {
     let client = context.client()?;
     let answer = client.wait(client.admin().list_users(ListUsersRequest {}))?;
     let users = answer.users.into_iter().map(from_wire).collect::<Result<_, _>>()?;
-    context.console.show(&Shown { schema: SCHEMA.to_owned(), users })?;
+    context.console.show(&mut Shown { schema: SCHEMA.to_owned(), users })?;
     Ok(exit::DONE)
 }
 

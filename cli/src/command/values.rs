@@ -17,6 +17,6 @@ pub struct Values {
 pub(super) fn run(context: &Context, arguments: Values) -> Result<u8, CliError> {
     let client = context.client()?;
     let answer = client.wait(client.reports().get_values(GetValuesRequest { path: arguments.path }))?;
-    context.console.show(&serde_json::from_str::<evenkeel_drift::Values>(&answer.json)?)?;
+    context.console.show(&mut serde_json::from_str::<evenkeel_drift::Values>(&answer.json)?)?;
     Ok(exit::DONE)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use evenkeel_facts::{Digest, Observation, Value};
+use evenkeel_facts::{Digest, Observation, Value, natural};
 use jiff::Timestamp;
 
 use crate::fleet::Node;
@@ -153,6 +153,8 @@ fn claim_id(claimed: &[Claim<'_>]) -> String {
 
 fn sentence(claimed: &[Claim<'_>], names: &[String]) -> String {
     let what = family(claimed[0].path).rsplit('.').next().unwrap_or_default().replace('_', " ");
+    let mut names = names.to_vec();
+    natural::sort(&mut names);
     let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let more = match names.len() - shown.len() {
         0 => String::new(),

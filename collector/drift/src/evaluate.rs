@@ -186,7 +186,9 @@ impl Run<'_> {
                 if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };
             seen.extend(literal(self.policy).filter(|path| lookup.row(path).is_some()).map(str::to_owned));
             open.extend(whole.iter().map(|finding| finding.path.clone()));
-            whole.extend(latent::latent_in(&bench, &lookup).into_iter().map(|latent| latent.finding(&bench)));
+            whole.extend(
+                latent::latent_in(&bench, &lookup).into_iter().filter_map(|latent| latent.finding(&bench)),
+            );
             open.extend(self.differences(&bench, &rows, rows.len() - things, &mut whole));
             for finding in whole {
                 self.take(finding);
@@ -215,12 +217,8 @@ impl Run<'_> {
         whole: &mut [Finding],
     ) -> Vec<String> {
         let judge = |(at, row): (usize, &'_ Row<'_>)| {
-            let mut difference = bench.difference(row)?;
             let is_thing = at >= facts;
-            if is_thing {
-                bench.name_version(row, &mut difference);
-            }
-            Some((at, difference, is_thing))
+            Some((at, bench.difference(row, is_thing)?, is_thing))
         };
         let judged = rows.iter().enumerate().filter_map(judge);
         let mut judged: Vec<Judged<'_, '_>> = judged
@@ -242,7 +240,9 @@ impl Run<'_> {
             let is_wanted = |finding: &&mut Finding| {
                 let is_cause = finding.path == path || causes(path).contains(&finding.path.as_str());
                 let violates = finding.kind == Kind::Violates && is_cause;
-                running.as_ref().map_or(violates, |running| finding.path == *running)
+                let is_whole = running.as_ref().map_or(violates, |running| finding.path == *running);
+                // What is hidden hides nothing else.
+                is_whole && finding.status == Status::Open
             };
             if let Some(finding) = whole.iter_mut().find(is_wanted) {
                 finding.parts.push(bench.part(judged[at].row, &judged[at].difference));

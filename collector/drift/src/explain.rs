@@ -1,5 +1,6 @@
 //! One finding, or one fact, with everything that led to it.
 
+use evenkeel_facts::Author;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use crate::evaluate::evaluate_naming;
 use crate::fleet::Fleet;
 use crate::policy::{AdviceTexts, Policy, Rule};
 use crate::query::Query;
-use crate::report::{Finding, Unknown};
+use crate::report::{Finding, State, Unknown};
 use crate::rows::covers;
 use crate::values::{Values, values};
 
@@ -29,6 +30,45 @@ pub struct Explanation {
     pub advice: Option<AdviceTexts>,
     /// Every value and the nodes that hold it.
     pub values: Values,
+    /// Since when each fresh node is as it is, and who made it so: those that deviate first, then those that changed
+    /// last. Not the engine's: whoever keeps the journal adds it.
+    #[serde(default)]
+    pub nodes: Vec<NodeSince>,
+    /// How many more nodes there are that `nodes` does not list.
+    #[serde(default)]
+    pub more_nodes: u64,
+}
+
+/// Since when a node's fact is what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSince {
+    /// The node's name.
+    pub node: String,
+    /// Its environment.
+    pub environment: String,
+    /// Its role.
+    pub role: String,
+    /// What it is.
+    pub now: Side,
+    /// Since when: when the collector took it in.
+    pub since: Timestamp,
+    /// Whether it has been so since the node's first report: then who made it so, and when, was before that.
+    pub since_first_report: bool,
+    /// What it was before, if the journal says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Side>,
+    /// Who made it so, if the node saw that: best effort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Author>,
+}
+
+/// What a fact is, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// Whether it was there.
+    pub state: State,
+    /// The value when present, the reason when unreadable.
+    pub value: String,
 }
 
 /// What the policy decided, and by which rule.
@@ -69,7 +109,8 @@ pub fn explain(
         return None;
     }
     let advice = policy.advice(&path).cloned();
-    Some(Explanation { rules: rules(policy, &path), advice, path, findings, unknowns, values })
+    let rules = rules(policy, &path);
+    Some(Explanation { rules, advice, path, findings, unknowns, values, nodes: Vec::new(), more_nodes: 0 })
 }
 
 /// What the policy says of a path, with the rules that say it.

@@ -51,8 +51,8 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Whether the cohorts differ at this row.
-    pub(crate) fn difference(&self, row: &Row<'_>) -> Option<Difference> {
+    /// Whether the cohorts differ at this row; of a thing it is said in which version it is there.
+    pub(crate) fn difference(&self, row: &Row<'_>, is_thing: bool) -> Option<Difference> {
         let path = row.path;
         let verdict = self.policy.verdict_at(path, &self.place());
         if !verdict.is_compared() {
@@ -80,6 +80,10 @@ impl Bench<'_> {
             return None;
         }
         self.explain(path, &mut difference);
+        // Before anybody asks whether it was signed off: what was signed says the version, too.
+        if is_thing {
+            self.name_version(row, &mut difference);
+        }
         if difference.status == Status::Open && !self.fleet.acceptances.is_empty() {
             let (id, values) =
                 (id_of(difference.kind, self.role.name, path), difference.spread.values(self.role));
@@ -97,11 +101,13 @@ impl Bench<'_> {
         Place { role: Some(self.role.name), ..Place::default() }
     }
 
-    fn verdict_in(&self, path: &str, environment: &str) -> Verdict {
+    /// What the policy says of a path in one environment.
+    pub(crate) fn verdict_in(&self, path: &str, environment: &str) -> Verdict {
         self.policy.verdict_at(path, &Place { environment: Some(environment), ..self.place() })
     }
 
-    fn verdict_of(&self, path: &str, node: usize) -> Verdict {
+    /// What the policy says of a path on one node.
+    pub(crate) fn verdict_of(&self, path: &str, node: usize) -> Verdict {
         let node = self.role.nodes[node];
         let environment = Some(&*self.fleet.environments[node.environment]);
         let place = Place { environment, role: Some(self.role.name), node: Some(&node.name) };
@@ -234,7 +240,7 @@ impl Bench<'_> {
     }
 
     /// The version of a thing is what its nodes have.
-    pub(crate) fn name_version(&self, row: &Row<'_>, difference: &mut Difference) {
+    fn name_version(&self, row: &Row<'_>, difference: &mut Difference) {
         if let Some(version) = crate::entity::version(self.contents, row) {
             let there = difference.spread.outcomes.iter_mut().filter(|outcome| outcome.what == What::There);
             there.for_each(|outcome| outcome.shown = Some(version.to_owned()));

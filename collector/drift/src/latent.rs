@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::compare::Compare;
 use crate::judge::{Bench, id_of};
 use crate::lookup::Lookup;
+use crate::policy::Verdict;
 use crate::report::{Finding, Kind, Severity, Status};
 use crate::rows::{Look, Row};
 use crate::since::{Became as _, FactBecame};
@@ -50,7 +51,6 @@ pub(crate) fn running(path: &str) -> Option<String> {
 
 /// A latent difference, before anybody asks for its details.
 pub(crate) struct Latent<'a> {
-    pub(crate) severity: Severity,
     path: String,
     next: &'a str,
     spread: Spread,
@@ -127,7 +127,7 @@ fn differs<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, pair: &Pair<'a>) -> O
     });
     let exceptions: Vec<_> = exceptions.collect();
     let spread = Spread::of(base, exceptions, lookup.contents, bench.role);
-    Latent::new(bench.severity(&pair.path, &verdict), pair.path.clone(), pair.next, spread, &changing)
+    Latent::new(pair.path.clone(), pair.next, spread, &changing)
 }
 
 /// What a node runs, and, if that is another, what comes.
@@ -147,7 +147,6 @@ fn said(compare: Compare, running: Look<'_>, next: Look<'_>) -> (Said, bool) {
 }
 
 fn restart<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, path: &'a str) -> Option<Latent<'a>> {
-    let verdict = bench.policy.verdict(path);
     let row = lookup.row(path)?;
     let mut changing = HashSet::new();
     let mut say = |look: Look<'_>| match look {
@@ -164,40 +163,58 @@ fn restart<'a>(bench: &Bench<'_>, lookup: &Lookup<'_, 'a>, path: &'a str) -> Opt
     let base = say(row.base);
     let exceptions: Vec<_> = row.exceptions.iter().map(|(at, look)| (*at, say(*look))).collect();
     let spread = Spread::of(base, exceptions, lookup.contents, bench.role);
-    let severity = verdict.severity.unwrap_or(Severity::Warning);
-    Latent::new(severity, path.to_owned(), path, spread, &changing)
+    Latent::new(path.to_owned(), path, spread, &changing)
 }
 
 impl<'a> Latent<'a> {
-    fn new(
-        severity: Severity,
-        path: String,
-        next: &'a str,
-        spread: Spread,
-        changing: &HashSet<What>,
-    ) -> Option<Self> {
+    fn new(path: String, next: &'a str, spread: Spread, changing: &HashSet<What>) -> Option<Self> {
         let changes: Vec<bool> =
             spread.outcomes.iter().map(|outcome| changing.contains(&outcome.what)).collect();
         let is_held = |outcome: &Outcome| outcome.counts.iter().any(|count| *count > 0);
         let somebody =
             spread.outcomes.iter().zip(&changes).any(|(outcome, changes)| *changes && is_held(outcome));
-        somebody.then_some(Self { severity, path, next, spread, changes })
+        somebody.then_some(Self { path, next, spread, changes })
     }
 
-    pub(crate) fn finding(self, bench: &Bench<'_>) -> Finding {
-        let Self { severity, path, next, spread, changes } = self;
-        let nodes = spread.nodes(bench.contents, bench.role, |_, outcome| changes[outcome]);
+    /// The finding in full; `None`: the policy ignores it on all of its nodes. Of the rules that hold for some of them the
+    /// worst counts, and what all of them hide is no alarm.
+    pub(crate) fn finding(self, bench: &Bench<'_>) -> Option<Finding> {
+        let Self { path, next, spread, changes } = self;
+        let by_node = bench.policy.limited().by_node;
+        let said: Vec<Verdict> =
+            bench.role.cohorts.iter().map(|cohort| bench.verdict_in(&path, cohort.name)).collect();
+        let mut nodes = spread.nodes(bench.contents, bench.role, |cohort, outcome| {
+            changes[outcome] && (by_node || !said[cohort].ignore)
+        });
+        let verdicts: Vec<Verdict> = if by_node {
+            nodes.retain(|at| !bench.verdict_of(&path, *at).ignore);
+            nodes.iter().map(|at| bench.verdict_of(&path, *at)).collect()
+        } else {
+            let is_held = |cohort: &usize| spread.held(*cohort).any(|(outcome, _)| changes[outcome]);
+            let held = (0..said.len()).filter(is_held).map(|cohort| said[cohort]);
+            held.filter(|verdict| !verdict.ignore).collect()
+        };
+        let severity = |verdict: &Verdict| match verdict.severity {
+            None if is_pending(&path) => Severity::Warning,
+            _ => bench.severity(&path, verdict),
+        };
+        let worst = *verdicts.iter().max_by_key(|verdict| severity(verdict))?;
+        let is_hidden = verdicts.iter().all(|verdict| verdict.hide);
         let became = |at: &usize| {
             let of = |path: &str| FactBecame { role: bench.role, path }.became(*at);
             of(&path).max(of(next))
         };
-        let [class, _, severity_rule] = bench.policy.deciding(&bench.policy.verdict(&path));
-        let rule = if is_pending(&path) { class } else { severity_rule };
-        Finding {
+        let [class, _, severity_rule] = bench.policy.deciding(&worst);
+        let rule = match is_hidden {
+            true => bench.policy.silencing(&worst),
+            false if is_pending(&path) => class,
+            false => severity_rule,
+        };
+        Some(Finding {
             id: id_of(Kind::Latent, bench.role.name, &path),
             kind: Kind::Latent,
-            severity,
-            status: Status::Open,
+            severity: severity(&worst),
+            status: if is_hidden { Status::Explained } else { Status::Open },
             role: bench.role.name.to_owned(),
             values: spread.values(bench.role),
             since: nodes.iter().map(became).min().unwrap_or(Timestamp::UNIX_EPOCH),
@@ -208,6 +225,6 @@ impl<'a> Latent<'a> {
             parts: Vec::new(),
             acceptance: None,
             path,
-        }
+        })
     }
 }

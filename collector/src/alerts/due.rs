@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_drift::report::{Finding, Severity, Status};
 use evenkeel_drift::unknown::EVERYTHING;
-use evenkeel_facts::Digest;
+use evenkeel_facts::{Digest, natural};
 use evenkeel_store::entry::Told;
 use serde::Serialize;
 
@@ -166,11 +166,22 @@ fn describe(finding: &Finding, reference: &str) -> Told {
         severity: word(serde_json::to_value(severity)),
         role: role.clone(),
         environments: deviating(finding, reference),
-        nodes: nodes.iter().take(NAMED).cloned().collect(),
+        nodes: first(nodes),
         node_count: nodes.len() as u64,
         since: *since,
         summary: summary.clone(),
     }
+}
+
+/// The first of them as people count: `web-2` before `web-11`.
+fn first(nodes: &[String]) -> Vec<String> {
+    let mut named: Vec<&String> = nodes.iter().collect();
+    if named.len() > NAMED {
+        named.select_nth_unstable_by(NAMED, |a, b| natural::order(a, b));
+        named.truncate(NAMED);
+    }
+    named.sort_by(|a, b| natural::order(a, b));
+    named.into_iter().cloned().collect()
 }
 
 /// The environments that hold anything else than the reference does mostly; all of them if there is no telling.

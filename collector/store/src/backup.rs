@@ -4,6 +4,7 @@
 //! A backup is a store with one more table, so that everything that reads stores checks it, too.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -25,6 +26,8 @@ pub fn backup(directory: &Path, kept: &[Kept], to: &Path) -> Result<Checked, Sto
         return Err(StoreError::InTheWay(to.to_owned()));
     }
     let part = beside(to);
+    let _ = fs::remove_file(&part);
+    create(&part).map_err(|source| StoreError::Unwritable { path: to.to_owned(), source })?;
     let result = copy(directory, kept, &part).and_then(|()| {
         let checked = check(&part)?;
         if let Some(problem) = checked.problems.first() {
@@ -40,8 +43,6 @@ pub fn backup(directory: &Path, kept: &[Kept], to: &Path) -> Result<Checked, Sto
 }
 
 fn copy(directory: &Path, kept: &[Kept], part: &Path) -> Result<(), StoreError> {
-    let _ = fs::remove_file(part);
-    private(part)?;
     let source = Reader::open(&directory.join(FILE))?;
     let path = part.to_str().ok_or_else(|| StoreError::Damaged("the file's name is no text".to_owned()))?;
     source.connection.execute("VACUUM INTO ?1", [path]).map_err(StoreError::database("copy the store"))?;
@@ -64,15 +65,20 @@ fn copy(directory: &Path, kept: &[Kept], part: &Path) -> Result<(), StoreError> 
 
 /// Makes the data directory of a backup. There must be no store and none of its files in it.
 pub fn restore(from: &Path, directory: &Path) -> Result<Checked, StoreError> {
-    let checked = check(from)?;
+    is_database(from)?;
+    let damaged = |why: String| StoreError::NoBackup { path: from.to_owned(), why };
+    let checked = check(from).map_err(|error| match error {
+        StoreError::Damaged(problem) => damaged(format!("it is damaged: {problem}")),
+        other => other,
+    })?;
     if let Some(problem) = checked.problems.first() {
-        return Err(StoreError::Damaged(problem.clone()));
+        return Err(damaged(format!("it is damaged: {problem}")));
     }
     let kept = kept(from)?;
     let store = directory.join(FILE);
     let targets: Vec<PathBuf> = kept.iter().map(|(path, _)| directory.join(path)).collect();
     if let Some(there) = targets.iter().chain([&store]).find(|path| path.symlink_metadata().is_ok()) {
-        return Err(StoreError::InTheWay(there.clone()));
+        return Err(StoreError::Occupied { directory: directory.to_owned(), there: there.clone() });
     }
     for (target, (_, content)) in targets.iter().zip(&kept) {
         let parent = target.parent().unwrap_or(directory);
@@ -108,7 +114,8 @@ fn kept(from: &Path) -> Result<Vec<Kept>, StoreError> {
         let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()
     };
-    let kept = read().map_err(|_| StoreError::Damaged("it is a store, and no backup of one".to_owned()))?;
+    let no_backup = |why: String| StoreError::NoBackup { path: from.to_owned(), why };
+    let kept = read().map_err(|_| no_backup("it is a collector's store, and no backup of one".to_owned()))?;
     let inside = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
     kept.into_iter()
         .map(|(path, content)| (PathBuf::from(path), content))
@@ -116,10 +123,23 @@ fn kept(from: &Path) -> Result<Vec<Kept>, StoreError> {
             if inside(&path) && path.components().next().is_some() {
                 Ok((path, content))
             } else {
-                Err(StoreError::Damaged(format!("it holds a file for {}", path.display())))
+                Err(no_backup(format!("it holds a file for {}", path.display())))
             }
         })
         .collect()
+}
+
+/// Refuses what is no file of the form that stores and backups have.
+pub fn is_database(path: &Path) -> Result<(), StoreError> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let no_backup = |why: String| StoreError::NoBackup { path: path.to_owned(), why };
+    let cannot_read = |error: std::io::Error| no_backup(format!("it cannot be read: {error}"));
+    if !fs::metadata(path).map_err(cannot_read)?.is_file() {
+        return Err(no_backup("it is no file".to_owned()));
+    }
+    let mut begin = Vec::new();
+    File::open(path).and_then(|file| file.take(16).read_to_end(&mut begin)).map_err(cannot_read)?;
+    if begin == MAGIC { Ok(()) } else { Err(no_backup("something else is in it".to_owned())) }
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -130,10 +150,12 @@ fn beside(path: &Path) -> PathBuf {
 
 /// An empty file of mode 0600, whatever the umask.
 fn private(path: &Path) -> Result<(), StoreError> {
-    file(path, |path| {
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))
-    })
+    file(path, create)
+}
+
+fn create(path: &Path) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
 /// Puts a finished file in its place, durably.
@@ -214,10 +236,54 @@ mod tests {
         let key = new.join("ca/1/root.key");
         assert_eq!(fs::read(&key).unwrap(), b"key");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(restore(&to, &new), Err(StoreError::InTheWay(_))));
+        assert!(matches!(restore(&to, &new), Err(StoreError::Occupied { .. })));
         assert!(check(&new.join(FILE)).unwrap().problems.is_empty());
         let copy = Connection::open(new.join(FILE)).unwrap();
         assert!(copy.prepare("SELECT * FROM kept").is_err(), "keys are in the store no longer");
+    }
+
+    /// Promise: whoever names the wrong file or place is told what is wrong with it, and what to do.
+    #[test]
+    fn what_is_no_backup_is_refused_in_words() {
+        let place = tempfile::tempdir().unwrap();
+        let (store, text) = (place.path().join("store"), place.path().join("text"));
+        fs::create_dir(&store).unwrap();
+        filled(&store, 1);
+        fs::write(&text, "hello").unwrap();
+        let missing = place.path().join("missing");
+        for (file, why) in [
+            (&text, "something else is in it"),
+            (&store, "it is no file"),
+            (&missing, "it cannot be read: No such file or directory (os error 2)"),
+            (&store.join(FILE), "it is a collector's store, and no backup of one"),
+        ] {
+            assert_eq!(
+                restore(file, &place.path().join("new")).unwrap_err().to_string(),
+                format!(
+                    "{} is no backup that could be restored: {why}\n\
+                     Name a file that `evenkeel-collector backup FILE` wrote.",
+                    file.display()
+                )
+            );
+        }
+        let to = missing.join("b");
+        assert_eq!(
+            backup(&store, &[], &to).unwrap_err().to_string(),
+            format!(
+                "cannot write {}: No such file or directory (os error 2)\n\
+                 See whether its directory is there and this user may write to it.",
+                to.display()
+            )
+        );
+        let to = place.path().join("b");
+        backup(&store, &[], &to).unwrap();
+        assert_eq!(
+            restore(&to, &store).unwrap_err().to_string(),
+            format!(
+                "{} holds a collector already ({FILE}): name an empty directory with --data-dir, nothing is written over",
+                store.display()
+            )
+        );
     }
 
     /// Promise: a backup writes nothing outside of the data directory.

@@ -64,6 +64,34 @@ pub enum StoreError {
     /// A file would have to be written over.
     #[error("{} is there already: nothing is written over", .0.display())]
     InTheWay(PathBuf),
+    /// The data directory of a restored collector holds one already.
+    #[error(
+        "{} holds a collector already ({}): name an empty directory with --data-dir, nothing is written over",
+        .directory.display(),
+        .there.strip_prefix(.directory).unwrap_or(.there).display()
+    )]
+    Occupied {
+        /// The directory.
+        directory: PathBuf,
+        /// What is in it.
+        there: PathBuf,
+    },
+    /// A backup cannot be written there.
+    #[error("cannot write {}: {source}\nSee whether its directory is there and this user may write to it.", .path.display())]
+    Unwritable {
+        /// The backup.
+        path: PathBuf,
+        /// What the system said. Not the error's source: the sentence has it.
+        source: std::io::Error,
+    },
+    /// A file that is to be read as a backup is none, or is not whole.
+    #[error("{} is no backup that could be restored: {why}\nName a file that `evenkeel-collector backup FILE` wrote.", .path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The file is damaged, or is not a store.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),

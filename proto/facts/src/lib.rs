@@ -8,6 +8,7 @@
 //! - [`encoding`]: the one canonical byte form of a section; digests, wire and disk all use it
 //! - [`escape`](mod@escape): text that came from a machine, made fit to be shown
 //! - [`author`]: who changed something, as far as it could be seen
+//! - [`natural`]: the order in which people read names
 //! - [`delta`]: what turns one section into another
 //! - [`digest`]: BLAKE3 addresses of contents
 //! - [`snapshot`]: a node's sections at one moment
@@ -19,6 +20,7 @@ pub mod digest;
 pub mod encoding;
 pub mod escape;
 pub mod glob;
+pub mod natural;
 pub mod observation;
 pub mod path;
 pub mod section;

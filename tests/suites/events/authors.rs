@@ -1,9 +1,10 @@
-//! Who changed it: named where the agent may see it, and never a reason to see less.
+//! Who changed it: named where the agent may see it, in history and explanations, and never a reason to see less.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use evenkeel_drift::Explanation;
 use evenkeel_facts::Author;
 use evenkeel_tests::harness::cli::{run, script};
 use evenkeel_tests::harness::wait;
@@ -31,6 +32,11 @@ fn who_writes_is_named() {
     let sysctl = |value: &str| node.network.sysctl(KEY, value);
     let by = named("sysctl", &sysctl, &|by| by.command == "sysctl" && by_root(by));
     assert!(by.to_string().starts_with(&format!("sysctl ({}), user root", by.pid)), "{by}");
+    // And where it is explained, what the node is, it says who made it so.
+    let explained: Explanation = node.collector.cli().json(&["explain", PATH]);
+    assert_eq!(explained.nodes[0].by.as_ref(), Some(&by), "{:#?}", explained.nodes);
+    let shown = node.collector.cli().ok(&["explain", PATH]);
+    assert!(shown.contains(&format!("by sysctl ({}), user root", by.pid)), "{shown}");
 
     let file = format!("/proc/sys/{}", KEY.replace('.', "/"));
     let echo = |value: &str| drop(node.network.exec(&["sh", "-c", &format!("echo {value} > {file}")]));

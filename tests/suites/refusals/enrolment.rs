@@ -186,7 +186,9 @@ fn an_unknown_key() {
          |\n1 | stale_afte = \"3m\"\n  | ^^^^^^^^^^\nunknown field `stale_afte`, expected one of `data_dir`, "
     );
     assert!(refused.stderr.starts_with(&begin), "{refused:#?}");
-    assert!(refused.stderr.ends_with("\ndid you mean `stale_after`?\n"), "{refused:#?}");
+    let next =
+        "\ndid you mean `stale_after`?\nCorrect the file; deploy/examples/collector.toml has every option.\n";
+    assert!(refused.stderr.ends_with(next), "{refused:#?}");
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
     fs::write(&config, "intervall = \"60s\"\n").unwrap();
     let next = "Correct the file, or leave --config away for the defaults.";

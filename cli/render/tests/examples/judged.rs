@@ -1,11 +1,11 @@
 //! Values, explanations and gates to show.
 
 use evenkeel_drift::affected::{Advised, Affected, Found, Place, Unjudged};
-use evenkeel_drift::explain::Deciding;
+use evenkeel_drift::explain::{Deciding, NodeSince, Side};
 use evenkeel_drift::report::{Severity, State, Unknown};
 use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues};
 use evenkeel_drift::{Explanation, GateOutcome, GateVerdict, Values};
-
+use evenkeel_facts::Author;
 use evenkeel_render::explanation::Explained;
 
 use super::{go_version, strings};
@@ -73,11 +73,55 @@ fn explanation() -> Explanation {
         ],
         advice: evenkeel_drift::Policy::default_policy().advice("go.version").cloned(),
         values: values(),
+        nodes: vec![
+            since("stg-web-2", "staging", Some("1.20.14"), Some("1.21.6"), Some(author())),
+            since("stg-web-1", "staging", Some("1.20.14"), None, None),
+            since("web-11", "prod", Some("1.21.6"), None, None),
+            since("web-2", "prod", Some("1.21.6"), None, None),
+        ],
+        more_nodes: 3,
+    }
+}
+
+fn since(
+    node: &str,
+    environment: &str,
+    now: Option<&str>,
+    before: Option<&str>,
+    by: Option<Author>,
+) -> NodeSince {
+    let side = |value: &str| Side { state: State::Present, value: value.into() };
+    NodeSince {
+        node: node.into(),
+        environment: environment.into(),
+        role: "web".into(),
+        now: now.map(side).expect("it has a value"),
+        since: "2026-11-20T03:12:00Z".parse().unwrap(),
+        since_first_report: before.is_none(),
+        before: before.map(side),
+        by,
+    }
+}
+
+fn author() -> Author {
+    Author {
+        path: "go.version".into(),
+        pid: 4711,
+        command: "dpkg\u{1b}[2J".into(),
+        user: "root".into(),
+        login: "ada".into(),
+        unit: "ssh.service".into(),
     }
 }
 
 pub(crate) fn no_difference() -> Explained {
-    let explanation = Explanation { findings: Vec::new(), unknowns: Vec::new(), ..explanation() };
+    let explanation = Explanation {
+        findings: Vec::new(),
+        unknowns: Vec::new(),
+        nodes: Vec::new(),
+        more_nodes: 0,
+        ..explanation()
+    };
     Explained { explanation, changes: Vec::new(), set_in: None }
 }
 

@@ -7,3 +7,4 @@ mod questions;
 mod random;
 mod scenario;
 mod scenarios;
+mod signing;

@@ -1,13 +1,16 @@
 //! The engine against a naive one that asks every node for every path.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use evenkeel_drift::acceptance::{Known, Subject};
 use evenkeel_drift::report::State;
-use evenkeel_drift::{Fleet, Policy, Report, evaluate, values};
-use evenkeel_facts::Observation;
-use jiff::Timestamp;
+use evenkeel_drift::{Acceptance, Fleet, Policy, Report, evaluate, open_findings, values};
+use evenkeel_facts::{Glob, Observation};
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use crate::random::Signed;
 use crate::{naive, random};
 
 /// A report without what the naive engine does not say: sentences and reasons.
@@ -18,6 +21,30 @@ fn bare(mut report: Report) -> Report {
         finding.parts.iter_mut().for_each(|part| part.summary.clear());
     }
     report
+}
+
+/// What was signed off, of the findings that are there while nothing is.
+fn acceptances(fleet: &Fleet, policy: &Policy, signed: Vec<Signed>) -> Arc<[Acceptance]> {
+    let findings = open_findings(fleet, policy, now());
+    let known = |(at, said_less): (usize, bool)| {
+        let finding = findings.get(at)?;
+        let mut known = Known::of(&finding.id, &finding.path, &finding.values);
+        if said_less {
+            known.values.pop_first();
+        }
+        Some(known)
+    };
+    let one = |(number, signed): (usize, Signed)| {
+        let (subject, lasts) = match signed {
+            Signed::Paths(path, lasts) => (Subject::Paths(Glob::new(path)), lasts),
+            Signed::Findings(findings, lasts) => {
+                (Subject::Findings(findings.into_iter().filter_map(known).collect()), lasts)
+            }
+        };
+        let until = now() + SignedDuration::from_hours(if lasts { 1 } else { 0 });
+        Acceptance { id: format!("a-{number}"), subject, owner: "ada".into(), reason: "known".into(), until }
+    };
+    signed.into_iter().enumerate().map(one).collect()
 }
 
 fn now() -> Timestamp {
@@ -36,6 +63,29 @@ proptest! {
         prop_assert_eq!(
             serde_json::to_string_pretty(&report).unwrap(),
             serde_json::to_string_pretty(&naive).unwrap()
+        );
+    }
+
+    /// Promise: the same holds whatever people say: rules of their own for some or all, deadlines, what is signed off, what is in
+    /// quarantine.
+    #[test]
+    fn the_naive_engine_says_the_same_under_any_policy(
+        fleet in random::fleet(),
+        query in random::query(),
+        text in random::policy(),
+        signed in random::signed(),
+        quarantined in random::quarantined(),
+    ) {
+        let policy = Policy::parse(&text).unwrap();
+        let fleet = Fleet { quarantined: Arc::new(quarantined), changes: 90, ..fleet };
+        let acceptances = acceptances(&fleet, &policy, signed);
+        let fleet = Fleet { acceptances, ..fleet };
+        let report = bare(evaluate(&fleet, &policy, &query, now()));
+        let naive = naive::report(&fleet, &policy, &query, now());
+        prop_assert_eq!(
+            serde_json::to_string_pretty(&report).unwrap(),
+            serde_json::to_string_pretty(&naive).unwrap(),
+            "{}", text
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use evenkeel_drift::report::Severity;
+use evenkeel_drift::report::{Quarantined, Severity};
 use evenkeel_drift::{Fleet, Node, Query};
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use jiff::Timestamp;
@@ -157,6 +157,104 @@ fn node(number: usize, draft: Draft, pools: &[Vec<Arc<Section>>]) -> Node {
         changed: Arc::new(changed),
         holders: None,
     }
+}
+
+/// The paths that rules and acceptances speak of.
+const SPOKEN_OF: &[&str] = &[
+    "sysctl.net.core.somaxconn",
+    "sysctl.net.core.x",
+    "sysctl.net.core.*",
+    "sysctl.net.*",
+    "sysctl.fs.file-max",
+    "sysctl.fs.nr_open",
+    "sysctl.nowhere",
+    "kernel.release",
+    "kernel.*",
+    "go.program[a].go_version",
+    "go.program[*].go_version",
+    "go.program[*].module[*]",
+    "go.program[b].restart_pending",
+    "time.zone",
+    "time.*",
+    "tzdata.version",
+    "hardware.cpu.count",
+];
+
+/// One rule of a policy, as a person writes it.
+fn rule() -> impl Strategy<Value = String> {
+    let severity =
+        select(&["", "", "severity = \"info\"", "severity = \"warning\"", "severity = \"critical\""][..]);
+    let silence = select(&["", "", "", "hide = true", "hide = false", "ignore = true"][..]);
+    let expect = select(
+        &[
+            "",
+            "",
+            "",
+            "expect = \"2\"",
+            "expect = \">= 100\"",
+            "expect = \"1..200\"",
+            "expect = \"!= 1\"",
+            "expect = \"/^[15]/\"",
+            "expect = [\"1\", \"4096\"]",
+            "expect = \"2\"\nor_absent = true",
+        ][..],
+    );
+    // The fleet's changes are 107 to 116 days before now.
+    let within = select(
+        &["", "", "promote_within = \"1d\"", "promote_within = \"110d\"", "promote_within = \"200d\""][..],
+    );
+    let environments =
+        select(&["", "", "", "environments = [\"prod\"]", "environments = [\"dev\", \"staging\"]"][..]);
+    let roles = select(&["", "", "", "roles = [\"web\"]"][..]);
+    let nodes = select(&["", "", "", "", "nodes = [\"node-0*\"]", "nodes = [\"node-?1\", \"node-02\"]"][..]);
+    (select(SPOKEN_OF), severity, silence, expect, within, (environments, roles, nodes)).prop_map(
+        |(path, severity, silence, expect, within, (environments, roles, nodes))| {
+            // Deadlines hold across environments.
+            let (environments, nodes) = if within.is_empty() { (environments, nodes) } else { ("", "") };
+            let nothing = [severity, silence, expect, within].iter().all(|setting| setting.is_empty());
+            let severity = if nothing { "severity = \"critical\"" } else { severity };
+            let lines = [severity, silence, expect, within, environments, roles, nodes];
+            let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+            format!("[[rule]]\npath = {path:?}\nreason = \"so\"\n{}\n", lines.join("\n"))
+        },
+    )
+}
+
+/// A policy as somebody might write it, with the default policy behind it or without.
+pub(crate) fn policy() -> impl Strategy<Value = String> {
+    (any::<bool>(), proptest::collection::vec(rule(), 0..6)).prop_map(|(extends, rules)| {
+        let behind = if extends { "extends = \"default\"\n" } else { "" };
+        format!("name = \"random\"\nversion = 1\n{behind}{}", rules.concat())
+    })
+}
+
+/// What somebody signed off: everything at a path, or findings (by their place in a report), some of which said more or less then;
+/// and whether it lasts.
+#[derive(Debug, Clone)]
+pub(crate) enum Signed {
+    Paths(&'static str, bool),
+    Findings(Vec<(usize, bool)>, bool),
+}
+
+pub(crate) fn signed() -> impl Strategy<Value = Vec<Signed>> {
+    let lasts = || proptest::bool::weighted(0.7);
+    let findings = proptest::collection::vec((0_usize..40, proptest::bool::weighted(0.3)), 1..6);
+    proptest::collection::vec(
+        prop_oneof![
+            (select(SPOKEN_OF), lasts()).prop_map(|(path, lasts)| Signed::Paths(path, lasts)),
+            (findings, lasts()).prop_map(|(findings, lasts)| Signed::Findings(findings, lasts)),
+        ],
+        0..3,
+    )
+}
+
+/// What keeps changing by itself.
+pub(crate) fn quarantined() -> impl Strategy<Value = BTreeMap<String, Quarantined>> {
+    let literal: Vec<&str> = SPOKEN_OF.iter().copied().filter(|path| !path.contains('*')).collect();
+    proptest::collection::vec(select(literal), 0..3).prop_map(|paths| {
+        let one = |path: &str| Quarantined { path: path.to_owned(), changes: 30, nodes: 4 };
+        paths.into_iter().map(|path| (path.to_owned(), one(path))).collect()
+    })
 }
 
 /// What may be asked of such a fleet.

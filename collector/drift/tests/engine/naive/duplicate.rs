@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_drift::policy::Class;
-use evenkeel_drift::report::{Finding, Kind, Part, State, Status, ValueCount};
+use evenkeel_drift::report::{Finding, Kind, Part, Severity, State, Status, ValueCount};
 use evenkeel_drift::{Fleet, Node, Policy};
 use evenkeel_facts::{Digest, Observation};
 
 use super::fact::id;
+use super::rules::{self, Who};
 use super::times::Times;
 
 /// By id: the nodes that say it, and the paths by which they do.
@@ -20,7 +21,7 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
         let identity = node.sections.iter().filter(|section| section.source() == "identity");
         for (path, seen) in identity.flat_map(|section| section.facts()) {
             if let Observation::Present(value) = seen
-                && policy.verdict(path.as_str()).class == Class::Identity
+                && is_unique(policy, path.as_str())
                 && !value.to_string().is_empty()
             {
                 let family = path.as_str().split('[').next().unwrap().to_owned();
@@ -42,7 +43,7 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
                 id: id("duplicate", &Digest::of(value.as_bytes()).to_string(), family),
                 path: family.clone(),
                 kind: Kind::Duplicate,
-                severity: policy.verdict(path).severity(),
+                severity: rules::said(policy, path, Who::default()).severity.unwrap_or(Severity::Info),
                 summary: String::new(),
             }
         };
@@ -88,5 +89,16 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
     };
     // Addresses alone make no clone.
     sets.retain(|_, shared| shared.iter().any(|(family, _)| family != "identity.mac"));
+    // What is hidden is told beside something else, or not at all.
+    let is_hidden = |claim: &(String, String)| {
+        let path = claims[claim].values().next().unwrap().1.first().unwrap();
+        rules::said(policy, path, Who::default()).hide
+    };
+    sets.retain(|_, shared| !shared.iter().all(is_hidden));
     sets.into_values().map(finding).collect()
+}
+
+fn is_unique(policy: &Policy, path: &str) -> bool {
+    let said = rules::said(policy, path, Who::default());
+    said.class == Class::Identity && !said.ignore
 }

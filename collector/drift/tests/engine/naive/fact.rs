@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use evenkeel_drift::Node;
 use evenkeel_drift::compare::Compare;
 use evenkeel_drift::policy::Class;
 use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount};
-use evenkeel_drift::{Node, Policy};
 use evenkeel_facts::{Digest, FactPath, Observation, Value};
 
 use super::explained::{own_defaults, sized};
+use super::rules::{self, Who};
 use super::times::Times;
-use super::{Look, View};
+use super::{Judge, Look, View, signed};
 
 /// What is compared: `Some` text in canonical form or absent; nothing for what cannot be told.
 pub(crate) type What = Option<String>;
@@ -18,13 +19,13 @@ pub(crate) type What = Option<String>;
 /// A node, its cohort, and what it says.
 pub(crate) struct Said<'a> {
     pub(crate) node: &'a Node,
-    cohort: usize,
-    look: Look,
+    pub(crate) cohort: usize,
+    pub(crate) look: Look,
     pub(crate) what: Option<What>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn findings(&self, policy: &Policy) -> Vec<Finding> {
+    pub(crate) fn findings(&self, judge: &Judge<'_>) -> Vec<Finding> {
         let things: BTreeSet<String> = self
             .homes
             .keys()
@@ -38,14 +39,14 @@ impl<'a> View<'a> {
                 Some(thing) if self.presence(node, thing) == Look::Absent => Look::Inapplicable,
                 _ => self.look(node, path),
             };
-            self.finding(policy, path, &look, false)
+            self.finding(judge, path, &look, false)
         });
         let of_things =
-            things.iter().map(|thing| self.finding(policy, thing, &|node| self.presence(node, thing), true));
+            things.iter().map(|thing| self.finding(judge, thing, &|node| self.presence(node, thing), true));
         facts.chain(of_things).flatten().collect()
     }
 
-    fn presence(&self, node: &'a Node, thing: &str) -> Look {
+    pub(crate) fn presence(&self, node: &'a Node, thing: &str) -> Look {
         let path = FactPath::known(thing);
         let own: Vec<&Observation> =
             self.noted(node).filter(|(at, _)| path.covers(at.as_str())).map(|(_, seen)| seen).collect();
@@ -75,25 +76,34 @@ impl<'a> View<'a> {
 
     fn finding(
         &self,
-        policy: &Policy,
+        judge: &Judge<'_>,
         path: &str,
         look: &dyn Fn(&'a Node) -> Look,
         is_thing: bool,
     ) -> Option<Finding> {
-        let verdict = policy.verdict(path);
-        if !verdict.class.is_compared() {
+        let Judge { fleet, policy, now } = judge;
+        let role = Some(self.role.name.as_str());
+        let verdict = rules::said(policy, path, Who { role, ..Who::default() });
+        if !verdict.is_compared() {
             return None;
         }
+        // Of an environment that a rule ignores here nothing is said.
+        let is_silent = |cohort: usize| {
+            let environment = Some(self.role.cohorts[cohort].0.as_str());
+            rules::said(policy, path, Who { environment, role, node: None }).ignore
+        };
         let said = self.said(verdict.compare, look);
         let consensus: Vec<Option<What>> =
-            (0..self.role.cohorts.len()).map(|cohort| consensus(&said, cohort)).collect();
+            (0..self.role.cohorts.len()).map(|cohort| consensus(&said, cohort, &is_silent)).collect();
         let disagrees = |cohort: usize| {
-            said.iter()
-                .filter(|s| s.cohort == cohort)
-                .filter_map(|s| s.what.as_ref())
-                .collect::<BTreeSet<_>>()
-                .len()
-                > 1
+            !is_silent(cohort)
+                && said
+                    .iter()
+                    .filter(|s| s.cohort == cohort)
+                    .filter_map(|s| s.what.as_ref())
+                    .collect::<BTreeSet<_>>()
+                    .len()
+                    > 1
         };
         let others: Vec<&What> = consensus[1..]
             .iter()
@@ -109,11 +119,22 @@ impl<'a> View<'a> {
         } else {
             return None;
         };
-        let deviates = |s: &&Said<'a>| match (kind, &s.what) {
+        let differs = |s: &&Said<'a>| match (kind, &s.what) {
             (_, None) => false,
+            _ if is_silent(s.cohort) => false,
             (Kind::Split, Some(_)) => disagrees(s.cohort) && s.what != consensus[s.cohort],
             (_, Some(_)) => s.what != consensus[0],
         };
+        // The rules that hold for each of them; whom they ignore is left out, and the worst counts.
+        let rules_of = |s: &Said<'a>| {
+            let environment = Some(self.role.cohorts[s.cohort].0.as_str());
+            rules::said(policy, path, Who { environment, role, node: Some(&s.node.name) })
+        };
+        let concerned: Vec<rules::Said<'_>> =
+            said.iter().filter(differs).map(rules_of).filter(|rules| !rules.ignore).collect();
+        let severity = concerned.iter().map(|rules| self.severity(path, rules)).max()?;
+        let hidden = concerned.iter().all(|rules| rules.hide);
+        let deviates = |s: &&Said<'a>| differs(s) && !rules_of(s).ignore;
         let times = Times { path, thing: is_thing.then_some(self) };
         let moment = |cohort: usize| {
             let agreed = consensus[cohort].as_ref()?;
@@ -135,7 +156,7 @@ impl<'a> View<'a> {
                 firsts.sort();
                 firsts.get(1).copied()
             };
-            (0..consensus.len()).filter_map(in_cohort).min().unwrap()
+            (0..consensus.len()).filter(|cohort| disagrees(*cohort)).filter_map(in_cohort).min().unwrap()
         } else {
             said.iter().filter(deviates).map(|s| times.became(s.node).max(moment(0).unwrap())).min().unwrap()
         };
@@ -147,40 +168,66 @@ impl<'a> View<'a> {
             Class::Module | Class::Interface => kind == Kind::Missing || presence_only,
             _ => false,
         };
+        let explained = explained || hidden;
         let by_kernel = !explained && own_defaults(path, &said);
-        let mut nodes: Vec<String> = said.iter().filter(deviates).map(|s| s.node.name.to_string()).collect();
+        let noisy = fleet.quarantined.contains_key(path) && severity < Severity::Critical;
+        let settled = explained || by_kernel || noisy;
+        let order = |cohort: usize| {
+            fleet.environments.iter().position(|name| **name == *self.role.cohorts[cohort].0).unwrap()
+        };
+        let promotion = verdict
+            .promote_within
+            .filter(|_| !settled)
+            .and_then(|within| self.promotion(path, &said, &consensus, (verdict.compare, within), &order));
+        let under_way = promotion.as_ref().is_some_and(|found| *now < found.deadline);
+        let late = promotion.filter(|_| !under_way);
+        let is_late = |s: &&Said<'a>| match &late {
+            Some(late) => {
+                s.what.is_some()
+                    && !is_silent(s.cohort)
+                    && late.behind.contains(&s.cohort)
+                    && !rules_of(s).ignore
+            }
+            None => deviates(s),
+        };
+        let mut nodes: Vec<String> = said.iter().filter(is_late).map(|s| s.node.name.to_string()).collect();
         nodes.sort();
-        Some(Finding {
-            id: id("difference", &self.role.name, path),
+        let (since, kind, what) = match &late {
+            Some(late) => (late.deadline, Kind::Lagging, "lagging"),
+            None => (since, kind, "difference"),
+        };
+        let mut finding = Finding {
+            id: id(what, &self.role.name, path),
             path: path.to_owned(),
             kind,
-            severity: if by_kernel { Severity::Info } else { self.severity(path, policy) },
-            status: if explained || by_kernel { Status::Explained } else { Status::Open },
+            severity: if by_kernel { Severity::Info } else { severity },
+            status: if settled || under_way { Status::Explained } else { Status::Open },
             role: self.role.name.clone(),
             values: self.values(&said, is_thing.then(|| self.version(path)).flatten()),
             nodes,
             since,
             summary: String::new(),
             reason: String::new(),
-            expected: None,
+            expected: late.and_then(|late| late.value),
             parts: Vec::new(),
             acceptance: None,
-        })
+        };
+        signed::sign(&mut finding, fleet, *now);
+        Some(finding)
     }
 
     /// As a rule says; a kernel parameter that somebody set in a file is at least a warning.
-    pub(crate) fn severity(&self, path: &str, policy: &Policy) -> Severity {
-        let verdict = policy.verdict(path);
+    pub(crate) fn severity(&self, path: &str, rules: &rules::Said<'_>) -> Severity {
         let persisted = path
             .strip_prefix("sysctl.")
             .is_some_and(|key| self.homes.contains_key(&format!("sysctl.persisted[{key}].value")));
-        match verdict.severity {
-            None if verdict.class == Class::Config && persisted => Severity::Warning,
+        match rules.severity {
+            None if rules.class == Class::Config && persisted => Severity::Warning,
             severity => severity.unwrap_or(Severity::Info),
         }
     }
 
-    fn said(&self, compare: Compare, look: &dyn Fn(&'a Node) -> Look) -> Vec<Said<'a>> {
+    pub(crate) fn said(&self, compare: Compare, look: &dyn Fn(&'a Node) -> Look) -> Vec<Said<'a>> {
         let mut said: Vec<Said<'a>> = Vec::new();
         for (cohort, (_, nodes)) in self.role.cohorts.iter().enumerate() {
             for node in nodes {
@@ -197,7 +244,7 @@ impl<'a> View<'a> {
         said
     }
 
-    fn values(&self, said: &[Said<'a>], version: Option<String>) -> Vec<ValueCount> {
+    pub(crate) fn values(&self, said: &[Said<'a>], version: Option<String>) -> Vec<ValueCount> {
         // Of the texts that mean the same, the first in order.
         let mut shown: HashMap<&What, String> = HashMap::new();
         for s in said {
@@ -234,7 +281,10 @@ impl<'a> View<'a> {
 }
 
 /// What most nodes of a cohort say; of several the one that the reference (cohort 0) agrees on.
-fn consensus(said: &[Said<'_>], cohort: usize) -> Option<What> {
+fn consensus(said: &[Said<'_>], cohort: usize, is_silent: &dyn Fn(usize) -> bool) -> Option<What> {
+    if is_silent(cohort) {
+        return None;
+    }
     let mut counts: BTreeMap<&What, usize> = BTreeMap::new();
     for what in said.iter().filter(|s| s.cohort == cohort).filter_map(|s| s.what.as_ref()) {
         *counts.entry(what).or_default() += 1;
@@ -245,7 +295,7 @@ fn consensus(said: &[Said<'_>], cohort: usize) -> Option<What> {
     match (holding.as_slice(), cohort) {
         ([only], _) => Some(only.clone()),
         (_, 0) => None,
-        (several, _) => consensus(said, 0).filter(|agreed| several.contains(agreed)),
+        (several, _) => consensus(said, 0, is_silent).filter(|agreed| several.contains(agreed)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel_drift::report::{Finding, Part, Severity, Status};
+use evenkeel_drift::report::{Finding, Kind, Part, Severity, Status};
 use evenkeel_facts::FactPath;
 
 use super::times::Times;
@@ -15,20 +15,24 @@ pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Fi
         list.iter().any(|other| other.path == path && other.status == Status::Open)
     };
     let mut kept = Vec::new();
-    let mut moved: Vec<(String, Part)> = Vec::new();
+    let mut moved: Vec<((bool, String, Kind), Part)> = Vec::new();
     for finding in findings.clone() {
-        let key = finding.path.strip_prefix("sysctl.persisted[");
-        let key = key.map(|rest| rest.replace(".value", "").replace(']', ""));
-        let lead = match (key, finding.path.as_str()) {
-            (Some(key), _) => {
-                let running = format!("sysctl.{key}");
-                (open(&whole, &running) || open(&findings, &running)).then_some(running)
-            }
-            (None, "time.transitions") => ["time.zone", "tzdata.version"]
+        let path = finding.path.as_str();
+        let causes: &[&str] = if path == "time.transitions" { &["time.zone", "tzdata.version"] } else { &[] };
+        let key = path.strip_prefix("sysctl.persisted[");
+        let running = key.map(|rest| format!("sysctl.{}", rest.replace(".value", "").replace(']', "")));
+        // What is said of the whole fact first: of a parameter anything, else that it violates the policy.
+        let of_whole = whole.iter().filter(|one| one.status == Status::Open).find(|one| match &running {
+            Some(running) => one.path == *running,
+            None => one.kind == Kind::Violates && (one.path == path || causes.contains(&one.path.as_str())),
+        });
+        let known = causes.iter().map(|cause| (*cause).to_owned()).chain(running.clone());
+        let lead = match of_whole {
+            Some(one) => Some((true, one.path.clone(), one.kind)),
+            None => known
                 .into_iter()
                 .find(|cause| open(&findings, cause))
-                .map(str::to_owned),
-            _ => None,
+                .map(|cause| (false, cause, Kind::Differs)),
         };
         match lead.filter(|_| finding.status == Status::Open) {
             Some(lead) => {
@@ -39,9 +43,13 @@ pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Fi
         }
     }
     for (lead, part) in moved {
-        let of_whole = whole.iter_mut().find(|finding| finding.path == lead);
-        let lead = of_whole.or_else(|| kept.iter_mut().find(|finding| finding.path == lead)).unwrap();
-        lead.parts.push(part);
+        let (is_whole, path, kind) = lead;
+        let lead = if is_whole {
+            whole.iter_mut().find(|one| one.path == path && one.kind == kind)
+        } else {
+            kept.iter_mut().find(|one| one.path == path)
+        };
+        lead.unwrap().parts.push(part);
     }
     for finding in &mut whole {
         finding.parts.sort_by_key(|part| part.path.clone());
@@ -56,10 +64,13 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
         let times = Times { path: &finding.path, thing };
         role.nodes().any(|node| node.since < finding.since && times.became(node) == finding.since)
     };
-    let mut by_cause: BTreeMap<(Vec<String>, jiff::Timestamp), Vec<usize>> = BTreeMap::new();
+    // What somebody signed off together stays together.
+    type Cause = (Vec<String>, jiff::Timestamp, Option<String>);
+    let mut by_cause: BTreeMap<Cause, Vec<usize>> = BTreeMap::new();
     for (at, finding) in findings.iter().enumerate() {
-        if finding.status == Status::Open && changed_then(finding) {
-            by_cause.entry((finding.nodes.clone(), finding.since)).or_default().push(at);
+        if matches!(finding.status, Status::Open | Status::Accepted) && changed_then(finding) {
+            let signed = finding.acceptance.as_ref().map(|acceptance| acceptance.id.clone());
+            by_cause.entry((finding.nodes.clone(), finding.since, signed)).or_default().push(at);
         }
     }
     let mut under: BTreeMap<usize, usize> = BTreeMap::new();

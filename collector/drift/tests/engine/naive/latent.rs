@@ -6,6 +6,7 @@ use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount}
 use evenkeel_drift::{Node, Policy};
 
 use super::fact::id;
+use super::rules::{self, Who};
 use super::times::Times;
 use super::{Look, View};
 
@@ -41,7 +42,7 @@ impl<'a> View<'a> {
                 {
                     return Some((value.to_string(), false));
                 }
-                let compare = policy.verdict(&running).compare;
+                let compare = rules::said(policy, &running, Who::default()).compare;
                 match self.look(node, next) {
                     Look::Present(next) if compare.canonical(&next) != compare.canonical(&value) => {
                         Some((format!("{value}, then {next}"), true))
@@ -61,11 +62,28 @@ impl<'a> View<'a> {
         next: &str,
         says: &dyn Fn(&'a Node) -> Says,
     ) -> Option<Finding> {
-        if path != next && (!policy.verdict(path).class.is_compared() || !self.homes.contains_key(path)) {
+        let everybody = rules::said(policy, path, Who::default());
+        if path != next && (!everybody.is_compared() || !self.homes.contains_key(path)) {
             return None;
         }
-        let changing: Vec<&Node> =
-            self.role.nodes().filter(|node| says(node).is_some_and(|(_, changes)| changes)).collect();
+        let of = |environment: &'a str, node: &'a Node| {
+            let (role, node) = (Some(self.role.name.as_str()), Some(&*node.name));
+            rules::said(policy, path, Who { environment: Some(environment), role, node })
+        };
+        let all = self.role.cohorts.iter();
+        let all = all.flat_map(|(environment, nodes)| nodes.iter().map(|node| (environment.as_str(), *node)));
+        let changing: Vec<(&'a Node, rules::Said<'_>)> = all
+            .filter(|(_, node)| says(node).is_some_and(|(_, changes)| changes))
+            .map(|(environment, node)| (node, of(environment, node)))
+            .filter(|(_, rules)| !rules.ignore)
+            .collect();
+        let severity = |rules: &rules::Said<'_>| match rules.severity {
+            None if path == next => Severity::Warning,
+            _ => self.severity(path, rules),
+        };
+        let severity = changing.iter().map(|(_, rules)| severity(rules)).max()?;
+        let hidden = changing.iter().all(|(_, rules)| rules.hide);
+        let changing: Vec<&Node> = changing.into_iter().map(|(node, _)| node).collect();
         let became = |node: &&Node| {
             let of = |path: &str| Times { path, thing: None }.became(node);
             of(path).max(of(next))
@@ -92,16 +110,12 @@ impl<'a> View<'a> {
                 nodes,
             }));
         }
-        let severity = match policy.verdict(path).severity {
-            None if path == next => Severity::Warning,
-            _ => self.severity(path, policy),
-        };
         Some(Finding {
             id: id("latent", &self.role.name, path),
             path: path.to_owned(),
             kind: Kind::Latent,
             severity,
-            status: Status::Open,
+            status: if hidden { Status::Explained } else { Status::Open },
             role: self.role.name.clone(),
             values,
             nodes,

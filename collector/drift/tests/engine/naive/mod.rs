@@ -1,20 +1,24 @@
 //! The same engine, obviously correct and slow: every node is asked for every path.
 
 mod duplicate;
+mod expected;
 mod explained;
 mod fact;
 mod fold;
 mod latent;
+mod rules;
+mod signed;
 mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_drift::report::{
-    Environment, Finding, Kind, Report, SCHEMA, Severity, Status, Summary, Unknown,
+    Environment, Finding, Kind, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary, Unknown,
 };
 use evenkeel_drift::{Fleet, Node, Policy, Query};
 use evenkeel_facts::{FactPath, Observation, Reason, Value};
 use jiff::Timestamp;
+use rules::Who;
 
 /// What a node says of a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,14 +90,26 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             .nodes()
             .flat_map(|node| node.sections.iter().map(|section| source_of(section.source()).to_owned()));
         let mut doubts: BTreeMap<String, Doubt> = BTreeMap::new();
-        let mut of_role = Vec::new();
+        let mut of_role: Vec<Finding> = Vec::new();
+        let mut known: BTreeSet<String> = BTreeSet::new();
         for source in sources.filter(|source| source != "identity").collect::<BTreeSet<_>>() {
             let view = View::new(&role, &source);
             view.coverage(&mut totals);
             view.doubts(policy, &mut doubts);
-            let (whole, findings) = fold::beside(view.latent(policy), view.findings(policy));
+            known.extend(view.homes.keys().cloned());
+            let judge = Judge { fleet, policy, now };
+            let whole = [view.violations(policy), view.latent(policy)].concat();
+            let (whole, findings) = fold::beside(whole, view.findings(&judge));
             of_role.extend(fold::folded(&role, &view, findings));
             of_role.extend(whole);
+        }
+        let literal = policy.rules().iter().filter(|rule| rule.expect.is_some() && rule.path.is_literal());
+        for path in literal.map(|rule| rule.path.as_str()).filter(|path| !known.contains(*path)) {
+            let said = rules::said(policy, path, Who { role: Some(&name), ..Who::default() });
+            let doubt = doubts.entry(path.to_owned()).or_default();
+            doubt.severity = doubt.severity.max(said.severity).max(Some(Severity::Warning));
+            let all = role.nodes().map(|node| node.id.to_string());
+            doubt.by_reason.entry("not_collected".to_owned()).or_default().extend(all);
         }
         for (path, doubt) in doubts {
             let open = of_role.iter().any(|f: &Finding| {
@@ -110,11 +126,16 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
                 unknowns.push(unknown(&path, severity, &name, reason, &nodes));
             }
         }
+        // What holds for single nodes is signed off when it is whole; differences were while they were found.
+        let is_whole = |finding: &Finding| matches!(finding.kind, Kind::Violates | Kind::Latent);
+        of_role.iter_mut().filter(|finding| is_whole(finding)).for_each(|f| signed::sign(f, fleet, now));
         findings.extend(of_role);
     }
     if fleet.unique {
         let fresh: Vec<&Node> = nodes.iter().copied().filter(|node| node.fresh).collect();
-        findings.extend(duplicate::duplicates(fleet, policy, &fresh));
+        let mut duplicates = duplicate::duplicates(fleet, policy, &fresh);
+        duplicates.iter_mut().for_each(|finding| signed::sign(finding, fleet, now));
+        findings.extend(duplicates);
     }
 
     let summary = summary(&findings, unknowns.len());
@@ -138,8 +159,24 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         findings,
         unknowns,
         summary,
-        noise: None,
+        noise: noise(fleet),
     }
+}
+
+fn noise(fleet: &Fleet) -> Option<Noise> {
+    let quarantined: Vec<Quarantined> = fleet.quarantined.values().cloned().collect();
+    if quarantined.is_empty() {
+        return None;
+    }
+    let quarantined_changes = quarantined.iter().map(|one| one.changes).sum();
+    Some(Noise { changes: fleet.changes, quarantined_changes, quarantined })
+}
+
+/// What differences are judged by.
+pub(crate) struct Judge<'j> {
+    pub(crate) fleet: &'j Fleet,
+    pub(crate) policy: &'j Policy,
+    pub(crate) now: Timestamp,
 }
 
 fn summary(findings: &[Finding], unknowns: usize) -> Summary {
@@ -147,6 +184,7 @@ fn summary(findings: &[Finding], unknowns: usize) -> Summary {
     for finding in findings {
         match (finding.status, finding.severity) {
             (Status::Explained, _) => summary.explained += 1,
+            (Status::Accepted, _) => summary.accepted += 1,
             (_, Severity::Critical) => summary.critical += 1,
             (_, Severity::Warning) => summary.warning += 1,
             (_, Severity::Info) => summary.info += 1,
@@ -187,6 +225,11 @@ fn unknown(path: &str, severity: Severity, role: &str, reason: &str, nodes: &[&N
         reason: reason.into(),
         nodes: nodes.into_iter().collect(),
     }
+}
+
+/// How bad a difference at a path is for everybody.
+fn severity_of(policy: &Policy, path: &str) -> Severity {
+    rules::said(policy, path, Who::default()).severity.unwrap_or(Severity::Info)
 }
 
 #[derive(Default)]
@@ -287,28 +330,31 @@ impl<'a> View<'a> {
         };
         for node in self.role.nodes() {
             for (path, seen) in self.noted(node) {
-                let verdict = policy.verdict(path.as_str());
+                let verdict = rules::said(policy, path.as_str(), Who::default());
                 match seen {
-                    _ if !verdict.class.is_compared() => {}
+                    _ if !verdict.is_compared() => {}
                     Observation::Unreadable(Reason::Partial) => {
                         // As bad as the worst that others have below it and this node may have.
                         let hidden = self.homes.keys().filter(|below| {
                             path.covers(below)
                                 && self.is_readable(below)
-                                && policy.verdict(below).class.is_compared()
+                                && rules::said(policy, below, Who::default()).is_compared()
                                 && self.look(node, below) == Look::Unreadable(Reason::Partial)
                         });
-                        let worst = hidden.map(|below| policy.verdict(below).severity()).max();
+                        let worst = hidden.map(|below| severity_of(policy, below)).max();
                         add(path.as_str(), worst.unwrap_or(Severity::Info), "partial", node);
                     }
                     Observation::Unreadable(reason) => {
                         let leaf = self.is_readable(path.as_str());
-                        let severity =
-                            if leaf { verdict.severity() } else { policy.worst_below(path.as_str()) };
+                        let severity = if leaf {
+                            severity_of(policy, path.as_str())
+                        } else {
+                            policy.worst_below(path.as_str())
+                        };
                         add(path.as_str(), severity, reason.as_str(), node);
                     }
                     Observation::Present(value) if verdict.compare.canonical(value).is_none() => {
-                        add(path.as_str(), verdict.severity(), "unversioned", node);
+                        add(path.as_str(), severity_of(policy, path.as_str()), "unversioned", node);
                     }
                     _ => {}
                 }
@@ -323,7 +369,7 @@ impl<'a> View<'a> {
                 .nodes()
                 .filter(|node| self.look(node, path) == Look::Unreadable(Reason::NotCollected))
             {
-                if policy.verdict(path).class.is_compared() {
+                if rules::said(policy, path, Who::default()).is_compared() {
                     gaps.entry((homes.first().unwrap().clone(), head.clone()))
                         .or_default()
                         .push((path.clone(), node));
@@ -331,7 +377,7 @@ impl<'a> View<'a> {
             }
         }
         for gap in gaps.into_values() {
-            let severity = gap.iter().map(|(path, _)| policy.verdict(path).severity()).max().unwrap();
+            let severity = gap.iter().map(|(path, _)| severity_of(policy, path)).max().unwrap();
             let above = (1..=gap[0].0.len()).rev().filter_map(|at| FactPath::new(gap[0].0.get(..at)?).ok());
             let common =
                 above.into_iter().find(|above| gap.iter().all(|(path, _)| above.covers(path))).unwrap();
