@@ -212,7 +212,7 @@ fn a_taken_port_is_named() {
     );
     let next = "Another program listens there: stop it, or choose another address with --listen, --enroll-listen or \
                 --http-listen.";
-    assert_eq!(said[said.len() - 2..], [expected.into(), next.into()]);
+    assert_eq!(said[said.len() - 2..], [serde_json::Value::from(expected), next.into()]);
 }
 
 /// Promise: a journal that is gone beside an authority that was used is no new beginning, in which everybody who was sent

@@ -67,6 +67,10 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
     for finding in findings {
         page.blank();
         one(&mut page, finding, path);
+        // Where no value is anybody else's, the nodes stand nowhere below.
+        if values.roles.is_empty() {
+            page.line(2, Ink::Plain, &format!("on {}", names(&finding.nodes, usize::MAX)));
+        }
     }
     if let Some(advice) = advice.as_ref().filter(|_| !findings.is_empty()) {
         page.blank();
@@ -77,9 +81,11 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
         page.line(0, Ink::Good, "No difference.");
     }
     cannot_tell(&mut page, unknowns, usize::MAX);
-    page.blank();
-    page.line(0, Ink::Strong, "VALUES");
-    roles(&mut page, values, names_width);
+    if !values.roles.is_empty() {
+        page.blank();
+        page.line(0, Ink::Strong, "VALUES");
+        roles(&mut page, values, names_width);
+    }
     if let Some(set_in) = set_in {
         page.blank();
         page.line(0, Ink::Strong, "SET AT BOOT BY");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::page::Page;
 use crate::screen::{Ink, Screen};
-use crate::text::escape;
+use crate::text::{escape, width};
 use crate::when::stamp;
 use crate::words::{severity_word, with_role};
 
@@ -34,7 +34,13 @@ impl Seen {
         let what = with_role(&finding.path, &finding.role);
         let ink = if change == "resolved" { Ink::Good } else { Ink::Of(finding.severity) };
         let severity = severity_word(finding.severity);
-        page.line(0, ink, &format!("{}  {} {severity}  {what}", stamp(*at), escape(change)));
+        let head = format!("{}  {} {severity}", stamp(*at), escape(change));
+        if width(&head) + 2 + width(&what) <= page.room(0) {
+            page.line(0, ink, &format!("{head}  {what}"));
+        } else {
+            page.line(0, ink, &head);
+            page.line(4, ink, &what);
+        }
         page.line(4, Ink::Plain, &format!("{}  {}", escape(&finding.summary), escape(&finding.id)));
         page.finish()
     }
@@ -44,5 +50,45 @@ impl Seen {
         // The printer escapes line breaks; whatever else a terminal obeys is no business of a line for programs.
         let text = serde_json::to_string(self).expect("a finding has only text keys");
         format!("{}\n", text.replace(crate::text::is_unsafe, "\u{fffd}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_drift::report::{Kind, Severity, Status};
+
+    use super::*;
+
+    #[test]
+    fn a_long_path_has_a_line_of_its_own() {
+        let at = Timestamp::UNIX_EPOCH;
+        let lines = |path: &str| {
+            let finding = Finding {
+                id: "f-1".into(),
+                path: path.into(),
+                kind: Kind::Differs,
+                severity: Severity::Critical,
+                status: Status::Open,
+                role: String::new(),
+                values: Vec::new(),
+                nodes: Vec::new(),
+                since: at,
+                summary: "it differs".into(),
+                reason: String::new(),
+                expected: None,
+                parts: Vec::new(),
+                acceptance: None,
+            };
+            let seen = Seen { schema: SCHEMA.into(), at, change: "opened".into(), finding };
+            seen.lines(&Screen { width: 60, ..Screen::default() })
+        };
+        assert_eq!(
+            lines("go.version"),
+            "1970-01-01 00:00:00  opened critical  go.version\n    it differs  f-1\n"
+        );
+        assert_eq!(
+            lines("go.program[example.org/pay].go_version"),
+            "1970-01-01 00:00:00  opened critical\n    go.program[example.org/pay].go_version\n    it differs  f-1\n"
+        );
     }
 }

@@ -40,7 +40,16 @@ pub(super) fn add_nodes(
         .collect();
     let roles: HashSet<&str> = explanation.values.roles.iter().map(|role| role.role.as_str()).collect();
     let subject = Subject::new(&explanation.path);
-    let known = fleet.nodes.iter().filter(|node| node.fresh && roles.contains(&*node.role));
+    // Of an identity that several have, only they are spoken of: nobody else's is a value to compare.
+    let is_meant = |node: &Node| {
+        node.fresh
+            && if roles.is_empty() {
+                deviating.contains(&(&*node.role, &*node.name)) && subject.is_noted(node)
+            } else {
+                roles.contains(&*node.role)
+            }
+    };
+    let known = fleet.nodes.iter().filter(|node| is_meant(node));
     let mut looks: Vec<Look<'_>> = known
         .map(|node| {
             let changed = subject.changed(node);
@@ -90,6 +99,11 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     fn new(path: &'a str) -> Self {
         Self { path, is_thing: path.ends_with(']') }
+    }
+
+    /// Whether the node says something of this very path.
+    fn is_noted(&self, node: &Node) -> bool {
+        node.sections.iter().any(|section| section.find(self.path).is_some())
     }
 
     fn is_of(&self, path: &FactPath) -> bool {
