@@ -79,7 +79,7 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
     let root = args.root.clone().unwrap_or(config.root);
     let host = Host::at(&root).map_err(AgentError::Host)?;
     let token = read_token(&args.token_file)?;
-    as_owner_of(&state_dir).map_err(AgentError::State)?;
+    let is_service = as_owner_of(&state_dir).map_err(AgentError::State)?;
     let home = Home::open(&state_dir).map_err(AgentError::State)?;
     let _lock = home.lock().map_err(AgentError::State)?;
     if let Some(enrolled) = home.enrolment().map_err(AgentError::State)?
@@ -98,24 +98,29 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
     let Enrolment { node, environment, collector, .. } = runtime.block_on(enrol(&host, &home, request))?;
     let directory = home.path().display();
-    let here = if args.state_dir.is_some() { format!(" --state-dir {directory}") } else { String::new() };
+    let next = match &args.state_dir {
+        Some(_) => format!("evenkeel-agent run --state-dir {directory}"),
+        None if is_service => "systemctl restart evenkeel-agent".to_owned(),
+        None => "evenkeel-agent run".to_owned(),
+    };
     Ok(format!(
-        "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {directory}. Next: evenkeel-agent run{here}\n"
+        "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {directory}. Next: {next}\n"
     ))
 }
 
 /// Root enrols a machine for the user whom the state directory belongs to, and as that user: a service's user could not read
-/// what root writes, and root does not write where others may have laid links.
-fn as_owner_of(state_dir: &Path) -> Result<(), FileError> {
-    let Ok(directory) = state_dir.metadata() else { return Ok(()) };
+/// what root writes, and root does not write where others may have laid links. Whether there is such a user.
+fn as_owner_of(state_dir: &Path) -> Result<bool, FileError> {
+    let Ok(directory) = state_dir.metadata() else { return Ok(false) };
     if !geteuid().is_root() || directory.uid() == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let (user, group) = (Uid::from_raw(directory.uid()), Gid::from_raw(directory.gid()));
     setgroups(&[group])
         .and_then(|()| setgid(group))
         .and_then(|()| setuid(user))
-        .map_err(|error| FileError::io("act as the owner of", state_dir)(error.into()))
+        .map_err(|error| FileError::io("act as the owner of", state_dir)(error.into()))?;
+    Ok(true)
 }
 
 /// Enrols as the configuration says, as often as it takes. The files are read anew each time: a token in them may be

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -68,14 +69,39 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<String, StoreCommandError> {
     Err(StoreCommandError::Moving)
 }
 
-/// Makes a data directory of a backup.
+/// Makes a data directory of a backup. What root restores belongs to whom the directory belongs to: a service's user could not
+/// read it otherwise.
 pub fn restore(from: &Path, data_dir: &Path) -> Result<String, StoreCommandError> {
     let checked = evenkeel_store::restore(from, data_dir)?;
+    give_to_owner(data_dir)?;
     Ok(format!(
         "{}: {}.\nWhat came after the backup is not in it: say again who was banned, evicted or revoked since.\n",
         data_dir.display(),
         told(&checked)
     ))
+}
+
+/// Gives what root has just written below the directory to the directory's owner; others' files and links to them are left alone.
+fn give_to_owner(data_dir: &Path) -> Result<(), FileError> {
+    let top = data_dir.symlink_metadata().map_err(FileError::io("look at", data_dir))?;
+    if top.uid() == 0 {
+        return Ok(());
+    }
+    let mut directories = vec![data_dir.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).map_err(FileError::io("list", &directory))? {
+            let path = entry.map_err(FileError::io("list", &directory))?.path();
+            let found = path.symlink_metadata().map_err(FileError::io("look at", &path))?;
+            if found.is_dir() {
+                directories.push(path.clone());
+            }
+            if found.uid() == 0 && (found.is_dir() || found.nlink() == 1) {
+                lchown(&path, Some(top.uid()), Some(top.gid()))
+                    .map_err(FileError::io("give to its owner", &path))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks at everything that a data directory or a backup holds.

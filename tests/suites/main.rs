@@ -13,11 +13,15 @@
 //! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
 //! - `durability`: nothing that was acknowledged is lost
+//! - `dist`: a release: what is in it, and what it is made of
+//! - `document`: a page of the documentation, as what it tells to do
+//! - `documents`: what README and docs name exists
 //! - `formats`: SARIF and JUnit, read by others
 //! - `judgement`: policies, sign-off, baselines, and what was at a moment
 //! - `hostile_tree`: a root made to hurt
 //! - `hosts`: real hosts, real programs, held against what their own tools say
 //! - `observability`: the collector is watched: metrics, rules, dashboard, traces
+//! - `packages`: the Debian packages on booted hosts, from the first installation to the purge
 //! - `persisted`: what sysctl.d says is what systemd sets
 //! - `matrix`: every RPC, called by everybody who might try
 //! - `overload`: ten times more than the collector takes
@@ -44,6 +48,9 @@ mod change_and_back;
 mod ci;
 mod damaged;
 mod demo;
+mod dist;
+mod document;
+mod documents;
 mod durability;
 mod events;
 mod formats;
@@ -56,6 +63,7 @@ mod matrix;
 mod membership;
 mod observability;
 mod overload;
+mod packages;
 mod people;
 mod persisted;
 mod refusals;

@@ -36,6 +36,15 @@ impl Booted {
         command
     }
 
+    /// Reboots it from inside, and returns when it is up again, with the disk that it had.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn reboot(&self) {
+        tool(script("nspawn.sh"), &["reboot", self.network.name()]);
+    }
+
     /// Runs this script of Bash inside, to its end.
     pub fn run(&self, text: &str) -> Outcome {
         run(&mut self.command(text))

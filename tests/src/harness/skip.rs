@@ -27,6 +27,17 @@ pub fn rounds(usual: usize) -> usize {
     asked.map_or(usual, |text| text.parse().expect("EVENKEEL_ROUNDS is a number"))
 }
 
+/// Whether what takes longer than a minute is to run, too: `make test-hosts` asks for it by `EVENKEEL_ALL_HOSTS`. Says so
+/// when it is not; that is no failure, even where every suite is required to run.
+#[expect(clippy::print_stderr, reason = "a person who runs the tests reads it")]
+pub fn asked_for_all(suite: &str) -> bool {
+    let asked = env::var_os("EVENKEEL_ALL_HOSTS").is_some_and(|value| !value.is_empty());
+    if !asked {
+        eprintln!("{suite}: skipped: it takes long; make test-hosts runs it");
+    }
+    asked
+}
+
 /// Whether this process is root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -1,0 +1,249 @@
+//! A release: what is in it, that it is whole, that it can be made again, and that it says what it is made of.
+
+mod sbom;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use evenkeel_tests::harness::cli::{run, tool};
+use evenkeel_tests::harness::programs::tree;
+use evenkeel_tests::harness::skip::{has_command, is_root, skipped};
+use tempfile::TempDir;
+
+use crate::packages::strip_to;
+
+/// What each package installs, besides its manual pages and `/usr/share/doc`.
+const INSTALLED: &[(&str, &[&str])] = &[
+    (
+        "evenkeel-agent",
+        &[
+            "/etc/evenkeel/agent.toml",
+            "/usr/bin/evenkeel-agent",
+            "/usr/lib/systemd/system/evenkeel-agent.service",
+            "/usr/lib/sysusers.d/evenkeel-agent.conf",
+            "/usr/lib/tmpfiles.d/evenkeel-agent.conf",
+            "/usr/share/evenkeel-agent/systemd/programs.conf",
+            "/usr/share/evenkeel-agent/systemd/who.conf",
+        ],
+    ),
+    (
+        "evenkeel-collector",
+        &[
+            "/etc/evenkeel/collector.toml",
+            "/usr/bin/evenkeel-collector",
+            "/usr/lib/systemd/system/evenkeel-collector.service",
+            "/usr/lib/sysusers.d/evenkeel-collector.conf",
+            "/usr/lib/tmpfiles.d/evenkeel-collector.conf",
+            "/usr/share/evenkeel-collector/grafana/evenkeel.json",
+            "/usr/share/evenkeel-collector/prometheus/alerting.yml",
+            "/usr/share/evenkeel-collector/prometheus/recording.yml",
+            "/usr/share/evenkeel-collector/systemd/groups.conf",
+        ],
+    ),
+    (
+        "evenkeel",
+        &[
+            "/usr/bin/evenkeel",
+            "/usr/share/bash-completion/completions/evenkeel",
+            "/usr/share/evenkeel/policies/go-launch-checklist.toml",
+            "/usr/share/fish/vendor_completions.d/evenkeel.fish",
+            "/usr/share/zsh/vendor-completions/_evenkeel",
+        ],
+    ),
+];
+
+/// A release of the programs that are built here.
+pub(crate) struct Release {
+    work: TempDir,
+    programs: PathBuf,
+}
+
+impl Release {
+    /// `None`, and said so, where it cannot be made.
+    pub(crate) fn make() -> Option<Self> {
+        let missing =
+            ["dpkg-deb", "rpmbuild", "python3", "strip"].into_iter().find(|name| !has_command(name));
+        if let Some(missing) = missing {
+            skipped("dist", &format!("no {missing}; tests/hosts/install.sh installs it"));
+            return None;
+        }
+        let work = tempfile::tempdir().unwrap();
+        let programs = work.path().join("programs");
+        strip_to(&programs);
+        let release = Self { work, programs };
+        release.make_in("release");
+        Some(release)
+    }
+
+    fn make_in(&self, name: &str) -> PathBuf {
+        let out = self.work.path().join(name);
+        let mut make = Command::new(tree().join("deploy/release.sh"));
+        let made =
+            run(make.arg(&self.programs).arg(&out).env("LEVEL", "1").env("SOURCE_DATE_EPOCH", "1700000000"))
+                .ok();
+        for file in made.lines() {
+            assert!(Path::new(file).is_file(), "{file}");
+        }
+        out
+    }
+
+    /// The only file of it with this beginning and end.
+    pub(crate) fn file(&self, begin: &str, end: &str) -> PathBuf {
+        let names = fs::read_dir(self.work.path().join("release")).unwrap().flatten();
+        let fits = names.map(|entry| entry.path()).filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with(begin) && name.ends_with(end)
+        });
+        let found: Vec<_> = fits.collect();
+        assert_eq!(found.len(), 1, "{begin}*{end}: {found:?}");
+        found.into_iter().next().expect("there is one")
+    }
+
+    fn programs(&self) -> &Path {
+        &self.programs
+    }
+}
+
+/// Promise: packages, RPMs and the tarball hold what they are to hold, and the same; checksums are right; and whoever makes the
+/// release again gets it byte for byte.
+#[test]
+fn a_release_is_whole_and_the_same_each_time() {
+    let Some(release) = Release::make() else { return };
+    let out = release.work.path().join("release");
+    let check =
+        || run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&out));
+    check().ok();
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
+    let summed: BTreeSet<_> = sums.lines().map(|line| line.split_once("  ").unwrap().1.to_owned()).collect();
+    let files = fs::read_dir(&out).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    assert_eq!(files.filter(|name| name != "SHA256SUMS").collect::<BTreeSet<_>>(), summed);
+    assert_eq!(summed.len(), 8, "three packages, three RPMs, a tarball, an SBOM: {summed:#?}");
+    assert_eq!(fs::read_to_string(release.make_in("again").join("SHA256SUMS")).unwrap(), sums);
+
+    let mut all = BTreeSet::new();
+    for (package, installed) in INSTALLED {
+        let deb = tool(
+            "dpkg-deb",
+            &["--contents".as_ref(), release.file(&format!("{package}_"), ".deb").as_os_str()],
+        );
+        let deb: BTreeSet<_> = deb
+            .lines()
+            .filter(|line| line.starts_with('-'))
+            .map(|line| line.split(" ./").nth(1).map(|path| format!("/{path}")).unwrap())
+            .collect();
+        let (pages, others): (BTreeSet<_>, BTreeSet<_>) =
+            deb.iter().cloned().partition(|path| path.starts_with("/usr/share/man/"));
+        assert_eq!(pages, manual_pages(package), "{package}");
+        let doc = ["changelog.gz", "copyright"].map(|file| format!("/usr/share/doc/{package}/{file}"));
+        let expected: BTreeSet<_> = installed.iter().map(|path| (*path).to_owned()).chain(doc).collect();
+        assert_eq!(others, expected, "{package}");
+
+        let rpm = tool("rpm", &["-qlp".as_ref(), release.file(&format!("{package}-0"), ".rpm").as_os_str()]);
+        let is_directory = |path: &str| {
+            path == "/etc/evenkeel" || deb.iter().any(|file| file.starts_with(&format!("{path}/")))
+        };
+        let rpm: BTreeSet<_> = rpm
+            .lines()
+            .filter(|path| !is_directory(path))
+            .map(|path| path.replace("zsh/site-functions", "zsh/vendor-completions"))
+            .collect();
+        assert_eq!(rpm, deb, "{package}");
+        all.extend(deb);
+    }
+    let tarball = tool("tar", &["-tf".as_ref(), release.file("evenkeel-", ".tar.gz").as_os_str()]);
+    let tarball = tarball.lines().filter(|path| !path.ends_with('/'));
+    let tarball: BTreeSet<_> = tarball.map(|path| format!("/{}", path.split_once('/').unwrap().1)).collect();
+    let besides: BTreeSet<_> = tarball.difference(&all).collect();
+    assert!(besides.iter().all(|path| path.starts_with("/usr/share/doc/evenkeel/")), "{besides:#?}");
+    assert!(tarball.contains("/usr/share/doc/evenkeel/LICENSE"));
+    assert_eq!(all.difference(&tarball).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    // One byte of one file, and the checksums say so.
+    let damaged = release.file("evenkeel-agent_", ".deb");
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    assert_eq!(check().code, Some(1));
+}
+
+/// The pages that deploy/man has of this program.
+fn manual_pages(program: &str) -> BTreeSet<String> {
+    let pages = fs::read_dir(tree().join("deploy/man")).unwrap().flatten();
+    let names = pages.map(|page| page.file_name().into_string().unwrap());
+    let services = ["evenkeel-agent", "evenkeel-collector"];
+    let of_it = |name: &String| {
+        let of = services.into_iter().find(|service| name.starts_with(service)).unwrap_or("evenkeel");
+        of == program
+    };
+    names.filter(of_it).map(|name| format!("/usr/share/man/man1/{name}.gz")).collect()
+}
+
+/// Promise: the RPMs install, are as they were made, and go again; settings that were edited are kept.
+#[test]
+fn rpms_install_into_a_root() {
+    if !is_root() {
+        return skipped("dist", "rpm --root needs root");
+    }
+    let Some(release) = Release::make() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let rpm = |arguments: &[&str]| {
+        let mut rpm = Command::new("rpm");
+        run(rpm.arg("--root").arg(root.path()).args(arguments).stdin(Stdio::null())).ok()
+    };
+    rpm(&["--initdb"]);
+    let files = INSTALLED
+        .iter()
+        .map(|(package, _)| release.file(&format!("{package}-0"), ".rpm").display().to_string());
+    let files: Vec<_> = files.collect();
+    // Debian's own packages are in no rpm database, and the root has no shell for scripts.
+    for file in &files {
+        rpm(&["-i", "--nodeps", "--noscripts", file]);
+    }
+    assert_eq!(
+        rpm(&["-qa", "--qf", "%{name}\\n"]).lines().collect::<BTreeSet<_>>(),
+        INSTALLED.iter().map(|(name, _)| *name).collect()
+    );
+    assert_eq!(rpm(&["-Va", "--nodeps"]), "");
+    for (script, word) in
+        [("post", "systemd-sysusers evenkeel-agent.conf"), ("preun", "disable --now evenkeel-agent.service")]
+    {
+        let said = rpm(&["-q", "--scripts", "evenkeel-agent"]);
+        assert!(said.contains(word), "no {script}: {said}");
+    }
+    let settings = root.path().join("etc/evenkeel/agent.toml");
+    fs::write(&settings, "interval = \"5s\"\n").unwrap();
+    rpm(&["-e", "--noscripts", "evenkeel-agent"]);
+    assert!(settings.with_extension("toml.rpmsave").is_file());
+    assert!(!root.path().join("usr/bin/evenkeel-agent").exists());
+}
+
+/// Promise: every manual page renders, and groff has nothing to say about it; completions are what their shells read.
+#[test]
+fn manual_pages_and_completions_are_clean() {
+    if !has_command("groff") {
+        return skipped("dist", "no groff");
+    }
+    let pages: Vec<_> =
+        fs::read_dir(tree().join("deploy/man")).unwrap().flatten().map(|page| page.path()).collect();
+    assert!(pages.len() > 50, "only {} pages", pages.len());
+    for page in pages {
+        let mut groff = Command::new("groff");
+        let shown = run(groff.args(["-man", "-Kutf8", "-Tutf8", "-P-cbou", "-ww"]).arg(&page));
+        assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{}", page.display());
+        assert!(shown.stdout.contains("NAME") && shown.stdout.contains("SYNOPSIS"), "{}", page.display());
+    }
+    let cli = evenkeel_tests::harness::programs::path("evenkeel");
+    let directory = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let text = tool(&cli, &["completions", shell]);
+        assert!(text.contains("gate"), "{shell}: {text}");
+        let file = directory.path().join(shell);
+        fs::write(&file, text).unwrap();
+        if has_command(shell) {
+            run(Command::new(shell).arg("-n").arg(&file)).ok();
+        }
+    }
+}
