@@ -65,7 +65,7 @@ fn the_tarball_does_what_the_packages_do() {
     let commands = Document::read("docs/install.md").block("The tarball", 0);
     host.run(&format!("cd /desk; {commands}")).ok();
     host.run("evenkeel token create --env dev --token-file /root/token").ok();
-    host.run("evenkeel-agent enroll --collector https://localhost:7444 --token-file /root/token").ok();
+    host.run("evenkeel-agent enroll --collector https://127.0.0.1:7444 --token-file /root/token").ok();
     host.run("systemctl enable --now evenkeel-agent").ok();
     wait::until(|| match host.run("evenkeel nodes").stdout {
         nodes if nodes.contains("fresh") => Ok(()),
