@@ -166,6 +166,7 @@ fn restored(site: &Site, operate: &Document) {
     let owners = site.collector.run("find /var/lib/evenkeel-collector ! -user evenkeel-collector").ok();
     assert_eq!(owners, "", "all of it is the service's");
     site.shows_change("4321");
+    site.on_collector(&operate.block("Restore", 1));
     site.on_collector(&operate.block("Health", 0));
     site.is_quiet("a restoration", &[site::UNREACHED]);
 }

@@ -241,7 +241,21 @@ fn at_desk(commands: &str) -> String {
 }
 
 fn files(host: &Booted) -> BTreeSet<String> {
-    let found = host.run("find / -xdev ! -path '/root*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' ! -path '/var/cache/*' \
-        ! -path '/var/log/*' ! -path '/var/lib/systemd/*' ! -path '/etc/*-' ! -path '/etc/.pwd.lock' ! -path '/packages*' ! -path '/etc/subuid' ! -path '/etc/subgid'");
-    found.ok().lines().map(str::to_owned).collect()
+    const OF_OTHERS: &[&str] = &[
+        "/root*",
+        "/packages*",
+        "/var/lib/dpkg/*",
+        "/var/lib/apt/*",
+        "/var/lib/systemd/*",
+        "/var/cache/*",
+        "/var/log/*",
+        "/var/tmp/*",
+        "/etc/*-",
+        "/etc/.pwd.lock",
+        "/etc/subuid",
+        "/etc/subgid",
+    ];
+    let others = OF_OTHERS.iter().map(|path| format!(" ! -path '{path}'"));
+    let found = host.run(&format!("find / -xdev{}", others.collect::<String>())).ok();
+    found.lines().map(str::to_owned).collect()
 }
