@@ -19,7 +19,7 @@ declare -A package=(
     [sshd]=openssh-server [ssh]=openssh-client [prometheus-alertmanager]=prometheus-alertmanager
     [dockerd]=docker.io [iptables]=iptables [prometheus]=prometheus [promtool]=prometheus [amtool]=prometheus-alertmanager
     [faketime]=faketime [eatmydata]=eatmydata [mkfs.ext4]=e2fsprogs
-    [faketime]=faketime [rpmbuild]=rpm [groff]=groff-base [strip]=binutils
+    [rpmbuild]=rpm [groff]=groff-base [strip]=binutils
 )
 
 absent() {
