@@ -21,7 +21,7 @@ test: install-test-hosts ## every suite that this machine can run; says which it
 test-hosts: export EVENKEEL_ALL_HOSTS = 1
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, sandboxes, other releases, packages, real Go programs, a million files, power cuts
 	export EVENKEEL_HOSTILE_FILES=1000000 EVENKEEL_ROUNDS=$${EVENKEEL_ROUNDS:-20} EVENKEEL_OVERLOAD_SECONDS=$${EVENKEEL_OVERLOAD_SECONDS:-60}; \
-		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: sandbox:: hostile_tree:: third_party:: durability:: overload:: packages:: dist::)
+		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: service:: portable:: sandbox:: hostile_tree:: third_party:: durability:: overload:: packages:: dist::)
 
 bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins
@@ -30,7 +30,7 @@ bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes
 
 fuzz: ## damaged contents for every parser of the agent and for what others hand in, ten minutes each; SECONDS=60 for less, ONLY=dpkg_status for one
 	$(if $(wildcard agent/sources/fuzz/$(ONLY)),EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-sources --test fuzz -- --nocapture)
-	$(if $(and $(ONLY),$(wildcard agent/sources/fuzz/$(ONLY))),,EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-tests --test suites damaged::)
+	$(if $(and $(ONLY),$(wildcard agent/sources/fuzz/$(ONLY))),,EVENKEEL_FUZZ_SECONDS=$(or $(SECONDS),600) EVENKEEL_FUZZ_ONLY=$(ONLY) $(CARGO) test --release -p evenkeel-tests --test suites damaged:: -- --nocapture)
 
 dist: ## a release in target/shipped: packages, RPMs, tarball, SBOM, checksums, the static agent; for glibc 2.17 with cargo-zigbuild
 	deploy/dist.sh

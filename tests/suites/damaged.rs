@@ -4,6 +4,8 @@
 //! Each directory of `tests/fuzz` is a target with its seeds. An input that makes a parser panic is kept beside them, as
 //! `crash-…`, to be committed with the fix. The parsers of the agent's sources have targets of their own.
 
+mod check_ins;
+
 use std::any::Any;
 use std::env;
 use std::fs;
@@ -11,13 +13,21 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use check_ins::CheckIns;
+use evenkeel_agent::config::AgentConfig;
+use evenkeel_collector::ca::SigningRequest;
+use evenkeel_collector::token::Token;
 use evenkeel_drift::Policy;
 use evenkeel_drift::affected::{osv, wanted};
 use evenkeel_facts::delta::Delta;
-use evenkeel_facts::{Digest, encoding, snapshot_file};
+use evenkeel_facts::{Digest, Section, encoding, snapshot_file};
 use evenkeel_proto::contents;
 use evenkeel_proto::fleet::{CheckInRequest, SectionContent};
 use evenkeel_runtime::channel::Address;
+use evenkeel_runtime::config;
+use evenkeel_runtime::pin::Pin;
+use evenkeel_sources::host::told_by_mounts;
+use evenkeel_store::Entry;
 use evenkeel_tests::harness::programs;
 use prost::Message as _;
 
@@ -31,19 +41,30 @@ const ONLY: &str = "EVENKEEL_FUZZ_ONLY";
 const MOST: usize = 4 * 1024 * 1024;
 
 /// A directory of seeds, and what reads them.
-type Target = (&'static str, fn(&[u8]));
+type Target = (&'static str, fn() -> Read);
+/// Reads one input.
+type Read = Box<dyn Fn(&[u8])>;
 
 const TARGETS: &[Target] = &[
-    ("snapshot", snapshot),
-    ("section", section),
-    ("delta", delta),
-    ("message", message),
-    ("packed", packed),
-    ("policy", |input| text(input, |text| drop(Policy::parse(text)))),
-    ("osv", |input| drop(osv::parse(input))),
-    ("affected", |input| text(input, |text| drop(wanted::parse(text)))),
-    ("address", |input| text(input, |text| drop(Address::parse(text, 7443)))),
-    ("agent_toml", |input| text(input, |text| drop(toml_of(text)))),
+    ("snapshot", || Box::new(snapshot)),
+    ("section", || Box::new(section)),
+    ("delta", || Box::new(delta)),
+    ("message", || Box::new(message)),
+    ("packed", || Box::new(packed)),
+    ("check_in", || {
+        let collector = CheckIns::new();
+        Box::new(move |input| collector.take(input))
+    }),
+    ("journal", || Box::new(journal)),
+    ("token", || Box::new(|input| text(input, token))),
+    ("csr", || Box::new(|input| drop(SigningRequest::parse(input).map(|request| request.key_digest())))),
+    ("policy", || Box::new(|input| text(input, |text| drop(Policy::parse(text))))),
+    ("osv", || Box::new(|input| drop(osv::parse(input)))),
+    ("affected", || Box::new(|input| text(input, |text| drop(wanted::parse(text))))),
+    ("address", || Box::new(|input| text(input, |text| drop(Address::parse(text, 7443))))),
+    ("agent_toml", || Box::new(|input| text(input, agent_toml))),
+    ("collector_toml", || Box::new(|input| text(input, collector_toml))),
+    ("mountinfo", || Box::new(mountinfo)),
 ];
 
 /// Promise: nothing that anybody hands in makes a program panic, and what is read and written again is the same.
@@ -54,8 +75,11 @@ fn no_input_makes_a_parser_panic() {
     let mut random = Random(u64::try_from(chance).unwrap_or(1) | 1);
     let mut found = Vec::new();
     let only = env::var(ONLY).unwrap_or_default();
-    for (name, read) in TARGETS.iter().filter(|(name, _)| only.is_empty() || only == *name) {
+    let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| only.is_empty() || only == *name).collect();
+    assert!(!chosen.is_empty(), "{ONLY} names no target: {only:?}");
+    for (name, read) in chosen {
         let (directory, seeds) = seeds(name);
+        let read = read();
         let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         let crash = |input: &[u8]| {
             let outcome = panic::catch_unwind(AssertUnwindSafe(|| read(input)));
@@ -66,14 +90,26 @@ fn no_input_makes_a_parser_panic() {
             Some(format!("{}: {why}", kept.display()))
         };
         let more = |round: &usize| until.map_or(*round < ROUNDS, |until| Instant::now() < until);
-        found.extend(
-            seeds
-                .iter()
-                .find_map(|seed| crash(seed))
-                .or_else(|| (0..).take_while(more).find_map(|_| crash(&damaged(&seeds, &mut random)))),
-        );
+        let mut rounds = 0;
+        let crashed = seeds.iter().find_map(|seed| crash(seed)).or_else(|| {
+            (0..).take_while(more).find_map(|round| {
+                rounds = round + 1;
+                crash(&damaged(&seeds, &mut random))
+            })
+        });
+        if seconds.is_some() {
+            let outcome = if crashed.is_some() { "a crash" } else { "no crash" };
+            said(&format!("{name}: {rounds} damaged inputs, {outcome}"));
+        }
+        found.extend(crashed);
     }
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// A line of the log of a long run.
+#[expect(clippy::print_stderr, reason = "a run of hours tells how far it is")]
+fn said(line: &str) {
+    eprintln!("{line}");
 }
 
 /// What is committed; and of what machines send to each other, what they would make of the snapshots.
@@ -83,14 +119,11 @@ fn seeds(target: &str) -> (PathBuf, Vec<Vec<u8>>) {
         fs::read_dir(&directory).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut seeds: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
-    let sent = || {
-        let (_, files) = self::seeds("snapshot");
-        let snapshots = files.into_iter().filter_map(|file| snapshot_file::from_json(&file).ok());
-        snapshots.flat_map(|snapshot| snapshot.sections)
-    };
+    let sent = || sections().into_iter();
     match target {
         "section" => seeds.extend(sent().map(|section| encoding::encode(&section))),
         "packed" => seeds.extend(sent().map(|section| contents::compress(&encoding::encode(&section)))),
+        "check_in" => seeds.extend(check_ins::seeds(sent())),
         "message" => {
             let of = |section| Some(contents::to_wire(&section)?.encode_to_vec());
             seeds.extend(sent().filter_map(of));
@@ -103,6 +136,13 @@ fn seeds(target: &str) -> (PathBuf, Vec<Vec<u8>>) {
     }
     assert!(!seeds.is_empty(), "no seeds in {}", directory.display());
     (directory, seeds)
+}
+
+/// The sections of the snapshots that are committed.
+fn sections() -> Vec<Section> {
+    let (_, files) = seeds("snapshot");
+    let snapshots = files.into_iter().filter_map(|file| snapshot_file::from_json(&file).ok());
+    snapshots.flat_map(|snapshot| snapshot.sections).collect()
 }
 
 fn snapshot(input: &[u8]) {
@@ -145,8 +185,37 @@ fn text(input: &[u8], read: impl FnOnce(&str)) {
     }
 }
 
-fn toml_of(text: &str) -> Result<evenkeel_sources::SourcesConfig, String> {
-    evenkeel_runtime::config::parse(text)
+/// An entry has one encoding, or replicas would differ.
+fn journal(input: &[u8]) {
+    if let Ok(entry) = Entry::decode(input) {
+        assert_eq!(Entry::decode(&entry.encode()).expect("what was written can be read"), entry);
+    }
+}
+
+fn token(text: &str) {
+    let mut fields = text.trim().split('.');
+    let pin = fields.nth(1).and_then(|pin| pin.parse::<Pin>().ok());
+    if let Some(token) = Token::parse(text, |_| true) {
+        let again = token.reveal(pin.expect("a token has a pin"));
+        assert!(Token::parse(&again, |_| true) == Some(token), "what was written can be read");
+    }
+}
+
+fn agent_toml(text: &str) {
+    drop(config::parse::<AgentConfig>(text).and_then(|config| config.check()));
+}
+
+fn collector_toml(text: &str) {
+    drop(config::parse::<evenkeel_collector::config::Config>(text).and_then(|config| config.check()));
+}
+
+fn mountinfo(input: &[u8]) {
+    for is_empty in [true, false] {
+        let (remote, hidden) = told_by_mounts(input, |_| is_empty);
+        let lines = input.split(|byte| *byte == b'\n').count();
+        // Of one line at most one place, or the files that a /proc of processes only lacks.
+        assert!(remote.len() <= lines && hidden.len() <= 16 * lines);
+    }
 }
 
 fn told(panic: &(dyn Any + Send)) -> String {

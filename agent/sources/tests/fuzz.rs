@@ -6,6 +6,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -27,6 +28,7 @@ const TARGETS: &[(&str, &str, &str)] = &[
     ("zone", "etc/localtime", "time"),
     ("chrony_conf", "etc/chrony.conf", "time"),
     ("go_program", "usr/bin/program", "go_programs"),
+    ("go_zones", "proc/7/exe", "go_programs"),
     ("libc", "lib/x86_64-linux-gnu/libc.so.6", "libc"),
     ("go_env", "usr/local/go/go.env", "go_toolchain"),
     ("maps", "proc/7/maps", "processes"),
@@ -112,6 +114,11 @@ impl Target {
         // A kernel without a release has no facts to speak of.
         fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
         fs::write(root.path().join("proc/sys/kernel/osrelease"), "6.18.1\n").unwrap();
+        // A running program's own copy of a zone is looked for where the clock has one.
+        if name == "go_zones" {
+            fs::create_dir_all(root.path().join("etc")).unwrap();
+            symlink("/usr/share/zoneinfo/Europe/Berlin", root.path().join("etc/localtime")).unwrap();
+        }
         Self { source, directory, seeds, root, file }
     }
 

@@ -146,7 +146,8 @@ impl Entry {
         }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Its bytes, as the journal keeps them.
+    pub fn encode(&self) -> Vec<u8> {
         let kind = match self.clone() {
             Self::Enrolled(entry) => Kind::Enrolled(entry.into()),
             Self::Committed(entry) => Kind::Committed(entry.into()),
@@ -172,7 +173,8 @@ impl Entry {
         Bytes { kind: Some(kind) }.encode_to_vec()
     }
 
-    pub(crate) fn decode(entry: &[u8]) -> Result<Self, String> {
+    /// Reads an entry's bytes. The error is a sentence.
+    pub fn decode(entry: &[u8]) -> Result<Self, String> {
         let entry = Bytes::decode(entry).map_err(|error| error.to_string())?;
         Ok(match entry.kind.ok_or("an entry of a kind that this version does not know")? {
             Kind::Enrolled(bytes) => Self::Enrolled(bytes.try_into()?),

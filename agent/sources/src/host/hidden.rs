@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use evenkeel_facts::observation::HiddenBySandbox;
 use nix::errno::Errno;
 
-use super::mounts::unescape;
+use super::mounts::{self, unescape};
 use super::{Host, Root};
 use crate::directories::lexical;
 
@@ -96,6 +96,12 @@ struct Mount<'a> {
     options: &'a [u8],
     kind: &'a [u8],
     super_options: &'a [u8],
+}
+
+/// What a mount table (proc_pid_mountinfo(5)) says: where remote file systems begin, and what a sandbox hides. `is_empty`
+/// looks into a directory.
+pub fn told_by_mounts(table: &[u8], is_empty: impl Fn(&Path) -> bool) -> (Vec<PathBuf>, Vec<Hidden>) {
+    (mounts::parse(table), parse(table, is_empty))
 }
 
 /// `is_empty` looks into a directory: only what is mounted there tells a home in memory from one that is hidden.

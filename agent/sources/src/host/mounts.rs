@@ -49,7 +49,7 @@ impl Host {
 
 /// The mount points of remote file systems in a mountinfo table (proc_pid_mountinfo(5)): the fifth field, and behind a
 /// lone `-` the type.
-fn parse(table: &[u8]) -> Vec<PathBuf> {
+pub(super) fn parse(table: &[u8]) -> Vec<PathBuf> {
     let of_line = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ');
         let mount = fields.nth(4)?;
