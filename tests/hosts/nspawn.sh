@@ -58,8 +58,9 @@ boot() {
     [[ ! -e /run/netns/evenkeel-$name ]] || network=("--network-namespace-path=/run/netns/evenkeel-$name")
     # In mounts of its own, so that its disk is gone with it. --register=no --keep-unit: works where no machined or systemd
     # runs outside, as in a container or on a CI machine; a host that reboots ends, and is booted again by who asked for it.
+    # Its network's parameters can be set, as on a host of its own.
     # shellcheck disable=SC2016 # expanded by the inner shell
-    setsid unshare --mount bash -c 'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/changes,workdir=$2/work" "$2/root"
+    SYSTEMD_NSPAWN_API_VFS_WRITABLE=network setsid unshare --mount bash -c 'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/changes,workdir=$2/work" "$2/root"
         exec systemd-nspawn --quiet --boot --directory="$2/root" --console=pipe --register=no --keep-unit "${@:3}"' \
         - "${host[0]}" "$disk" --machine="$name" "${network[@]}" "${host[@]:1}" </dev/null >"$log" 2>&1 9>&- &
     echo $! >"$run/$name.pid"

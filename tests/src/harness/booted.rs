@@ -11,7 +11,7 @@ use super::hosts::Network;
 /// A host that has booted; it is powered off with the test.
 #[derive(Debug)]
 pub struct Booted {
-    /// Its network; inside, its parameters are read-only.
+    /// Its network. Of all parameters of the kernel only those of the network can be set inside.
     pub network: Network,
 }
 
@@ -22,10 +22,20 @@ impl Booted {
     ///
     /// When it does not boot.
     pub fn up(name: &str, root: &Path, files: &[(&Path, &str)]) -> Self {
+        Self::with(name, root, files, &[])
+    }
+
+    /// The same, with further options of systemd-nspawn.
+    ///
+    /// # Panics
+    ///
+    /// When it does not boot.
+    pub fn with(name: &str, root: &Path, files: &[(&Path, &str)], options: &[&str]) -> Self {
         let network = Network::up(name);
         let binds = files.iter().map(|(from, to)| format!("--bind-ro={}:{to}", from.display()));
         let words = ["up".to_owned(), network.name().to_owned(), root.display().to_string()];
-        tool(script("nspawn.sh"), &words.into_iter().chain(binds).collect::<Vec<_>>());
+        let options = options.iter().map(|option| (*option).to_owned());
+        tool(script("nspawn.sh"), &words.into_iter().chain(binds).chain(options).collect::<Vec<_>>());
         Self { network }
     }
 
