@@ -26,6 +26,8 @@ pub struct AgentConfig {
     pub interval: Duration,
     /// Whether to say who writes the kernel's files: needs CAP_SYS_ADMIN.
     pub authors: bool,
+    /// Whether a Go program that starts is looked at when it does, where the kernel tells.
+    pub starts: bool,
     /// Settings of sources.
     pub sources: SourcesConfig,
     /// With it, `run` enrols a machine that is not enrolled yet.
@@ -76,6 +78,7 @@ impl Default for AgentConfig {
             root: PathBuf::from("/"),
             interval: Duration::from_secs(60),
             authors: false,
+            starts: true,
             sources: SourcesConfig::default(),
             enroll: None,
             pki: None,

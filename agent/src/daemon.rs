@@ -27,6 +27,7 @@ use crate::settle::Settling;
 use crate::status::Status;
 use crate::uplink::{Uplink, UplinkError};
 use crate::watch::authors::Authors;
+use crate::watch::starts::Starts;
 use crate::watch::{News, Watch};
 
 /// Waits are up to so much longer or shorter, so that agents that started together do not stay together.
@@ -63,7 +64,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
             let error = exit::chain(error);
             warn!(error, "Changes are not seen when they are made, only at the next sweep.");
         })
-        .ok();
+        .ok()
+        .map(|watch| watch.hearing(starts(&config)));
     let authors = config.authors.then(|| Authors::listen(&config.root)).and_then(|authors| {
         let said = |error: &io::Error| {
             let error = exit::chain(error);
@@ -99,6 +101,19 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentErr
     service::stopping();
     info!("Agent ended.");
     Ok(())
+}
+
+/// Hears of programs that start, where the kernel tells.
+fn starts(config: &AgentConfig) -> Option<Starts> {
+    let host = config.starts.then(|| Host::at(&config.root).ok())??;
+    let said = |error: &io::Error| {
+        let error = exit::chain(error);
+        info!(
+            error,
+            "Programs that start are seen by the next sweep: the kernel does not tell of them here."
+        );
+    };
+    Starts::listen(host).inspect_err(said).ok()
 }
 
 /// Who this machine is to the collector.

@@ -1,14 +1,16 @@
 //! What happens on the machine, told by the kernel when it happens: names below the directories where sources looked
-//! (inotify), and devices and modules that come and go (uevents). News only say where to look.
+//! (inotify), devices and modules that come and go (uevents), and programs that start. News only say where to look.
 //!
 //! # Layout
 //!
 //! - [`authors`]: who writes the kernel's files
+//! - [`starts`]: Go programs that start
 //! - `held`: the directories that are watched
 //! - `uevents`: devices and modules
 
 pub mod authors;
 mod held;
+pub mod starts;
 mod uevents;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +28,7 @@ use tokio::io::unix::AsyncFd;
 
 pub use held::Refused;
 use held::{Held, begin};
+use starts::Starts;
 use uevents::Uevents;
 
 /// What may change a directory's names, their contents and their rights.
@@ -45,6 +48,9 @@ const MOVES: AddWatchFlags = AddWatchFlags::IN_MOVE
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_IGNORED);
 
+/// What a Go program that starts is news for.
+const OF_STARTS: &str = "go_programs";
+
 /// The sources that are to look again.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
@@ -61,6 +67,7 @@ pub struct News {
 pub struct Watch {
     events: AsyncFd<Events>,
     uevents: Option<Uevents>,
+    starts: Option<Starts>,
     places: Arc<WatchedPlaces>,
 }
 
@@ -105,7 +112,13 @@ impl Watch {
         let events = readable(Events(Arc::clone(&inotify)))?;
         let places = Arc::new(WatchedPlaces { inotify, state: Mutex::default() });
         // Without them devices and modules are found by the next sweep.
-        Ok(Self { events, uevents: Uevents::listen().ok(), places })
+        Ok(Self { events, uevents: Uevents::listen().ok(), starts: None, places })
+    }
+
+    /// Hears of programs that start, too.
+    #[must_use]
+    pub fn hearing(self, starts: Option<Starts>) -> Self {
+        Self { starts, ..self }
     }
 
     /// Where to listen, for whoever looks at the machine.
@@ -123,6 +136,10 @@ impl Watch {
             subsystem = Uevents::next(self.uevents.as_ref()) => {
                 subsystem.map(|paths| self.lock().devices(paths, &mut news))
             }
+            () = Starts::next(self.starts.as_ref()) => {
+                news.kernel.insert(OF_STARTS);
+                Ok(())
+            }
         };
         // What cannot be read is lost: a netlink socket says so when it was too slow.
         news.lost |= outcome.is_err();
@@ -133,6 +150,9 @@ impl Watch {
     pub fn so_far(&self) -> News {
         let mut news = News::default();
         self.take(Vec::new(), &mut news);
+        if self.starts.as_ref().is_some_and(Starts::so_far) {
+            news.kernel.insert(OF_STARTS);
+        }
         let mut state = self.lock();
         self.uevents.iter().flat_map(Uevents::so_far).for_each(|paths| state.devices(paths, &mut news));
         news

@@ -5,6 +5,7 @@
 //! - [`collector`], [`agent`], [`cli`]: one file a program
 //! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
 //! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
+//! - [`engine`]: a container engine
 //! - [`minted`]: certificates that a test makes itself
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
@@ -21,6 +22,7 @@ pub mod booted;
 pub mod cli;
 pub mod collector;
 pub mod disk;
+pub mod engine;
 pub mod flood;
 pub mod hosts;
 pub mod http2;
@@ -38,6 +40,7 @@ pub use agent::{Agent, Node};
 pub use cli::{Cli, Outcome};
 pub use collector::{Collector, Settings};
 pub use disk::Disk;
+pub use engine::Engine;
 pub use machine::Machine;
 pub use minted::Minted;
 pub use process::Process;

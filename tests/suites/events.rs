@@ -3,6 +3,7 @@
 mod authors;
 mod namespaces;
 mod packages;
+mod starts;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

@@ -27,6 +27,7 @@
 //! - `overload`: ten times more than the collector takes
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
 //! - `membership`: how nodes stay nodes: renewal, recovery, rotation, clones, and how they are sent away
+//! - `portable`: the agent as it is shipped runs where it must
 //! - `refusals`: who or what is not let in, and what a person is told
 //! - `sandbox`: what is hidden from an agent is never absent
 //! - `secrets`: keys and tokens are where they belong and nowhere else
@@ -35,6 +36,7 @@
 //! - `skew`: agents of other versions
 //! - `silence`: what is not heard or may not be read is named, and is no drift
 //! - `load`: a thousand nodes
+//! - `service`: the agent as its unit starts it, on a booted host
 //! - `structure`: the tree is what its documents say
 //! - `transport`: abuse that ties up nothing, and agents that do as they are told
 //! - `units`: systemd's judgement of our units
@@ -66,10 +68,12 @@ mod overload;
 mod packages;
 mod people;
 mod persisted;
+mod portable;
 mod refusals;
 mod sandbox;
 mod scan;
 mod secrets;
+mod service;
 mod signal;
 mod silence;
 mod skew;

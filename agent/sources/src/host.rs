@@ -5,6 +5,7 @@
 //! `openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)`: links, however hostile, never lead out of it. The live machine
 //! needs plain `open` only, so that it works on kernels before 5.6.
 
+mod clock;
 mod hidden;
 mod kept;
 mod listing;
@@ -27,7 +28,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 
-pub use hidden::Hidden;
+pub use clock::CLOCK;
+pub use hidden::{Hidden, told_by_mounts};
 pub use listing::DirEntry;
 pub use places::{Names, Places};
 pub use process::Pid;

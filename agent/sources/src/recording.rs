@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use evenkeel_facts::{FactPath, Observation, Section};
 use nix::errno::Errno;
 
-use crate::host::{Access, Host, HostError, Kind, REFUSALS, Touched};
+use crate::host::{Access, CLOCK, Host, HostError, Kind, REFUSALS, Touched};
 use crate::{SourcesConfig, collect_all};
 
 use place::Placer;
@@ -99,6 +99,10 @@ pub fn record(
     if !refusals.is_empty() {
         let lines = refusals.iter().map(|(path, number)| format!("{number} {}\n", path.display()));
         placer.write(Path::new(REFUSALS), lines.collect::<Vec<_>>().concat().as_bytes())?;
+    }
+    // No file tells it.
+    if let Ok(Some(is)) = host.clock_is_synchronised() {
+        placer.write(Path::new(CLOCK), format!("{is}\n").as_bytes())?;
     }
     let (files, bytes) = placer.written();
     let replayed = collect_all(&Host::at(directory)?, config);

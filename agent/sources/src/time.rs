@@ -32,7 +32,7 @@ const DECLARED: &[Declared] = &[
     Declared { path: "time.transitions", what: "when the local clock jumps until the end of the year after next", from: "/etc/localtime" },
     Declared { path: "time.service", what: "the services that are to keep the clock right", from: "systemd's links" },
     Declared { path: "time.servers", what: "the servers that they are told to ask", from: "timesyncd.conf, chrony.conf, ntp.conf" },
-    Declared { path: "time.synchronised", what: "whether systemd-timesyncd has set the clock since boot", from: "/run/systemd/timesync" },
+    Declared { path: "time.synchronised", what: "whether the clock is kept right, as its service has told the kernel; where the kernel may not be asked, whether systemd-timesyncd has set it since boot", from: "adjtimex(2), /run/systemd/timesync" },
     Declared { path: "tzdata.version", what: "edition of the time zone database: `2025b`", from: "/usr/share/zoneinfo/tzdata.zi, or the package's version" },
     Declared { path: "tzdata.package", what: "version of the distribution's package", from: "the package database" },
 ];

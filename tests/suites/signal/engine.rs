@@ -1,13 +1,11 @@
 //! Two hosts of one release, on one of which a container engine is started and stopped, and interfaces come and go.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use evenkeel_drift::report::{Finding, Status};
 use evenkeel_tests::harness::hosts::{Host, Network};
 use evenkeel_tests::harness::skip::{cache, has_command, is_root, skipped};
-use evenkeel_tests::harness::{Agent, Collector, Process, Settings, wait};
-use tempfile::TempDir;
+use evenkeel_tests::harness::{Agent, Collector, Engine, Settings, wait};
 
 const RELEASE: &str = "root-trixie";
 
@@ -67,41 +65,12 @@ impl Two {
     }
 }
 
-/// A real dockerd on a host's network, with its own data. `ip netns exec` would hide the control groups from it.
-struct Engine {
-    process: Process,
-    _directory: TempDir,
-}
-
-impl Engine {
-    fn start(network: &Network) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = |name: &str| directory.path().join(name).display().to_string();
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/evenkeel-{}", network.name())).arg("dockerd");
-        command.args(["--data-root", &file("data"), "--exec-root", &file("exec"), "--pidfile", &file("pid")]);
-        command.args(["--host", &format!("unix://{}", file("socket"))]);
-        let process = Process::start("dockerd", command, &directory.path().join("log"));
-        wait::until(|| {
-            let info = Command::new("docker")
-                .args(["--host", &format!("unix://{}", file("socket")), "info"])
-                .stdin(Stdio::null())
-                .output();
-            match info {
-                Ok(output) if output.status.success() => Ok(()),
-                other => Err(format!("dockerd does not answer: {other:?}")),
-            }
-        });
-        Self { process, _directory: directory }
-    }
-}
-
 fn missing() -> Option<String> {
     if !is_root() {
         return Some("namespaces and mounts need root".to_owned());
     }
-    let commands = ["ip", "nsenter", "unshare", "setpriv", "sysctl", "dockerd", "docker", "iptables"];
-    if let Some(command) = commands.iter().find(|name| !has_command(name)) {
+    let commands = ["ip", "unshare", "setpriv", "sysctl"].iter().chain(Engine::COMMANDS);
+    if let Some(command) = { commands }.find(|name| !has_command(name)) {
         return Some(format!("{command} is not installed; tests/hosts/install.sh installs it"));
     }
     let root: PathBuf = cache().join(RELEASE).join("etc/os-release");
@@ -145,7 +114,7 @@ fn a_container_engine_is_one_cause() {
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "it is the same finding each time: {seen:#?}");
     assert!(seen[0].2.contains("sysctl.net.ipv4.ip_forward"), "{seen:#?}");
-    engine.process.stop();
+    engine.stop();
     let found = two.sample();
     // What the engine has set stays when it ends; nothing else is left of it.
     assert!(found.len() <= 1 && found.iter().all(|finding| finding.id == seen[0].0), "{found:#?}");

@@ -12,8 +12,9 @@ use nix::sys::stat::{fstat, fstatat};
 
 use super::{Access, Host, Kind, Stat};
 
-/// The most entries read of one directory; a larger one is `FileTooLarge`, never cut silently.
-const MAX_ENTRIES: usize = 100_000;
+/// The most entries read of one directory; a larger one is `FileTooLarge`, never cut silently. With what is known of its
+/// files, so many take 3 MB. No directory that sources look into has 5,000.
+const MAX_ENTRIES: usize = 16_384;
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,18 @@ impl Host {
     /// What a directory holds, without noting that it was asked for.
     pub(super) fn list_untold(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         entries_of(&mut self.directory(path)?)
+    }
+
+    /// The names of a directory that are numbers: there may be more of them than names are kept.
+    pub(super) fn list_numbers(&self, path: &Path) -> io::Result<Vec<u32>> {
+        self.noting(path, Access::Directory, || {
+            let mut numbers = Vec::new();
+            for entry in self.directory(path)?.iter() {
+                numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+            }
+            numbers.sort_unstable();
+            Ok(numbers)
+        })
     }
 
     /// The files of a directory, by name, and what they are; of links, those that `may_follow` allows and that lead to

@@ -18,10 +18,7 @@ pub type Pid = u32;
 impl Host {
     /// The processes that run now, by number.
     pub fn processes(&self) -> io::Result<Vec<Pid>> {
-        let mut pids: Vec<Pid> =
-            self.list("/proc")?.iter().filter_map(|entry| entry.name.to_str()?.parse().ok()).collect();
-        pids.sort_unstable();
-        Ok(pids)
+        self.list_numbers(Path::new("/proc"))
     }
 
     /// Opens the program that a process runs, even one whose file was replaced or deleted since. `NotFound` when the

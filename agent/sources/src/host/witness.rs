@@ -14,9 +14,15 @@ use super::{Access, Host, Stat};
 /// is no witness. ext4 counts in ticks of 4 ms, others in whole seconds.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The files that a source has looked at, and what each was; `None`: it could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Witness(BTreeMap<(PathBuf, bool), Option<Stat>>);
+/// What a source has looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Witness {
+    /// The files, and what each was; `None`: it could not be opened.
+    files: BTreeMap<(PathBuf, bool), Option<Stat>>,
+    /// Whether the clock was asked, and then whether it was kept right, where that can be told.
+    asked_clock: bool,
+    clock: Option<bool>,
+}
 
 /// Takes down witnesses while a source looks. `None`: the source saw something that no file tells.
 #[derive(Debug)]
@@ -35,8 +41,7 @@ impl Host {
     /// Takes down what is looked at from now on.
     pub(crate) fn begin_witness(&self) {
         if let Some(kept) = &self.kept {
-            *kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Witness(BTreeMap::new()));
+            *kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Witness::default());
         }
     }
 
@@ -45,16 +50,17 @@ impl Host {
         self.kept.as_ref()?.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether all files are what they were.
-    pub(crate) fn still_holds(&self, Witness(files): &Witness) -> bool {
-        files.iter().all(|((path, is_link), was)| self.look(path, *is_link) == *was)
+    /// Whether all is what it was.
+    pub(crate) fn still_holds(&self, Witness { files, asked_clock, clock }: &Witness) -> bool {
+        (!asked_clock || self.clock_now() == *clock)
+            && files.iter().all(|((path, is_link), was)| self.look(path, *is_link) == *was)
     }
 
     /// Before the file itself is looked at: a change in between makes the witness false, not the source.
     pub(super) fn bear_witness(&self, path: &Path, access: Access) {
         let Some(kept) = &self.kept else { return };
         let mut notes = kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Witness(files)) = &mut *notes else { return };
+        let Some(Witness { files, .. }) = &mut *notes else { return };
         if path.starts_with("/proc") || path.starts_with("/sys") || access == Access::Files {
             *notes = None;
             return;
@@ -65,6 +71,16 @@ impl Host {
             return;
         }
         files.insert((path.to_owned(), access == Access::Link), seen);
+    }
+
+    /// The clock was asked.
+    pub(super) fn bear_witness_of_clock(&self, is_synchronised: Option<bool>) {
+        let Some(kept) = &self.kept else { return };
+        let mut notes = kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(witness) = &mut *notes {
+            witness.asked_clock = true;
+            witness.clock = is_synchronised;
+        }
     }
 
     fn look(&self, path: &Path, is_link: bool) -> Option<Stat> {

@@ -2,7 +2,8 @@
 //!
 //! - `time.service`: the services that are to do it at boot (`systemd-timesyncd`, `chrony`, `ntpd` …), by systemd's links
 //! - `time.servers`: the servers that their configuration names, in order of their names
-//! - `time.synchronised`: whether systemd-timesyncd has set the clock since boot. Other services tell it only when asked
+//! - `time.synchronised`: whether it is, as the service that keeps it has told the kernel; where the kernel may not be
+//!   asked or is another machine's, whether systemd-timesyncd has set the clock since boot
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -60,17 +61,24 @@ pub(super) fn collect(host: &Host, section: &mut SectionBuilder) {
             Err(reason) => Observation::Unreadable(reason),
         },
     );
-    section.observe(
-        FactPath::known("time.synchronised"),
-        match host.stat(SET) {
-            Ok(_) => Observation::Present(true.into()),
-            Err(error) => match Reason::of_io(&error) {
-                Some(reason) => Observation::Unreadable(reason),
-                None if timesyncd && host.exists("/run/systemd/system") => Observation::Present(false.into()),
-                None => Observation::Unreadable(Reason::Unsupported),
-            },
+    let synchronised = match host.clock_is_synchronised() {
+        Ok(Some(is)) => Observation::Present(is.into()),
+        Ok(None) => by_file(host, timesyncd, Reason::Unsupported),
+        Err(error) => by_file(host, timesyncd, Reason::of_io(&error).unwrap_or(Reason::Unsupported)),
+    };
+    section.observe(FactPath::known("time.synchronised"), synchronised);
+}
+
+/// As systemd-timesyncd tells it by a file; where nothing tells it, `otherwise` is why.
+fn by_file(host: &Host, timesyncd: bool, otherwise: Reason) -> Observation {
+    match host.stat(SET) {
+        Ok(_) => Observation::Present(true.into()),
+        Err(error) => match Reason::of_io(&error) {
+            Some(reason) => Observation::Unreadable(reason),
+            None if timesyncd && host.exists("/run/systemd/system") => Observation::Present(false.into()),
+            None => Observation::Unreadable(otherwise),
         },
-    );
+    }
 }
 
 fn servers(host: &Host) -> Result<BTreeSet<String>, Reason> {
@@ -171,6 +179,9 @@ mod tests {
         assert_eq!(seen("time.synchronised"), Some(Observation::Present(false.into())));
         fs::write(at("run/systemd/timesync/synchronized"), "").unwrap();
         assert_eq!(seen("time.synchronised"), Some(Observation::Present(true.into())));
+        // What the kernel says counts more: the file only says that the clock was set once.
+        fs::write(at(".evenkeel-clock"), "false\n").unwrap();
+        assert_eq!(seen("time.synchronised"), Some(Observation::Present(false.into())));
         assert_eq!(redacted("keyfile x\n NTP=a\nserver b key 7\n"), " NTP=a\nserver b key 7\n");
     }
 }
