@@ -64,9 +64,9 @@ fn who_writes_is_named() {
     let by = watched.named("sysctl", &sysctl, &|by| by.command == "sysctl" && by_root(by));
     assert!(by.to_string().starts_with(&format!("sysctl ({}), user root", by.pid)), "{by}");
     // And where it is explained, what the node is, it says who made it so.
-    let explained: Explanation = node.collector.cli().json(&["explain", PATH]);
+    let explained: Explanation = watched.node.collector.cli().json(&["explain", PATH]);
     assert_eq!(explained.nodes[0].by.as_ref(), Some(&by), "{:#?}", explained.nodes);
-    let shown = node.collector.cli().ok(&["explain", PATH]);
+    let shown = watched.node.collector.cli().ok(&["explain", PATH]);
     assert!(shown.contains(&format!("by sysctl ({}), user root", by.pid)), "{shown}");
 
     let echo = |value: &str| exec(&format!("echo {value} > {file}"));
