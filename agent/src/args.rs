@@ -26,6 +26,10 @@ pub enum Command {
     Run(Run),
     /// Write this machine as a small, redacted directory that can be replayed with --root
     Record(Record),
+    /// Ask how the agent that runs here is: exit code 0, or 2 and what is wrong
+    Health(Health),
+    /// As root, make the state directory and give it to the user that `run` is to run as
+    Prepare(Prepare),
 }
 
 /// Where to look.
@@ -126,6 +130,37 @@ pub struct Run {
     /// How often to look at everything; changes are seen when they are made [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = evenkeel_runtime::duration::parse)]
     pub interval: Option<std::time::Duration>,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, clap::Args)]
+pub struct Health {
+    /// Also that the collector has acknowledged what the agent sees, not longer ago than it should
+    #[arg(long)]
+    pub reporting: bool,
+    /// The agent's configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where its state is kept [default: /var/lib/evenkeel-agent, or the user's state directory]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Arguments of `prepare`.
+#[derive(Debug, clap::Args)]
+pub struct Prepare {
+    /// Whom to give it to, in numbers
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    pub owner: (u32, u32),
+    /// Where the state is kept [default: /var/lib/evenkeel-agent]
+    #[arg(long, value_name = "DIR", env = "EVENKEEL_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let parsed =
+        text.split_once(':').and_then(|(user, group)| Some((user.parse().ok()?, group.parse().ok()?)));
+    parsed.ok_or_else(|| "write UID:GID, both in numbers".to_owned())
 }
 
 fn label(text: &str) -> Result<String, String> {

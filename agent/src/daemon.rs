@@ -43,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), AgentError> {
     let home = Home::open(&config.state_dir).map_err(AgentError::State)?;
     let _lock = home.lock().map_err(AgentError::State)?;
+    Status::forget(home.path());
     let host = Host::at(&config.root).map_err(AgentError::Host)?.tracking().keeping();
     let mut pulse = Pulse::of_manager();
     let node = tokio::select! {
@@ -203,6 +204,7 @@ impl Daemon {
                 let first = self.swept_at.is_none();
                 self.sweep().await;
                 self.due = true;
+                self.tell_status();
                 if first {
                     service::ready("Reporting.");
                 }
@@ -276,12 +278,19 @@ impl Daemon {
         }
     }
 
-    /// For `check`. A disk that takes no writes is said elsewhere.
+    /// For `check` and `health`. A disk that takes no writes is said elsewhere.
     fn tell_status(&self) {
         let watched = self.looker.places.as_ref().map(|places| places.watched());
         let refused = self.looker.places.as_ref().map(|places| places.refused()).unwrap_or_default();
-        let (missed, acknowledged_at) = (self.missed, self.acknowledged_at);
-        let status = Status { at: Timestamp::now(), watched, refused, missed, acknowledged_at };
+        let status = Status {
+            at: Timestamp::now(),
+            watched,
+            refused,
+            missed: self.missed,
+            acknowledged_at: self.acknowledged_at,
+            again_in_s: self.interval.mul_f64(1.0 + SPLAY).as_secs(),
+            waits: None,
+        };
         let _ = status.write(self.home.path());
     }
 
@@ -330,6 +339,14 @@ impl Daemon {
             Ok(true) => {
                 info!("Certificate renewed.");
                 self.renewals.reset();
+                // Somebody else may decide it: with another role the node is compared with others.
+                if let Ok(Some(Enrolment { role, .. })) = self.home.enrolment()
+                    && self.looker.take_role(&role)
+                {
+                    info!(role, "The node has another role.");
+                    self.delivery.relabelled(&role);
+                    self.due = true;
+                }
             }
             Ok(false) => {}
             Err(error) => {

@@ -116,6 +116,15 @@ impl Delivery {
         self.newest = Some(snapshot);
     }
 
+    /// The node has another role: that is news, whatever else is not.
+    pub fn relabelled(&mut self, role: &str) {
+        let Some(newest) = &mut self.newest else { return };
+        role.clone_into(&mut newest.role);
+        self.place.sequence += 1;
+        self.acknowledged = None;
+        self.base = None;
+    }
+
     /// The newest state is about to be sent.
     pub fn sending(&self) {
         if seeded::has(Bug::ForgottenBeforeAck) {

@@ -21,13 +21,13 @@ use evenkeel_sources::{Host, identity};
 use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
-use tonic::Status;
 use tracing::{info, warn};
 
 use crate::args;
 use crate::config::{AgentConfig, EnrollConfig};
 use crate::error::AgentError;
 use crate::home::{Enrolment, Home};
+use crate::status::Status;
 
 /// The port that a collector enrols on when the address says none.
 const ENROLL_PORT: u16 = 7444;
@@ -140,7 +140,9 @@ pub async fn until_enrolled(host: &Host, home: &Home, config: &EnrollConfig) -> 
             Err(error) => {
                 let wait = backoff.next_wait();
                 let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                warn!(error = exit::chain(&error), retry_in_ms, "Not enrolled; trying again later.");
+                let error = exit::chain(&error);
+                warn!(error, retry_in_ms, "Not enrolled; trying again later.");
+                let _ = Status::waiting(error, wait).write(home.path());
                 tokio::time::sleep(wait).await;
             }
         }
@@ -190,7 +192,7 @@ async fn enrol(host: &Host, home: &Home, request: Request) -> Result<Enrolment, 
         node: response.node,
         environment: response.environment,
         collector: Address::new(host, port).to_string(),
-        role,
+        role: response.role.unwrap_or(role),
         name: name.as_deref().map(label::from_host_name),
     };
     home.keep_identity(&enrolment, &key, &response.certificates, &response.roots)
@@ -219,7 +221,7 @@ async fn call(
     }
 }
 
-fn failed(address: &Address, status: Status) -> AgentError {
+fn failed(address: &Address, status: tonic::Status) -> AgentError {
     let address = address.to_string();
     match channel::obstacle(&status) {
         Some(obstacle) => AgentError::Unreached { address, obstacle },

@@ -63,6 +63,12 @@ pub enum AgentError {
         /// What it said.
         status: Box<tonic::Status>,
     },
+    /// The agent that should run here is not as it should be.
+    #[error("the agent is not well: {0}")]
+    Unwell(String),
+    /// The state directory cannot be made for another user.
+    #[error("the state directory cannot be given to its user")]
+    Prepare(#[source] FileError),
     /// The certificates.
     #[error(transparent)]
     Tls(TlsError),
@@ -112,6 +118,8 @@ impl AgentError {
             Self::Unreached { .. } => {
                 "See whether the collector runs, whether this is its enrolment port, and whether it made this token."
             }
+            Self::Unwell(_) => "See its log, and evenkeel-agent check.",
+            Self::Prepare(_) => "Run as root with CAP_CHOWN, and leave nothing else in the directory.",
             Self::Tls(_) | Self::Uplink(_) => "Enrol again: evenkeel-agent enroll --again …",
             Self::Runtime(_) => "See whether the system has descriptors and threads left.",
             Self::Output(_) => "See where the output goes: the device may be full.",

@@ -88,6 +88,16 @@ impl Home {
         files::replace(&self.file("node.crt"), pem(certificates).as_bytes())
     }
 
+    /// Keeps another role, where somebody else decides it. Whether it is another.
+    pub fn keep_role(&self, role: &str) -> Result<bool, FileError> {
+        let Some(mut enrolment) = self.enrolment()?.filter(|enrolment| enrolment.role != role) else {
+            return Ok(false);
+        };
+        role.clone_into(&mut enrolment.role);
+        let json = serde_json::to_vec_pretty(&enrolment).expect("an enrolment is plain text");
+        files::replace(&self.file("node.json"), &json).map(|()| true)
+    }
+
     /// What enrolment told this node; `None` before it was enrolled.
     pub fn enrolment(&self) -> Result<Option<Enrolment>, FileError> {
         let path = self.file("node.json");
@@ -188,7 +198,10 @@ mod tests {
             name: None,
         };
         home.keep_identity(&enrolment, &Key::generate(), &[vec![1]], &[vec![2]]).unwrap();
-        assert_eq!(home.enrolment().unwrap(), Some(enrolment));
+        assert_eq!(home.enrolment().unwrap(), Some(enrolment.clone()));
+        assert!(home.keep_role("web").unwrap());
+        assert!(!home.keep_role("web").unwrap());
+        assert_eq!(home.enrolment().unwrap(), Some(Enrolment { role: "web".into(), ..enrolment }));
         std::fs::write(directory.path().join("node.json"), "{").unwrap();
         assert!(home.enrolment().unwrap_err().to_string().contains("it is not what enrolment wrote"));
     }

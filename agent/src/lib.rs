@@ -13,13 +13,13 @@
 //! - [`watch`]: what happens on the machine, told by the kernel
 //! - [`settle`]: news wait a moment until they are complete
 //! - [`packages_lock`]: whether a package manager is at work
-//! - [`status`]: how the daemon is, for `check`
+//! - [`status`]: how the daemon is, for `check` and `health`; [`health`]: whether that is as it should be
 //! - [`looker`]: looks at the machine, on a thread of its own
 //! - [`delivery`]: what is to be delivered, and what the collector is known to hold
 //! - [`conversation`]: what is said until it is acknowledged
 //! - [`uplink`]: the way to the collector
 //! - [`link`]: its connection: kept open, hung up, reopened
-//! - [`home`]: the state directory
+//! - [`home`]: the state directory; [`prepare`]: it is made for another user
 //! - [`record`]: this machine as a small, redacted, replayable test host
 
 pub mod args;
@@ -32,10 +32,12 @@ pub mod daemon;
 pub mod delivery;
 pub mod enroll;
 pub mod error;
+pub mod health;
 pub mod home;
 pub mod link;
 pub mod looker;
 pub mod packages_lock;
+pub mod prepare;
 pub mod record;
 pub mod settle;
 pub mod status;
@@ -58,6 +60,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), AgentError> {
         Command::Enroll(args) => enroll::run(args)?,
         Command::Run(args) => return start(args),
         Command::Record(args) => record::run(args)?,
+        Command::Health(args) => health::run(args)?,
+        Command::Prepare(args) => prepare::run(args)?,
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(AgentError::Output)
 }

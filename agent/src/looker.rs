@@ -25,8 +25,9 @@ pub struct Looker {
     /// What a person has set about sources.
     config: Arc<SourcesConfig>,
     patience: Patience,
-    /// Who this node is.
+    /// Who this node is; its role is apart, for it may change.
     pub enrolment: Enrolment,
+    role: Mutex<String>,
     /// Where to listen, if that can be done here.
     pub places: Option<Arc<WatchedPlaces>>,
 }
@@ -66,7 +67,16 @@ impl Looker {
         places: Option<Arc<WatchedPlaces>>,
     ) -> Self {
         let host = Arc::new(Mutex::new(Arc::new(host)));
-        Self { host, config: Arc::new(config), patience: Patience::default(), enrolment, places }
+        let role = Mutex::new(enrolment.role.clone());
+        Self { host, config: Arc::new(config), patience: Patience::default(), enrolment, role, places }
+    }
+
+    /// From now on the node reports for this role. Whether it is another.
+    pub fn take_role(&self, role: &str) -> bool {
+        let mut own = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_another = *own != role;
+        role.clone_into(&mut own);
+        is_another
     }
 
     /// Looks. A source that hangs is left behind; what it covers cannot be told until it comes back.
@@ -183,14 +193,15 @@ impl Looker {
         });
         sections.extend(stay);
         sections.sort_by(|a, b| a.name().cmp(b.name()));
-        let Enrolment { environment, role, .. } = &self.enrolment;
+        let Enrolment { environment, .. } = &self.enrolment;
+        let role = self.role.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let snapshot = Snapshot {
             taken_at,
             agent: collect::VERSION.to_owned(),
             host,
             // With another authority's certificate only the collector knows it.
             environment: (!environment.is_empty()).then(|| environment.clone()),
-            role: role.clone(),
+            role,
             sections,
         };
         (snapshot, changed, replaced)

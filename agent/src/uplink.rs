@@ -186,6 +186,9 @@ impl Uplink {
         let chain = Chain { certificates: der(&renewed.certificates), key: home.key()?.to_der() };
         tls::client(&der(&renewed.roots), chain)?;
         home.keep_certificates(&renewed.certificates, &renewed.roots)?;
+        if let Some(role) = &renewed.role {
+            home.keep_role(role)?;
+        }
         self.take_up()?;
         if was_ended {
             // To the collector, that connection is one whose certificate has ended.

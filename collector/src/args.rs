@@ -30,6 +30,27 @@ pub enum Command {
     Restore(Backup),
     /// Look at everything that the data directory, or a backup, holds
     Check(Check),
+    /// Ask the collector that runs here whether it can serve and write: exit code 0, or 2 and why not
+    Health(Health),
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// The configuration file that it runs with
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where it says how it is [default: as `run` does]
+    #[arg(long, value_name = "ADDRESS")]
+    http_listen: Option<SocketAddr>,
+}
+
+impl Health {
+    /// Where to ask.
+    pub fn resolve(self) -> Result<SocketAddr, FileError> {
+        let config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+        Ok(self.http_listen.unwrap_or(config.http_listen))
+    }
 }
 
 /// Arguments of `backup` and `restore`.
@@ -68,6 +89,8 @@ pub struct Ca {
 pub enum CaCommand {
     /// Show its generations, what comes next, and which nodes have not followed yet
     Status,
+    /// Print the roots below which the collector's certificate is believed, as PEM
+    Roots,
     /// Take the next step of a rotation: prepare a new generation, activate it, retire the old one
     Rotate {
         /// Also when nodes would be left behind: they must be enrolled again

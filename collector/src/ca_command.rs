@@ -1,4 +1,4 @@
-//! `evenkeel-collector ca`: asks the collector that runs on this data directory, over its local socket.
+//! `evenkeel-collector ca`: asks the collector that runs on this data directory, over its local socket; its roots are read there.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,11 +7,15 @@ use evenkeel_proto::admin::admin_service_client::AdminServiceClient;
 use evenkeel_proto::admin::{Authority, Generation, GetAuthorityRequest, RotateAuthorityRequest};
 use evenkeel_proto::times;
 use evenkeel_runtime::channel;
+use evenkeel_runtime::files::{self, FileError};
 use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::args::CaCommand;
 use crate::run::SOCKET;
+
+/// In the data directory. They are no secret.
+const ROOTS: &str = "ca/roots.crt";
 
 /// The command failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,9 @@ pub enum CaCommandError {
     /// It refuses.
     #[error("the collector refuses: {0}")]
     Refused(String),
+    /// The roots cannot be read.
+    #[error(transparent)]
+    Roots(#[from] FileError),
     /// A rotation that would leave nodes behind.
     #[error("{0}; wait until they have reported, or go on without them with --force")]
     Behind(String),
@@ -36,6 +43,10 @@ pub enum CaCommandError {
 
 /// Does it, and gives the text to print.
 pub async fn run(command: CaCommand, data_dir: &Path) -> Result<String, CaCommandError> {
+    if let CaCommand::Roots = command {
+        let pem = files::read(&data_dir.join(ROOTS))?;
+        return Ok(String::from_utf8_lossy(&pem).into_owned());
+    }
     let socket = data_dir.join(SOCKET);
     let mut client: AdminServiceClient<Channel> = AdminServiceClient::new(channel::over_unix(socket.clone()));
     let before = client.get_authority(GetAuthorityRequest {}).await;

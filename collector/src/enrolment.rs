@@ -33,6 +33,8 @@ use crate::state::{NodeState, State};
 use crate::token::Token;
 use crate::users::Users;
 
+/// The label of a node that says which Kubernetes node it is.
+const KUBERNETES_NODE: &str = "kubernetes-node";
 /// The most labels of one node.
 const MAX_LABELS: usize = 32;
 
@@ -80,9 +82,13 @@ impl Enrolment {
         let csr = SigningRequest::parse(&csr).map_err(|error| refused(&error))?;
         let node = Uuid::new_v4();
         let pass = self.pass(&token, &service_account_token).await?;
-        let mut labels = labels;
+        let (mut labels, mut role, mut decided) = (labels, role, None);
         if let Pass::Vouched(Vouched { node: Some(node), .. }) = &pass {
-            labels.insert("kubernetes-node".to_owned(), label::from_host_name(node));
+            labels.insert(KUBERNETES_NODE.to_owned(), label::from_host_name(node));
+            decided = kubernetes::role(&self.kubernetes, node)
+                .await
+                .map_err(|error| Status::unavailable(exit::chain(&error)))?;
+            role = decided.clone().unwrap_or(role);
         }
         let comer = Comer { host: host.clone(), key: csr.key_digest(), origin };
         let environment =
@@ -113,7 +119,18 @@ impl Enrolment {
             roots: self.roots(),
             fleet_port: self.fleet_port.into(),
             fleet_host: String::new(),
+            role: decided,
         })
+    }
+
+    /// The role of a node that somebody else decides, as it is now. A renewal does not wait for that to be known.
+    async fn decided(&self, id: Uuid) -> Option<String> {
+        let node = self.ledger.state().node(id)?.shown.get(KUBERNETES_NODE)?.clone();
+        let role = kubernetes::role(&self.kubernetes, &node).await;
+        let said = |error: &KubernetesError| {
+            warn!(error = exit::chain(error), node = %id, "The role of a node is not known; it stays what it was.");
+        };
+        role.inspect_err(said).ok().flatten()
     }
 
     /// What a machine shows to be let in. A service account's token is good only where one is asked for.
@@ -199,7 +216,11 @@ impl EnrollmentService for Enrolment {
         let certificates = issued.map_err(|error| refused(&error))?;
         count(&self.metrics.enrolments, if was_lapsed { "recovered" } else { "renewed" });
         let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
-        Ok(Response::new(RenewResponse { certificates, roots: self.roots() }))
+        let role = match &identity {
+            Identity::Node { id, .. } => self.decided(*id).await,
+            Identity::User { .. } => None,
+        };
+        Ok(Response::new(RenewResponse { certificates, roots: self.roots(), role }))
     }
 
     async fn enroll_user(

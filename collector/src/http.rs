@@ -11,9 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use tokio::sync::watch;
+use tonic_health::pb::health_server::HealthServer;
 
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, text};
+use crate::probe::Probe;
 use crate::serve::Handler;
 use crate::tending::Tending;
 use crate::transitions::{Judged, Transitions};
@@ -30,8 +32,8 @@ struct Shared {
     judged: Arc<OnceLock<watch::Receiver<Option<Arc<Judged>>>>>,
 }
 
-/// `/healthz`: the process turns. `/readyz`: it can serve and write. `/metrics`: for Prometheus; from the first scrape on the
-/// fleet is judged for them.
+/// `/healthz`: the process turns. `/readyz`: it can serve and write. `/grpc.health.v1.Health/Check`: both, over gRPC.
+/// `/metrics`: for Prometheus; from the first scrape on the fleet is judged for them.
 pub fn routes(
     ledger: Ledger,
     metrics: Arc<Metrics>,
@@ -43,6 +45,7 @@ pub fn routes(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
+        .route_service("/grpc.health.v1.Health/{call}", HealthServer::new(Probe::new(ledger.clone())))
         .layer(middleware::from_fn(named))
         .with_state(Shared { ledger, metrics, tending, transitions, judged })
 }
@@ -56,13 +59,18 @@ async fn named(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
     response
 }
 
+/// Whether the journal takes a write; the error is a sentence.
+pub(crate) async fn journal_writes(ledger: &Ledger) -> Result<(), String> {
+    match tokio::time::timeout(WRITE_DEADLINE, ledger.probe()).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no write within {} s", WRITE_DEADLINE.as_secs())),
+    }
+}
+
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    let journal = match tokio::time::timeout(WRITE_DEADLINE, shared.ledger.probe()).await {
-        Ok(Ok(())) => "ok".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no write within {} s", WRITE_DEADLINE.as_secs()),
-    };
-    let ready = journal == "ok";
+    let journal = journal_writes(&shared.ledger).await;
+    let ready = journal.is_ok();
+    let journal = journal.err().unwrap_or_else(|| "ok".to_owned());
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // New files that are of no use are said; what is in service serves.
     let certificates = shared.tending.fault().unwrap_or_else(|| "ok".to_owned());

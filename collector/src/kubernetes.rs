@@ -1,5 +1,5 @@
 //! Kubernetes vouches for a pod: the API server is asked whose a service account's token is (TokenReview), and rules say
-//! which environment that account's nodes are of.
+//! which environment that account's nodes are of. It is asked how the pod's node is labelled, too: a label says the role.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use evenkeel_runtime::files::{self, FileError};
-use evenkeel_runtime::keys;
 use evenkeel_runtime::tls::{self, TlsError};
+use evenkeel_runtime::{keys, label};
 use http::{Method, Request, StatusCode, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -38,6 +38,8 @@ pub struct KubernetesConfig {
     pub token_file: PathBuf,
     /// The audience that agents' tokens must be made for.
     pub audience: String,
+    /// The label of a Kubernetes node that says its role; empty: each agent says its own.
+    pub role_label: String,
     /// Which environment a service account's nodes are of.
     pub accounts: Vec<Account>,
 }
@@ -60,6 +62,7 @@ impl Default for KubernetesConfig {
             roots: mounted("ca.crt"),
             token_file: mounted("token"),
             audience: "evenkeel".to_owned(),
+            role_label: String::new(),
             accounts: Vec::new(),
         }
     }
@@ -127,6 +130,38 @@ pub async fn vouch(config: &KubernetesConfig, token: &str) -> Result<Vouched, Ku
     if config.accounts.is_empty() {
         return Err(KubernetesError::NotConfigured);
     }
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": { "token": token, "audiences": [config.audience] },
+    });
+    let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+    vouched(config, &ask(config, Method::POST, path, review.to_string(), "create TokenReviews").await?)
+}
+
+/// The role of a Kubernetes node, as its label says; empty where it has none. `None`: labels do not say roles here.
+pub async fn role(config: &KubernetesConfig, node: &str) -> Result<Option<String>, KubernetesError> {
+    if config.role_label.is_empty() {
+        return Ok(None);
+    }
+    // Part of a path from here on.
+    if !label::is_label(node) {
+        return Err(KubernetesError::Refused(format!("{node:?} is no name of a node")));
+    }
+    let path = format!("/api/v1/nodes/{node}");
+    let answer = ask(config, Method::GET, &path, String::new(), "get nodes").await?;
+    let said = answer["metadata"]["labels"][&config.role_label].as_str().unwrap_or_default();
+    Ok(Some(if said.is_empty() { String::new() } else { label::from_host_name(said) }))
+}
+
+/// What the API server answers; `may` is what the collector's account needs for that.
+async fn ask(
+    config: &KubernetesConfig,
+    method: Method,
+    path: &str,
+    body: String,
+    may: &str,
+) -> Result<Value, KubernetesError> {
     let unreached = |why: String| KubernetesError::Unreached { api: config.api.clone(), why };
     // Both are renewed by Kubernetes, so they are read each time.
     let roots = keys::read_certificates(&config.roots)?;
@@ -134,21 +169,28 @@ pub async fn vouch(config: &KubernetesConfig, token: &str) -> Result<Vouched, Ku
     let own =
         String::from_utf8(own).map_err(|_| unreached("the collector's own token is no text".to_owned()))?;
     let tls = tls::anonymous_client_http1(&roots)?;
-    let asked = review(config, &tls, own.trim(), token);
-    let answer = match timeout(DEADLINE, asked).await {
-        Ok(answer) => answer.map_err(unreached)?,
-        Err(_) => return Err(unreached(format!("no answer within {} s", DEADLINE.as_secs()))),
-    };
-    vouched(config, &answer)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::AUTHORIZATION, format!("Bearer {}", own.trim()))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body))
+        .map_err(|error| unreached(error.to_string()))?;
+    match timeout(DEADLINE, call(config, &tls, request, may)).await {
+        Ok(answer) => answer.map_err(unreached),
+        Err(_) => Err(unreached(format!("no answer within {} s", DEADLINE.as_secs()))),
+    }
 }
 
-async fn review(
+async fn call(
     config: &KubernetesConfig,
     tls: &rustls::ClientConfig,
-    own: &str,
-    token: &str,
+    mut request: Request<Body>,
+    may: &str,
 ) -> Result<Value, String> {
     let (host, port) = place(&config.api)?;
+    let authority = format!("{host}:{port}").parse().map_err(|_| format!("{host:?} is no host"))?;
+    request.headers_mut().insert(header::HOST, authority);
     let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
     let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
     let connector = TlsConnector::from(Arc::new(tls.clone()));
@@ -156,25 +198,12 @@ async fn review(
     let (mut client, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
-    let review = json!({
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenReview",
-        "spec": { "token": token, "audiences": [config.audience] },
-    });
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri("/apis/authentication.k8s.io/v1/tokenreviews")
-        .header(header::HOST, format!("{host}:{port}"))
-        .header(header::AUTHORIZATION, format!("Bearer {own}"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(review.to_string()))
-        .map_err(|error| error.to_string())?;
     let response = client.send_request(request).await.map_err(|error| error.to_string())?;
     let status = response.status();
     let body = axum::body::to_bytes(Body::new(response.into_body()), MAX_ANSWER).await;
     connection.abort();
     if status != StatusCode::CREATED && status != StatusCode::OK {
-        return Err(format!("it answers {status}: may the collector's service account create TokenReviews?"));
+        return Err(format!("it answers {status}: may the collector's service account {may}?"));
     }
     let body = body.map_err(|error| error.to_string())?;
     serde_json::from_slice(&body).map_err(|error| format!("its answer is not JSON: {error}"))

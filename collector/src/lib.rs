@@ -5,7 +5,7 @@
 //! - [`config`], [`args`]: what can be set
 //! - [`ca`], [`ca_command`], [`pki`], [`kubernetes`], [`tending`], [`token`], [`enrolment`]: how machines become nodes
 //! - [`access`]: who may call what: one table; [`scope`]: in which environments
-//! - [`serve`], [`http`]: the ports
+//! - [`serve`], [`http`], [`probe`]: the ports; [`health`]: the command that asks how it is
 //! - [`ingest`], [`named`], [`waiting`]: what nodes report; [`holders`]: two machines with one key
 //! - [`rate`]: how often somebody may do something
 //! - [`ledger`]: the one way to change anything: decide, append, apply, answer
@@ -30,6 +30,7 @@ pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod enrolment;
+pub mod health;
 pub mod history;
 pub mod holders;
 pub mod http;
@@ -43,6 +44,7 @@ pub mod operand;
 pub mod people;
 pub mod pki;
 pub mod presence;
+pub mod probe;
 pub mod query;
 pub mod rate;
 pub mod scope;

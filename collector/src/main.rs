@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use evenkeel_collector::args::{Arguments, Backup, Ca, Check, Command, Run};
+use evenkeel_collector::args::{Arguments, Backup, Ca, Check, Command, Health, Run};
 use evenkeel_collector::config::default_data_dir;
-use evenkeel_collector::{Listeners, RunError, ca_command, run, store_command};
+use evenkeel_collector::{Listeners, RunError, ca_command, health, run, store_command};
 use evenkeel_runtime::files::FileError;
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_runtime::{exit, heaps, logging};
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Check(Check { file, data_dir }) => {
             ("evenkeel-collector check", say(store_command::check(&place(data_dir), file.as_deref())))
         }
+        Command::Health(arguments) => ("evenkeel-collector health", how(arguments)),
     };
     match result {
         Ok(()) => ExitCode::from(exit::DONE),
@@ -61,6 +62,10 @@ fn ca(Ca { command, data_dir }: Ca) -> Result<(), Box<dyn Error>> {
     let data_dir = place(data_dir);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     say(runtime.block_on(ca_command::run(command, &data_dir)))
+}
+
+fn how(arguments: Health) -> Result<(), Box<dyn Error>> {
+    say(health::ask(arguments.resolve()?))
 }
 
 fn place(data_dir: Option<PathBuf>) -> PathBuf {

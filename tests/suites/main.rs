@@ -9,6 +9,7 @@
 //! - `catalogue`: docs/facts.md is what the sources declare
 //! - `change_and_back`: a change shows, with its time, and is gone when it is undone
 //! - `ci`: the pipelines of docs/ci.md, run as scripts
+//! - `containers`: containers report to a container; one is paused, one cut off, one killed
 //! - `damaged`: what others hand in, damaged
 //! - `events`: changes are seen when they are made
 //! - `demo`: `make demo` tells the incident
@@ -23,6 +24,8 @@
 //! - `observability`: the collector is watched: metrics, rules, dashboard, traces
 //! - `packages`: the Debian packages on booted hosts, from the first installation to the purge
 //! - `persisted`: what sysctl.d says is what systemd sets
+//! - `manifests`: what is for Kubernetes renders, is valid, and fits together
+//! - `pods`: the DaemonSet's pod, played on this machine as its node
 //! - `matrix`: every RPC, called by everybody who might try
 //! - `overload`: ten times more than the collector takes
 //! - `people`: who is let in from elsewhere, what they may see, how they are sent away
@@ -48,6 +51,7 @@ mod boot;
 mod catalogue;
 mod change_and_back;
 mod ci;
+mod containers;
 mod damaged;
 mod demo;
 mod dist;
@@ -61,6 +65,7 @@ mod hosts;
 mod judgement;
 mod load;
 mod main_job;
+mod manifests;
 mod matrix;
 mod membership;
 mod observability;
@@ -68,6 +73,7 @@ mod overload;
 mod packages;
 mod people;
 mod persisted;
+mod pods;
 mod portable;
 mod refusals;
 mod sandbox;

@@ -2,7 +2,7 @@
 
 mod clones;
 mod elsewhere;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod recovery;
 mod renewal;
 mod sent_away;

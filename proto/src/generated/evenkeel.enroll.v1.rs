@@ -43,6 +43,9 @@ pub struct EnrollResponse {
     pub fleet_port: u32,
     #[prost(string, tag = "6")]
     pub fleet_host: ::prost::alloc::string::String,
+    /// The role that the node reports for, where it is decided by somebody else than the node: a label of its Kubernetes node.
+    #[prost(string, optional, tag = "7")]
+    pub role: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {
@@ -58,6 +61,9 @@ pub struct RenewResponse {
     /// The roots to trust, in DER.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub roots: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// As in EnrollResponse: the role as it is decided now.
+    #[prost(string, optional, tag = "3")]
+    pub role: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
