@@ -6,7 +6,7 @@ CACHE ?= tests/.cache
 export EVENKEEL_TEST_CACHE = $(CACHE)
 export EVENKEEL_GO_DIR = $(abspath $(CACHE)/go)
 
-.PHONY: help demo test test-hosts bench dist fuzz lint install-test-hosts
+.PHONY: help demo test test-hosts bench dist image fuzz lint install-test-hosts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ test: install-test-hosts ## every suite that this machine can run; says which it
 test-hosts: export EVENKEEL_ALL_HOSTS = 1
 test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, sandboxes, other releases, packages, real Go programs, a million files, power cuts
 	export EVENKEEL_HOSTILE_FILES=1000000 EVENKEEL_ROUNDS=$${EVENKEEL_ROUNDS:-20} EVENKEEL_OVERLOAD_SECONDS=$${EVENKEEL_OVERLOAD_SECONDS:-60}; \
-		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: service:: portable:: sandbox:: hostile_tree:: third_party:: durability:: overload:: packages:: dist::)
+		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: service:: portable:: containers:: pods:: sandbox:: hostile_tree:: third_party:: durability:: overload:: packages:: dist::)
 
 bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins
@@ -34,6 +34,9 @@ fuzz: ## damaged contents for every parser of the agent and for what others hand
 
 dist: ## a release in target/shipped: packages, RPMs, tarball, SBOM, checksums, the static agent; for glibc 2.17 with cargo-zigbuild
 	deploy/dist.sh
+
+image: ## images of the programs in target/images, for any engine; EVENKEEL_IMAGES=target/images makes the suites use them
+	deploy/image/build.sh
 
 lint: ## format, clippy, file lengths, shell scripts
 	$(CARGO) fmt --all --check
