@@ -179,13 +179,16 @@ impl<'a> Latent<'a> {
     /// The finding in full; `None`: the policy ignores it on all of its nodes. Of the rules that hold for some of them the
     /// worst counts, and what all of them hide is no alarm.
     pub(crate) fn finding(self, bench: &Bench<'_>) -> Option<Finding> {
-        let Self { path, next, spread, changes } = self;
+        let Self { path, next, mut spread, changes } = self;
         let by_node = bench.policy.limited().by_node;
         let said: Vec<Verdict> =
             bench.role.cohorts.iter().map(|cohort| bench.verdict_in(&path, cohort.name)).collect();
         let mut nodes = spread.nodes(bench.contents, bench.role, |cohort, outcome| {
             changes[outcome] && (by_node || !said[cohort].ignore)
         });
+        if !by_node {
+            spread.silent = said.iter().map(|verdict| verdict.ignore).collect();
+        }
         let verdicts: Vec<Verdict> = if by_node {
             nodes.retain(|at| !bench.verdict_of(&path, *at).ignore);
             nodes.iter().map(|at| bench.verdict_of(&path, *at)).collect()

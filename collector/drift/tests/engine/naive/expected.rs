@@ -79,7 +79,10 @@ impl<'a> View<'a> {
     /// What a node says of a fact; of a thing that it does not have there is nothing to say.
     pub(crate) fn of_its_thing(&self, node: &'a evenkeel_drift::Node, path: &str) -> Look {
         let thing = FactPath::known(path).entity().map(str::to_owned);
-        match thing.filter(|thing| self.is_thing(thing)) {
+        // Where nobody has it, that it is missing is what there is to say.
+        let is_known =
+            |thing: &String| self.role.nodes().any(|node| self.presence(node, thing) != Look::Absent);
+        match thing.filter(|thing| self.is_thing(thing) && is_known(thing)) {
             Some(thing) if self.presence(node, &thing) == Look::Absent => Look::Inapplicable,
             _ => self.look(node, path),
         }
