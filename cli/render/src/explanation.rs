@@ -120,12 +120,12 @@ fn since(page: &mut Page, explanation: &Explanation, changes: &[Change], names_w
     let Explanation { path, nodes, more_nodes, .. } = explanation;
     let told = if names_width == usize::MAX { usize::MAX } else { TOLD };
     let is_thing = path.ends_with(']');
-    let (first, changed): (Vec<&NodeSince>, Vec<&NodeSince>) =
+    let (first, turned): (Vec<&NodeSince>, Vec<&NodeSince>) =
         nodes.iter().partition(|node| node.since_first_report);
     let mut table = Columns::new(&[]);
     // Of a thing the journal says which of its facts changed.
-    let changed = if is_thing { Vec::new() } else { changed };
-    for NodeSince { node, environment, now, since, before, by, .. } in changed.iter().take(told) {
+    let turned = if is_thing { Vec::new() } else { turned };
+    for NodeSince { node, environment, now, since, before, by, .. } in turned.iter().take(told) {
         let before = before.as_ref().map(|before| format!("{} -> ", text(before))).unwrap_or_default();
         turn(&mut table, (*since, node, environment), &format!("{before}{}", text(now)), by.as_ref());
     }
@@ -133,7 +133,7 @@ fn since(page: &mut Page, explanation: &Explanation, changes: &[Change], names_w
         let is_told = |node: &&NodeSince| {
             (&node.node, &node.environment, node.since) == (&change.node, &change.environment, change.at)
         };
-        is_thing || change.path != *path || !changed.iter().any(is_told)
+        is_thing || change.path != *path || !turned.iter().any(is_told)
     });
     let mut past = Columns::new(&[]);
     for Change { at, node, environment, path: fact, before, after, by, .. } in earlier {
@@ -144,7 +144,7 @@ fn since(page: &mut Page, explanation: &Explanation, changes: &[Change], names_w
         let what = format!("{fact}{} -> {}", text(before), text(after));
         turn(if is_thing { &mut table } else { &mut past }, (*at, node, environment), &what, by.as_ref());
     }
-    let left = changed.len().saturating_sub(told) as u64;
+    let left = turned.len().saturating_sub(told) as u64;
     as_first_reported(&mut table, &first, names_width);
     if !table.is_empty() {
         page.blank();

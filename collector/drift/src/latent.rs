@@ -208,10 +208,12 @@ impl<'a> Latent<'a> {
             of(&path).max(of(next))
         };
         let [class, _, severity_rule] = bench.policy.deciding(&worst);
-        let rule = match is_hidden {
-            true => bench.policy.silencing(&worst),
-            false if is_pending(&path) => class,
-            false => severity_rule,
+        let rule = if is_hidden {
+            bench.policy.silencing(&worst)
+        } else if is_pending(&path) {
+            class
+        } else {
+            severity_rule
         };
         Some(Finding {
             id: id_of(Kind::Latent, bench.role.name, &path),

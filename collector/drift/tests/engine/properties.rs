@@ -41,7 +41,7 @@ fn acceptances(fleet: &Fleet, policy: &Policy, signed: Vec<Signed>) -> Arc<[Acce
                 (Subject::Findings(findings.into_iter().filter_map(known).collect()), lasts)
             }
         };
-        let until = now() + SignedDuration::from_hours(if lasts { 1 } else { 0 });
+        let until = now() + SignedDuration::from_hours(i64::from(lasts));
         Acceptance { id: format!("a-{number}"), subject, owner: "ada".into(), reason: "known".into(), until }
     };
     signed.into_iter().enumerate().map(one).collect()

@@ -74,6 +74,10 @@ impl<'a> View<'a> {
         if versions.len() == 1 { versions.into_iter().next().unwrap() } else { None }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one fact from its nodes to its finding, to be read from top to bottom"
+    )]
     fn finding(
         &self,
         judge: &Judge<'_>,

@@ -57,6 +57,9 @@ pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Fi
     (whole, kept)
 }
 
+/// Which nodes, since when, and who signed it off.
+type Cause = (Vec<String>, jiff::Timestamp, Option<String>);
+
 /// The findings of one source, with those that have one cause under the worst of them.
 pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -> Vec<Finding> {
     let changed_then = |finding: &Finding| {
@@ -65,7 +68,6 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
         role.nodes().any(|node| node.since < finding.since && times.became(node) == finding.since)
     };
     // What somebody signed off together stays together.
-    type Cause = (Vec<String>, jiff::Timestamp, Option<String>);
     let mut by_cause: BTreeMap<Cause, Vec<usize>> = BTreeMap::new();
     for (at, finding) in findings.iter().enumerate() {
         if matches!(finding.status, Status::Open | Status::Accepted) && changed_then(finding) {

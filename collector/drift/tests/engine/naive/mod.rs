@@ -103,29 +103,8 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             of_role.extend(fold::folded(&role, &view, findings));
             of_role.extend(whole);
         }
-        let literal = policy.rules().iter().filter(|rule| rule.expect.is_some() && rule.path.is_literal());
-        for path in literal.map(|rule| rule.path.as_str()).filter(|path| !known.contains(*path)) {
-            let said = rules::said(policy, path, Who { role: Some(&name), ..Who::default() });
-            let doubt = doubts.entry(path.to_owned()).or_default();
-            doubt.severity = doubt.severity.max(said.severity).max(Some(Severity::Warning));
-            let all = role.nodes().map(|node| node.id.to_string());
-            doubt.by_reason.entry("not_collected".to_owned()).or_default().extend(all);
-        }
-        for (path, doubt) in doubts {
-            let open = of_role.iter().any(|f: &Finding| {
-                let own = f.path == path && f.kind != Kind::Latent;
-                f.status == Status::Open && (own || f.parts.iter().any(|part| part.path == path))
-            });
-            if let Some(severity) = doubt.severity
-                && !open
-            {
-                let most = doubt.by_reason.values().map(BTreeSet::len).max().unwrap();
-                let reason = doubt.by_reason.iter().find(|(_, nodes)| nodes.len() == most).unwrap().0;
-                let ids: BTreeSet<&str> = doubt.by_reason.values().flatten().map(String::as_str).collect();
-                let nodes: Vec<&Node> = role.nodes().filter(|node| ids.contains(&*node.id)).collect();
-                unknowns.push(unknown(&path, severity, &name, reason, &nodes));
-            }
-        }
+        unsaid(policy, &role, &known, &mut doubts);
+        unknowns.extend(doubtful(&role, doubts, &of_role));
         // What holds for single nodes is signed off when it is whole; differences were while they were found.
         let is_whole = |finding: &Finding| matches!(finding.kind, Kind::Violates | Kind::Latent);
         of_role.iter_mut().filter(|finding| is_whole(finding)).for_each(|f| signed::sign(f, fleet, now));
@@ -161,6 +140,39 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         summary,
         noise: noise(fleet),
     }
+}
+
+/// What is expected of a path that nobody says anything of.
+fn unsaid(policy: &Policy, role: &Role<'_>, known: &BTreeSet<String>, doubts: &mut BTreeMap<String, Doubt>) {
+    let literal = policy.rules().iter().filter(|rule| rule.expect.is_some() && rule.path.is_literal());
+    for path in literal.map(|rule| rule.path.as_str()).filter(|path| !known.contains(*path)) {
+        let said = rules::said(policy, path, Who { role: Some(&role.name), ..Who::default() });
+        let doubt = doubts.entry(path.to_owned()).or_default();
+        doubt.severity = doubt.severity.max(said.severity).max(Some(Severity::Warning));
+        let all = role.nodes().map(|node| node.id.to_string());
+        doubt.by_reason.entry("not_collected".to_owned()).or_default().extend(all);
+    }
+}
+
+/// What cannot be told, but for what an open finding speaks of.
+fn doubtful(role: &Role<'_>, doubts: BTreeMap<String, Doubt>, findings: &[Finding]) -> Vec<Unknown> {
+    let mut unknowns = Vec::new();
+    for (path, doubt) in doubts {
+        let open = findings.iter().any(|f: &Finding| {
+            let own = f.path == path && f.kind != Kind::Latent;
+            f.status == Status::Open && (own || f.parts.iter().any(|part| part.path == path))
+        });
+        if let Some(severity) = doubt.severity
+            && !open
+        {
+            let most = doubt.by_reason.values().map(BTreeSet::len).max().unwrap();
+            let reason = doubt.by_reason.iter().find(|(_, nodes)| nodes.len() == most).unwrap().0;
+            let ids: BTreeSet<&str> = doubt.by_reason.values().flatten().map(String::as_str).collect();
+            let nodes: Vec<&Node> = role.nodes().filter(|node| ids.contains(&*node.id)).collect();
+            unknowns.push(unknown(&path, severity, &role.name, reason, &nodes));
+        }
+    }
+    unknowns
 }
 
 fn noise(fleet: &Fleet) -> Option<Noise> {

@@ -41,13 +41,6 @@ pub(crate) fn said<'p>(policy: &'p Policy, path: &str, who: Who<'_>) -> Said<'p>
         .filter(|(_, rule)| rule.path.matches(path) && holds(rule, who))
         .map(|(at, rule)| (nearness(rule), at, rule))
         .collect();
-    fn decides<'p, T>(
-        holding: &[(usize, usize, &'p Rule)],
-        sets: impl Fn(&'p Rule) -> Option<T>,
-    ) -> Option<T> {
-        let setting = holding.iter().filter_map(|(near, at, rule)| Some((near, at, sets(rule)?)));
-        setting.max_by_key(|(near, at, _)| (*near, *at)).map(|(_, _, value)| value)
-    }
     Said {
         class: decides(&holding, |rule| rule.class).unwrap_or_default(),
         compare: decides(&holding, |rule| rule.compare).unwrap_or_default(),
@@ -75,4 +68,10 @@ fn nearness(rule: &Rule) -> usize {
         return 3;
     }
     limits.iter().enumerate().filter(|(_, names)| !names.is_empty()).map(|(at, _)| at + 1).max().unwrap_or(0)
+}
+
+/// What the rule says that is nearest, and last among its equals, of those that say it.
+fn decides<'p, T>(holding: &[(usize, usize, &'p Rule)], sets: impl Fn(&'p Rule) -> Option<T>) -> Option<T> {
+    let setting = holding.iter().filter_map(|(near, at, rule)| Some((near, at, sets(rule)?)));
+    setting.max_by_key(|(near, at, _)| (*near, *at)).map(|(_, _, value)| value)
 }
