@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use prost::Message as _;
-use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// What others rely on, by the place where it stands.
@@ -39,8 +39,8 @@ fn contract(set: &FileDescriptorSet) -> BTreeMap<String, String> {
 
 fn of_message(name: &str, message: &DescriptorProto, said: &mut BTreeMap<String, String>) {
     for field in &message.field {
-        let kind = Type::try_from(field.r#type()).map_or("?", |kind| kind.as_str_name());
-        let label = Label::try_from(field.label()).map_or("?", |label| label.as_str_name());
+        let kind = field.r#type().as_str_name();
+        let label = field.label().as_str_name();
         let one_of = field.oneof_index.map(|at| message.oneof_decl[at.cast_unsigned() as usize].name());
         let place = format!("field {name} {}", field.number());
         let text =
@@ -81,22 +81,24 @@ fn every_kept_contract_is_held() {
     }
 }
 
+type Break = fn(&mut FileDescriptorSet);
+
 /// Its control: each way to break a contract is found.
 #[test]
 fn a_broken_contract_is_noticed() {
     let kept = read(&home().join("src/generated/descriptors.bin"));
-    let breaks: [(&str, fn(&mut FileDescriptorSet)); 5] = [
+    let breaks: [(&str, Break); 5] = [
         ("field evenkeel.fleet.v1.CheckInRequest 2", |set| {
-            fleet(set, "CheckInRequest").field.retain(|field| field.number() != 2)
+            fleet(set, "CheckInRequest").field.retain(|field| field.number() != 2);
         }),
         ("field evenkeel.fleet.v1.CheckInRequest 3", |set| {
-            fleet(set, "CheckInRequest").field[2].number = Some(33)
+            fleet(set, "CheckInRequest").field[2].number = Some(33);
         }),
         ("field evenkeel.fleet.v1.Commit 3", |set| {
-            fleet(set, "Commit").field[2].name = Some("machine".to_owned())
+            fleet(set, "Commit").field[2].name = Some("machine".to_owned());
         }),
         ("field evenkeel.fleet.v1.RetryAfter 1", |set| {
-            fleet(set, "RetryAfter").field[0].r#type = Some(Type::Int32.into())
+            fleet(set, "RetryAfter").field[0].r#type = Some(Type::Int32.into());
         }),
         ("rpc evenkeel.fleet.v1.FleetService/PutSections", |set| {
             file(set).service[0].method.retain(|method| method.name() != "PutSections");
