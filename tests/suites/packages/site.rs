@@ -150,7 +150,8 @@ impl Site {
         let old = self.run_of(&self.node, AGENT);
         self.on_node(commands);
         assert_ne!(self.run_of(&self.node, AGENT), old, "the new program runs");
-        self.collector.run("systemctl kill --kill-whom=main --signal=CONT evenkeel-collector").ok();
+        // On a very busy machine its watchdog may have been faster, which is as good.
+        self.collector.run("systemctl kill --kill-whom=main --signal=CONT evenkeel-collector");
         self.shows(value);
     }
 
