@@ -252,6 +252,7 @@ fn files(host: &Booted) -> BTreeSet<String> {
         "/var/log/*",
         "/var/tmp/*",
         "/etc/*-",
+        "/etc/hosts",
         "/etc/.pwd.lock",
         "/etc/subuid",
         "/etc/subgid",
