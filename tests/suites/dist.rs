@@ -80,10 +80,13 @@ impl Release {
 
     fn make_in(&self, name: &str) -> PathBuf {
         let out = self.work.path().join(name);
-        let mut make = Command::new(tree().join("deploy/release.sh"));
-        let made =
-            run(make.arg(&self.programs).arg(&out).env("LEVEL", "1").env("SOURCE_DATE_EPOCH", "1700000000"))
-                .ok();
+        let mut command = Command::new(tree().join("deploy/release.sh"));
+        let made = run(command
+            .arg(&self.programs)
+            .arg(&out)
+            .env("LEVEL", "1")
+            .env("SOURCE_DATE_EPOCH", "1700000000"))
+        .ok();
         for file in made.lines() {
             assert!(Path::new(file).is_file(), "{file}");
         }

@@ -13,9 +13,10 @@ use crate::document::Document;
 /// README.md and the pages of docs, by their paths in the tree.
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(tree().join("docs")).unwrap().flatten();
-    let docs = docs.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
-    let mut pages: Vec<_> =
-        docs.filter(|path| path.ends_with(".md")).chain(["README.md".to_owned()]).collect();
+    let docs =
+        docs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let docs = docs.map(|path| format!("docs/{}", path.file_name().unwrap().to_string_lossy()));
+    let mut pages: Vec<_> = docs.chain(["README.md".to_owned()]).collect();
     pages.sort();
     assert!(pages.len() >= 8, "{pages:?}");
     pages

@@ -19,7 +19,7 @@ use crate::document::Document;
 /// report in flight, a downgrade, a restoration and a removal; a purge leaves nothing; and the journal has no warning.
 #[test]
 fn a_life_with_the_packages_on_bookworm() {
-    let Some(site) = site("packages", "bookworm") else { return };
+    let Some(site) = site("bookworm") else { return };
     let begun = youth(&site);
     if asked_for_all("packages: what comes after an upgrade") {
         old_age(&site, &begun);
@@ -30,7 +30,7 @@ fn a_life_with_the_packages_on_bookworm() {
 #[test]
 fn a_life_with_the_packages_on_trixie() {
     if asked_for_all("packages: trixie") {
-        let Some(site) = site("packages", "trixie") else { return };
+        let Some(site) = site("trixie") else { return };
         let begun = youth(&site);
         old_age(&site, &begun);
     }
@@ -41,7 +41,7 @@ fn a_life_with_the_packages_on_trixie() {
 fn killed_and_hung_services_run_again() {
     if asked_for_all("packages") {
         for release in ["bookworm", "trixie"] {
-            let Some(site) = site("packages", release) else { return };
+            let Some(site) = site(release) else { return };
             disturbed::killed(&site);
             disturbed::hung(&site);
         }
@@ -78,11 +78,11 @@ fn the_tarball_does_what_the_packages_do() {
 }
 
 /// A collector and a node as docs/install.md makes them; `None`, and said so, where they cannot be made.
-fn site(suite: &str, release: &str) -> Option<Site> {
+fn site(release: &str) -> Option<Site> {
     match Site::installed(release, Debs::make()) {
         Ok(site) => Some(site),
         Err(why) => {
-            skipped(suite, &why);
+            skipped("packages", &why);
             None
         }
     }

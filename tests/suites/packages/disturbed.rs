@@ -9,11 +9,11 @@ use super::site::{AGENT, COLLECTOR, Site, UNREACHED};
 pub(super) fn killed(site: &Site) {
     site.forget_complaints();
     for (host, unit, value) in [(&site.node, AGENT, "2001"), (&site.collector, COLLECTOR, "2002")] {
-        let old = site.run_of(host, unit);
+        let old = Site::run_of(host, unit);
         host.run(&format!("systemctl kill --kill-whom=main --signal=KILL {unit}")).ok();
         // Meanwhile something changes.
         site.shows_change(value);
-        runs_anew(site, host, unit, &old);
+        runs_anew(host, unit, &old);
     }
     site.is_quiet("two kills", &[UNREACHED, "code=killed, status=9/KILL", "Failed with result 'signal'."]);
 }
@@ -29,9 +29,9 @@ pub(super) fn hung(site: &Site) {
             systemctl restart {unit}"
         ))
         .ok();
-        let old = site.run_of(host, unit);
+        let old = Site::run_of(host, unit);
         host.run(&format!("systemctl kill --kill-whom=main --signal=STOP {unit}")).ok();
-        runs_anew(site, host, unit, &old);
+        runs_anew(host, unit, &old);
         let said = host.run(&format!("journalctl --no-pager --unit={unit}")).ok();
         assert!(said.contains("Failed with result 'watchdog'."), "{said}");
         assert!(!said.contains("dumped core"), "a core would hold its keys: {said}");
@@ -39,8 +39,8 @@ pub(super) fn hung(site: &Site) {
     }
 }
 
-fn runs_anew(site: &Site, host: &Booted, unit: &str, old: &str) {
-    wait::until(|| match (site.run_of(host, unit), site.state(host, unit)) {
+fn runs_anew(host: &Booted, unit: &str, old: &str) {
+    wait::until(|| match (Site::run_of(host, unit), Site::state(host, unit)) {
         (new, (state, _)) if new != old && state == "active" => Ok(()),
         (_, state) => Err(format!("{unit} does not run anew: {state:?}")),
     });

@@ -20,6 +20,8 @@ pub(super) const UNREACHED: &str = "Report not delivered.";
 /// The fact that is changed, and its key.
 const KEY: &str = "net.core.somaxconn";
 const PATH: &str = "sysctl.net.core.somaxconn";
+/// What systemd says of the cgroups of a host in a container, on some kernels.
+const OUTSIDE: &str = "Failed to kill control group";
 /// Where packages are brought to, and commands are run.
 const DESK: &str = "/root/desk";
 
@@ -72,7 +74,7 @@ impl Site {
         let steps = install.block("A node", 1);
         let (install_it, enrol_it) = steps.split_once('\n').unwrap();
         site.on_node(install_it);
-        assert_eq!(site.state(&site.node, AGENT), ("inactive".to_owned(), "success".to_owned()));
+        assert_eq!(Self::state(&site.node, AGENT), ("inactive".to_owned(), "success".to_owned()));
         // What is written through another mount of /proc, as from outside a container, only a sweep sees.
         site.on_node("sed -i 's/^interval = .*/interval = \"1s\"/' /etc/evenkeel/agent.toml");
         site.on_node(enrol_it);
@@ -147,16 +149,16 @@ impl Site {
             Some(0) => Ok(()),
             _ => Err("the agent holds no report".to_owned()),
         });
-        let old = self.run_of(&self.node, AGENT);
+        let old = Self::run_of(&self.node, AGENT);
         self.on_node(commands);
-        assert_ne!(self.run_of(&self.node, AGENT), old, "the new program runs");
+        assert_ne!(Self::run_of(&self.node, AGENT), old, "the new program runs");
         // On a very busy machine its watchdog may have been faster, which is as good.
         self.collector.run("systemctl kill --kill-whom=main --signal=CONT evenkeel-collector");
         self.shows(value);
     }
 
     /// `ActiveState` and `Result` of a service.
-    pub(super) fn state(&self, host: &Booted, unit: &str) -> (String, String) {
+    pub(super) fn state(host: &Booted, unit: &str) -> (String, String) {
         let show = |property: &str| {
             host.run(&format!("systemctl show --value --property={property} {unit}")).ok().trim().to_owned()
         };
@@ -164,7 +166,7 @@ impl Site {
     }
 
     /// One start of a service; another start, another identifier.
-    pub(super) fn run_of(&self, host: &Booted, unit: &str) -> String {
+    pub(super) fn run_of(host: &Booted, unit: &str) -> String {
         host.run(&format!("systemctl show --value --property=InvocationID {unit}")).ok()
     }
 
@@ -189,7 +191,7 @@ impl Site {
     /// Since the last time it was asked, neither our programs nor systemd about them have warned of anything, except with
     /// these words.
     pub(super) fn is_quiet(&self, after: &str, except: &[&str]) {
-        let found = [self.complaints(&self.collector), self.complaints(&self.node)].concat();
+        let found = [Self::complaints(&self.collector), Self::complaints(&self.node)].concat();
         let others: Vec<_> =
             found.iter().filter(|line| !except.iter().any(|known| line.contains(known))).collect();
         assert!(others.is_empty(), "after {after} the journal has {others:#?}");
@@ -197,16 +199,14 @@ impl Site {
 
     /// What has been said until now is not asked for again.
     pub(super) fn forget_complaints(&self) {
-        self.complaints(&self.collector);
-        self.complaints(&self.node);
+        Self::complaints(&self.collector);
+        Self::complaints(&self.node);
     }
 
-    fn complaints(&self, host: &Booted) -> Vec<String> {
+    fn complaints(host: &Booted) -> Vec<String> {
         // systemd's own words of our units have UNIT, those of our programs _SYSTEMD_UNIT.
         let said = host.run("journalctl --quiet --no-pager --output=json --cursor-file=/root/cursor").ok();
         let entries = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        // The cgroups of a host in a container, on some kernels.
-        const OUTSIDE: &str = "Failed to kill control group";
         let complains = |entry: &Value| {
             let text = entry["MESSAGE"].as_str().unwrap_or_default();
             let of_ours =
@@ -241,22 +241,24 @@ fn at_desk(commands: &str) -> String {
     )
 }
 
+/// What anybody keeps who installs and runs something, and what the test itself lays down.
+const OF_OTHERS: &[&str] = &[
+    "/root*",
+    "/packages*",
+    "/var/lib/dpkg/*",
+    "/var/lib/apt/*",
+    "/var/lib/systemd/*",
+    "/var/cache/*",
+    "/var/log/*",
+    "/var/tmp/*",
+    "/etc/*-",
+    "/etc/hosts",
+    "/etc/.pwd.lock",
+    "/etc/subuid",
+    "/etc/subgid",
+];
+
 fn files(host: &Booted) -> BTreeSet<String> {
-    const OF_OTHERS: &[&str] = &[
-        "/root*",
-        "/packages*",
-        "/var/lib/dpkg/*",
-        "/var/lib/apt/*",
-        "/var/lib/systemd/*",
-        "/var/cache/*",
-        "/var/log/*",
-        "/var/tmp/*",
-        "/etc/*-",
-        "/etc/hosts",
-        "/etc/.pwd.lock",
-        "/etc/subuid",
-        "/etc/subgid",
-    ];
     let others = OF_OTHERS.iter().map(|path| format!(" ! -path '{path}'"));
     let found = host.run(&format!("find / -xdev{}", others.collect::<String>())).ok();
     found.lines().map(str::to_owned).collect()
