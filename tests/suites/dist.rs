@@ -25,6 +25,7 @@ const INSTALLED: &[(&str, &[&str])] = &[
             "/usr/lib/sysusers.d/evenkeel-agent.conf",
             "/usr/lib/tmpfiles.d/evenkeel-agent.conf",
             "/usr/share/evenkeel-agent/systemd/clock.conf",
+            "/usr/share/evenkeel-agent/systemd/clock.conf",
             "/usr/share/evenkeel-agent/systemd/programs.conf",
             "/usr/share/evenkeel-agent/systemd/who.conf",
         ],
