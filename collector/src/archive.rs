@@ -74,8 +74,7 @@ impl Archive {
         if let Some(known) = self.ledger.state().content(digest) {
             return Ok(known);
         }
-        let section = self.reader().section(digest)?;
-        section.map(Arc::new).ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))
+        self.reader().content(digest)
     }
 
     /// `None`: the journal begins later.
@@ -93,7 +92,7 @@ impl Archive {
         let mut state = State::new(&environments, Instant::now());
         // A reader of its own: a long replay keeps no short question waiting.
         let reader = self.reader().another()?;
-        reader.replay_to(0, position, |record| state.apply(&record, &mut |digest| self.section(digest)))?;
+        state.replay(&reader, position, &mut |digest| self.section(digest))?;
         let state = Arc::new(state);
         *past = Some(Arc::clone(&state));
         Ok(Some(state))

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use evenkeel_facts::{FactPath, Observation, Section};
+use evenkeel_facts::{FactPath, Observation, Section, SectionBuilder, encoding};
 use jiff::Timestamp;
 
 /// Calls `each` for every path whose observation differs, in order of path. A side that has nothing noted is `None`.
@@ -37,10 +37,34 @@ pub fn between<'a>(
 
 /// What could last be read of a node's facts that cannot be read now, and since when it was so. "Cannot tell" is not a
 /// change: when the same is read again, it has been so all along.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Lost(HashMap<FactPath, (Observation, Timestamp)>);
 
 impl Lost {
+    /// For checkpoints: the observations as the canonical bytes of a section, and since when each was so, in order of path.
+    pub(crate) fn part(&self) -> (Vec<u8>, Vec<Timestamp>) {
+        if self.0.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let mut section = SectionBuilder::new("lost");
+        for (path, (observation, _)) in &self.0 {
+            section.observe(path.clone(), observation.clone());
+        }
+        let section = section.finish();
+        let since = section.facts().iter().map(|(path, _)| self.0[path].1).collect();
+        (section.encode(), since)
+    }
+
+    /// What was handed out. The error is a sentence.
+    pub(crate) fn put(bytes: &[u8], since: &[Timestamp]) -> Result<Self, String> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let section = encoding::decode(bytes).map_err(|error| error.to_string())?;
+        let facts = section.facts().iter().cloned().zip(since);
+        Ok(Self(facts.map(|((path, observation), since)| (path, (observation, *since))).collect()))
+    }
+
     /// Notes in `times` when each path that a section now says differently became so. `since` is the time of a path
     /// that is not in `times`.
     pub fn note(

@@ -12,6 +12,7 @@ use crate::alerts::config::AlertsConfig;
 use crate::ca::Lives;
 use crate::kubernetes::KubernetesConfig;
 use crate::pki::PkiConfig;
+use crate::retention::Retention;
 
 mod transport;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub kubernetes: KubernetesConfig,
     /// Who is told of findings.
     pub alerts: AlertsConfig,
+    /// How much of the past is kept.
+    pub retention: Retention,
 }
 
 /// Who of this host may come by the Unix socket, besides root and the collector's own user, who are admins.
@@ -129,6 +132,7 @@ impl Default for Config {
             pki: PkiConfig::default(),
             kubernetes: KubernetesConfig::default(),
             alerts: AlertsConfig::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -170,6 +174,7 @@ impl Config {
         self.pki.check(&self.environments)?;
         self.kubernetes.check(&self.environments)?;
         self.alerts.check(&self.environments)?;
+        self.retention.check()?;
         self.transport.check()
     }
 }

@@ -87,8 +87,14 @@ pub fn of_node(
         return Err(error);
     }
     if whole {
-        for newer in later.into_values().filter(|became| became.journal != first) {
-            walk.step(None, &newer)?;
+        // Where the journal was cut off, a section was something before the first commit that is left.
+        let base = reader.base_of(node)?.filter(|base| base.head.is_some());
+        let begin = base.as_ref().map_or(first, |_| 0);
+        let sections = base.map(|base| base.sections).unwrap_or_default();
+        let before: HashMap<String, Digest> =
+            sections.into_iter().map(|section| (section.name, section.digest)).collect();
+        for (name, newer) in later.into_iter().filter(|(_, became)| became.journal != begin) {
+            walk.step(before.get(&name).copied(), &newer)?;
         }
     }
     let mut changes = walk.changes;
@@ -196,7 +202,7 @@ mod tests {
                     Author { path: "net.a".into(), pid: 2, ..Author::default() },
                 ],
             };
-            let sections = sections.into_iter().map(|s| (s.digest(), s)).collect();
+            let sections = sections.into_iter().map(Into::into).collect();
             writer.append(Batch { entries: vec![(at, Entry::Committed(committed))], sections }).unwrap();
         }
         let shown = |filter: &Filter| -> Vec<String> {

@@ -16,11 +16,11 @@ use evenkeel_runtime::label;
 use evenkeel_runtime::seeded::{self, Bug};
 use evenkeel_runtime::trust::Mark;
 use evenkeel_store::entry::{Committed, Entry, Labels, NodeCloned, Presence};
-use evenkeel_store::{Reader, StoreError};
+use evenkeel_store::{Content, Reader, StoreError};
 use jiff::Timestamp;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
-use tracing::warn;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::access::{Origin, Peer};
@@ -39,6 +39,8 @@ pub use limits::Limits;
 
 /// A boot epoch counts starts: no agent starts so often between two check-ins.
 const MAX_EPOCHS_AHEAD: u64 = 1 << 32;
+/// A content of so few compressed bytes is decoded where it comes: handing it over would cost more.
+const SMALL: usize = 16 * 1024;
 
 /// Takes in what nodes report.
 pub struct Ingest {
@@ -58,7 +60,7 @@ struct Arrived {
     root: Digest,
     taken_at: Timestamp,
     labels: Labels,
-    sections: Vec<(SectionDigest, Arc<Section>)>,
+    sections: Vec<(SectionDigest, Content)>,
     authors: Vec<Author>,
 }
 
@@ -136,7 +138,7 @@ impl Ingest {
                     format!("{boot_epoch} is too far above {heard}"),
                 )));
             }
-            let same = node.head.is_some_and(|head| head.root == root);
+            let same = node.is_whole() && node.head.is_some_and(|head| head.root == root);
             // A new agent version is news, also when no fact has changed.
             let labelled = commit.as_ref().is_none_or(|commit| is_labelled(node, commit));
             (same && labelled).then_some(node.view.fresh)
@@ -159,7 +161,7 @@ impl Ingest {
     async fn heard_again(&self, node: Uuid, root: Digest, last_seen: Timestamp) -> Result<Answer, Status> {
         let decide = move |state: &State| {
             let Some(known) = state.node(node) else { return Decision::only(Err(not_enrolled())) };
-            if known.head.is_none_or(|head| head.root != root) {
+            if !known.is_whole() || known.head.is_none_or(|head| head.root != root) {
                 return Decision::only(Ok(Answer::SendCommit(SendCommit {})));
             }
             let mut decision = Decision::only(Ok(Answer::UpToDate(UpToDate {})));
@@ -185,11 +187,15 @@ impl Ingest {
             self.waiting.expect(node).map_err(not_kept)?;
             let turn = self.limits.decoders.acquire().await;
             // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
-            let decoded = tokio::task::spawn_blocking(move || contents::from_wire(&content)).await;
+            let decoded = if content.zstd.len() <= SMALL {
+                decode(&content)
+            } else {
+                let decoded = tokio::task::spawn_blocking(move || decode(&content)).await;
+                decoded.map_err(|error| Status::internal(error.to_string()))?
+            };
             drop(turn);
-            let decoded = decoded.map_err(|error| Status::internal(error.to_string()))?;
-            let (section, bytes) = decoded.map_err(not_decoded)?;
-            self.waiting.put(node, section, bytes, Instant::now()).map_err(not_kept)?;
+            let (content, bytes) = decoded.map_err(not_decoded)?;
+            self.waiting.put(node, content, bytes, Instant::now()).map_err(not_kept)?;
         }
         Ok(())
     }
@@ -225,13 +231,17 @@ impl Ingest {
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
             return Ok(Answer::Send(Send { digests }));
         }
-        if let Some((named, _)) = sections.iter().find(|(named, section)| named.name != section.name()) {
+        if let Some((named, _)) =
+            sections.iter().find(|(named, content)| named.name != content.section().name())
+        {
             return Err(malformed(Malformed::new(
                 "sections",
                 format!("{} is another section's content", named.name),
             )));
         }
-        if sections.iter().map(|(_, section)| section.facts().len()).sum::<usize>() > encoding::MAX_FACTS {
+        if sections.iter().map(|(_, content)| content.section().facts().len()).sum::<usize>()
+            > encoding::MAX_FACTS
+        {
             let sentence = format!("more than {} facts", encoding::MAX_FACTS);
             return Err(malformed(Malformed::new("sections", sentence)));
         }
@@ -255,14 +265,15 @@ impl Ingest {
         &self,
         node: Uuid,
         named: Named,
-    ) -> Result<(Vec<(SectionDigest, Arc<Section>)>, Vec<Digest>), Status> {
+    ) -> Result<(Vec<(SectionDigest, Content)>, Vec<Digest>), Status> {
         let mut found = Vec::with_capacity(named.sections.len());
         let mut to_make = Vec::new();
         {
             let state = self.ledger.state();
             for one in &named.sections {
-                match state.content(one.digest).or_else(|| self.waiting.find(node, one.digest)) {
-                    Some(section) => found.push((one.clone(), section)),
+                let known = state.content(one.digest).map(Content::from);
+                match known.or_else(|| self.waiting.find(node, one.digest)) {
+                    Some(content) => found.push((one.clone(), content)),
                     None => to_make.push((one.clone(), named.ingredients(&state, one.digest))),
                 }
             }
@@ -270,7 +281,10 @@ impl Ingest {
         let mut wanted = Vec::new();
         for (one, ingredients) in to_make {
             match ingredients.and_then(|(base, delta)| make(one.digest, &base, delta)) {
-                Some(section) => found.push((one, Arc::new(section))),
+                Some(section) => {
+                    let content = Content::checked(one.digest, Arc::new(section)).prepared();
+                    found.push((one, content));
+                }
                 None => wanted.push(one),
             }
         }
@@ -280,7 +294,10 @@ impl Ingest {
         let reader = Arc::clone(&self.reader);
         let read = move || {
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let look = |named: SectionDigest| Ok::<_, StoreError>((reader.section(named.digest)?, named));
+            let look = |named: SectionDigest| match reader.section(named.digest) {
+                Err(StoreError::DamagedSection { .. }) => Ok::<_, StoreError>((Err(()), named)),
+                read => Ok((Ok(read?), named)),
+            };
             wanted.into_iter().map(look).collect::<Result<Vec<_>, _>>()
         };
         let looked =
@@ -290,12 +307,25 @@ impl Ingest {
             looked.map_err(|error| Status::internal(evenkeel_runtime::exit::chain(&error)))?
         {
             match section {
-                Some(section) => found.push((named, Arc::new(section))),
-                None => missing.push(named.digest),
+                Ok(Some(section)) => found.push((named, Arc::new(section).into())),
+                Ok(None) => missing.push(named.digest),
+                // The node has it: it sends it again.
+                Err(()) => {
+                    error!(digest = %named.digest, "A content is damaged and put aside; it is asked for again.");
+                    self.metrics.damaged.inc();
+                    self.ledger.put_aside(named.digest).await.map_err(unavailable)?;
+                    missing.push(named.digest);
+                }
             }
         }
         Ok((found, missing))
     }
+}
+
+/// The content that came, and how many bytes it is in its canonical form.
+fn decode(came: &SectionContent) -> Result<(Content, usize), contents::Undecoded> {
+    let (section, bytes) = contents::from_wire(came)?;
+    Ok((Content::received(Arc::new(section), &came.zstd, bytes), bytes))
 }
 
 /// What a commit changes, on the state as it is now. A repeated one changes nothing and is acknowledged again; a late
@@ -306,7 +336,8 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     let Some(node) = state.node(id) else { return Decision::only(Err(not_enrolled())) };
     let applied_twice = seeded::has(Bug::AppliedTwice);
     if let Some(head) = &node.head {
-        if head.root == root && node.view.fresh && node.labels() == labels && !applied_twice {
+        let is_known = head.root == root && node.is_whole();
+        if is_known && node.view.fresh && node.labels() == labels && !applied_twice {
             return Decision::only(up_to_date());
         }
         let order = if seeded::has(Bug::EpochIgnored) {
@@ -315,8 +346,8 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
             (boot_epoch, sequence).cmp(&(head.boot_epoch, head.sequence))
         };
         match order {
-            Ordering::Equal if head.root == root && !applied_twice => return Decision::only(up_to_date()),
-            Ordering::Equal if head.root == root => {}
+            Ordering::Equal if is_known && !applied_twice => return Decision::only(up_to_date()),
+            Ordering::Equal if is_known => {}
             Ordering::Less if seeded::has(Bug::StaleOverwrites) => {}
             // Not a repetition but another state at a place that is taken: the state directory is older than it was.
             Ordering::Less | Ordering::Equal => {
@@ -349,13 +380,13 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
         labels: (node.labels() != labels).then_some(labels),
         authors,
     };
-    let contents = changed.into_iter().map(|(named, section)| (named.digest, Arc::clone(section))).collect();
+    let contents = changed.into_iter().map(|(_, content)| content.clone()).collect();
     Decision { entries: vec![Entry::Committed(committed)], sections: contents, answer: up_to_date() }
 }
 
 /// A path that two sections of one source note: nobody could tell which of them is meant.
-fn said_twice(sections: &[(SectionDigest, Arc<Section>)]) -> Option<String> {
-    let mut by_source: Vec<&Section> = sections.iter().map(|(_, section)| &**section).collect();
+fn said_twice(sections: &[(SectionDigest, Content)]) -> Option<String> {
+    let mut by_source: Vec<&Section> = sections.iter().map(|(_, content)| &**content.section()).collect();
     by_source.sort_by_key(|section| section.source());
     for of_source in by_source.chunk_by(|a, b| a.source() == b.source()).filter(|of| !are_apart(of)) {
         let mut seen = HashSet::new();

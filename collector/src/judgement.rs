@@ -1,19 +1,21 @@
 //! What people say of drift, as the journal tells it: the policy in force, what is signed off, baselines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use evenkeel_drift::acceptance::{Acceptance, Known, Subject};
 use evenkeel_drift::{Node, Policy};
-use evenkeel_facts::{Digest, Glob, Section};
-use evenkeel_store::StoreError;
+use evenkeel_facts::{Digest, Glob, Section, SectionDigest};
+use evenkeel_store::checkpoint::Part;
 use evenkeel_store::entry::{
     Accepted, AcceptedFinding, BaselineCreated, FrozenNode, PolicyApplied, Unaccepted,
 };
+use evenkeel_store::{Entry, StoreError};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 /// What people say of drift.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Judgement {
     policy: Arc<Policy>,
     /// As it was applied; empty: the policy that ships.
@@ -54,6 +56,8 @@ pub struct Baseline {
     pub nodes: Vec<(Arc<str>, Arc<Node>)>,
     /// Instead of nodes: what it expects.
     pub expectations: Option<Arc<Policy>>,
+    /// As it was written; empty: there are nodes.
+    pub text: String,
 }
 
 impl Default for Judgement {
@@ -170,6 +174,7 @@ impl Judgement {
             by: by.clone(),
             nodes: nodes.iter().map(node).collect(),
             expectations,
+            text: policy.clone(),
         };
         self.baselines.insert(name.clone(), baseline);
         Ok(())
@@ -181,6 +186,80 @@ impl Judgement {
 
     fn share(&mut self) {
         self.shared = self.acceptances.iter().map(|signed| signed.acceptance.clone()).collect();
+    }
+}
+
+/// For checkpoints.
+impl Judgement {
+    pub(crate) fn parts<E>(&self, each: &mut impl FnMut(Part) -> Result<(), E>) -> Result<(), E> {
+        if !self.text.is_empty() {
+            let applied =
+                PolicyApplied { text: self.text.clone(), version: self.policy.version(), by: String::new() };
+            each(Part::Entry(Timestamp::UNIX_EPOCH, Entry::PolicyApplied(applied)))?;
+        }
+        for (name, version) in &self.versions {
+            each(Part::Version(name.clone(), *version))?;
+        }
+        for signed in &self.acceptances {
+            each(Part::Entry(signed.at, Entry::Accepted(signed.entry())))?;
+        }
+        for baseline in self.baselines.values() {
+            each(Part::Entry(baseline.created, Entry::BaselineCreated(baseline.entry())))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_version(&mut self, name: String, version: u32) {
+        self.versions.insert(name, version);
+    }
+}
+
+impl Signed {
+    fn entry(&self) -> Accepted {
+        let Acceptance { id, subject, owner, reason, until } = self.acceptance.clone();
+        let known = |Known { finding, path, values }| AcceptedFinding {
+            id: finding,
+            path,
+            values: values.into_iter().collect(),
+        };
+        let (findings, paths) = match subject {
+            Subject::Findings(findings) => (findings.into_iter().map(known).collect(), String::new()),
+            Subject::Paths(glob) => (Vec::new(), glob.as_str().to_owned()),
+        };
+        Accepted { id, findings, paths, owner, reason, until, by: self.by.clone() }
+    }
+}
+
+impl Baseline {
+    fn entry(&self) -> BaselineCreated {
+        let mut sections = Vec::new();
+        let mut places: HashMap<Digest, u32> = HashMap::new();
+        let mut node = |(environment, node): &(Arc<str>, Arc<Node>)| {
+            let place = |section: &Arc<Section>| {
+                *places.entry(section.digest()).or_insert_with(|| {
+                    sections
+                        .push(SectionDigest { name: section.name().to_owned(), digest: section.digest() });
+                    u32::try_from(sections.len() - 1).unwrap_or(u32::MAX)
+                })
+            };
+            FrozenNode {
+                node: Uuid::parse_str(&node.id).unwrap_or_default(),
+                environment: environment.to_string(),
+                host: node.name.to_string(),
+                role: node.role.to_string(),
+                sections: node.sections.iter().map(place).collect(),
+            }
+        };
+        let nodes = self.nodes.iter().map(&mut node).collect();
+        BaselineCreated {
+            name: self.name.clone(),
+            from: self.from.clone(),
+            as_of: self.as_of,
+            sections,
+            nodes,
+            policy: self.text.clone(),
+            by: self.by.clone(),
+        }
     }
 }
 

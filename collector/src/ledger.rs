@@ -1,6 +1,6 @@
 //! The one way to change the collector's state: decide on the current state, append to the journal, apply, answer.
 //!
-//! One thread owns the writer. It takes whatever waits, decides each on the state as it is, appends all of it in one
+//! One thread owns the journal. It takes whatever waits, decides each on the state as it is, appends all of it in one
 //! transaction (group commit), applies it, and only then answers. So an answer means durable, the state is never ahead
 //! of the journal, and a failed append changes nothing.
 
@@ -12,7 +12,7 @@ use std::thread;
 use evenkeel_facts::{Digest, Section};
 use evenkeel_runtime::exit;
 use evenkeel_runtime::seeded::{self, Bug};
-use evenkeel_store::{Batch, Entry, Reader, StoreError, Writer};
+use evenkeel_store::{Batch, Content, Entry, Journal, Reader, StoreError, Writer};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
@@ -44,7 +44,7 @@ pub struct Decision<T> {
     /// What is appended; nothing is appended if there are no entries.
     pub entries: Vec<Entry>,
     /// Contents that the entries name.
-    pub sections: Vec<(Digest, Arc<Section>)>,
+    pub sections: Vec<Content>,
     /// The answer, given when the entries are durable.
     pub answer: T,
 }
@@ -75,7 +75,7 @@ pub struct Ledger {
     jobs: mpsc::Sender<Message>,
 }
 
-type Staged = (Vec<Entry>, Vec<(Digest, Arc<Section>)>);
+type Staged = (Vec<Entry>, Vec<Content>);
 
 /// A change on its way: decides, and later answers.
 struct Job {
@@ -90,6 +90,7 @@ enum Message {
     Job(Job),
     Probe(oneshot::Sender<Result<(), LedgerError>>),
     Settle(oneshot::Sender<Result<(), LedgerError>>),
+    Upkeep(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
 impl std::fmt::Debug for Message {
@@ -103,12 +104,12 @@ impl Ledger {
     /// thread ends when every handle is gone.
     pub fn start(
         state: State,
-        writer: Writer,
+        journal: impl Journal + 'static,
         reader: &Reader,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let configured = state.environments().to_vec();
-        let (ledger, mut keeper) = Self::by_hand(state, writer, reader, metrics)?;
+        let (ledger, mut keeper) = Self::by_hand(state, journal, reader, metrics)?;
         keeper.note_order(&configured)?;
         thread::Builder::new()
             .name("ledger".to_owned())
@@ -126,26 +127,25 @@ impl Ledger {
     /// The same without a thread: whoever holds the keeper says when it takes its next turn, and what time it is then.
     pub fn by_hand(
         mut state: State,
-        writer: Writer,
+        journal: impl Journal + 'static,
         reader: &Reader,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Keeper), StoreError> {
-        let last = writer.position().saturating_sub(u64::from(seeded::has(Bug::LastEntryNotReplayed)));
-        reader.replay_to(0, last, |record| {
-            state.apply(&record, &mut |digest| {
-                let section = reader.section(digest)?;
-                section
-                    .map(Arc::new)
-                    .ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))
-            })
-        })?;
+        let last = journal.position().saturating_sub(u64::from(seeded::has(Bug::LastEntryNotReplayed)));
+        state.replay(reader, last, &mut |digest| reader.content(digest))?;
+        let mut journal: Box<dyn Journal> = Box::new(journal);
+        for (digest, nodes) in state.damaged() {
+            error!(%digest, nodes = nodes.join(" "), "A content is damaged; these nodes are not judged until they have sent it again.");
+            journal.on_disk().map_or(Ok(()), |store| store.quarantine(digest))?;
+            metrics.damaged.inc();
+        }
         let state = Arc::new(RwLock::new(state));
         let (jobs, inbox) = mpsc::channel(QUEUE);
         let clock = Arc::new(Clock::default());
         let keeper = Keeper {
             state: Arc::clone(&state),
             clock: Arc::clone(&clock),
-            writer,
+            journal,
             metrics,
             inbox,
             later: VecDeque::new(),
@@ -192,6 +192,30 @@ impl Ledger {
         receiver.await.map_err(|_| LedgerError::Closed)?
     }
 
+    /// Has the ledger do something to the store, between two transactions: briefly, and not what changes the state. Waits for
+    /// it: not for a thread that has to answer others.
+    pub fn upkeep<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        let work = move |writer: &mut Writer| {
+            let _ = sender.send(work(writer).map_err(|error| refused(&error)));
+        };
+        self.jobs.blocking_send(Message::Upkeep(Box::new(work))).map_err(|_| LedgerError::Closed)?;
+        receiver.blocking_recv().map_err(|_| LedgerError::Closed)?
+    }
+
+    /// A content is damaged: it is put aside, and asked for again when somebody has it.
+    pub async fn put_aside(&self, digest: Digest) -> Result<(), LedgerError> {
+        let (sender, receiver) = oneshot::channel();
+        let work = move |writer: &mut Writer| {
+            let _ = sender.send(writer.quarantine(digest).map_err(|error| refused(&error)));
+        };
+        self.jobs.send(Message::Upkeep(Box::new(work))).await.map_err(|_| LedgerError::Closed)?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
+    }
+
     /// At the end: the journal's file alone is the store then, and whoever copies it has everything.
     pub async fn settle(&self) -> Result<(), LedgerError> {
         let (sender, receiver) = oneshot::channel();
@@ -218,11 +242,11 @@ impl Group {
     }
 }
 
-/// The owner of the writer.
+/// The owner of the journal.
 pub struct Keeper {
     state: Arc<RwLock<State>>,
     clock: Arc<Clock>,
-    writer: Writer,
+    journal: Box<dyn Journal>,
     metrics: Arc<Metrics>,
     inbox: mpsc::Receiver<Message>,
     /// Changes that waited for another with their key.
@@ -254,16 +278,16 @@ impl Keeper {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let Some(news) = state.news_of_order(configured) else { return Ok(()) };
         let entries = vec![(Timestamp::now(), Entry::EnvironmentsOrdered(news))];
-        for record in self.writer.append(Batch { entries, ..Batch::default() })? {
+        for record in self.journal.append(Batch { entries, ..Batch::default() })? {
             let load = &mut |digest| Err(StoreError::Damaged(format!("section {digest} is missing")));
             state.apply(&record, load)?;
         }
         Ok(())
     }
 
-    /// The writer that it owns.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
+    /// The store that it writes, if it is on this machine's disk.
+    pub fn on_disk(&mut self) -> Option<&mut Writer> {
+        self.journal.on_disk()
     }
 
     /// How many changes wait to be decided.
@@ -300,11 +324,18 @@ impl Keeper {
         match message {
             Message::Job(job) => group.take(job),
             Message::Probe(reply) => {
-                let _ = reply.send(self.writer.probe().map_err(|error| refused(&error)));
+                let _ = reply.send(self.journal.probe().map_err(|error| refused(&error)));
                 None
             }
             Message::Settle(reply) => {
-                let _ = reply.send(self.writer.settle().map_err(|error| refused(&error)));
+                let _ = reply.send(self.journal.settle().map_err(|error| refused(&error)));
+                None
+            }
+            Message::Upkeep(work) => {
+                // What is kept elsewhere is looked after there: whoever asked is told that nobody answers.
+                if let Some(store) = self.journal.on_disk() {
+                    work(store);
+                }
                 None
             }
         }
@@ -341,8 +372,9 @@ impl Keeper {
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), LedgerError> {
-        let contents: HashMap<Digest, Arc<Section>> = batch.sections.iter().cloned().collect();
-        let records = self.writer.append(batch).map_err(|error| {
+        let contents = batch.sections.iter().map(|content| (content.digest(), Arc::clone(content.section())));
+        let contents: HashMap<Digest, Arc<Section>> = contents.collect();
+        let records = self.journal.append(batch).map_err(|error| {
             error!(error = exit::chain(&error), "The journal cannot be written; nothing was acknowledged.");
             self.metrics.journal_failures.inc();
             refused(&error)

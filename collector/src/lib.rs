@@ -12,6 +12,7 @@
 //! - [`state`], [`changes`]: what the journal says, in memory; the fleet index; [`judgement`]: what people say of drift;
 //!   [`volatility`]: what keeps changing by itself
 //! - [`archive`]: the same at a moment in the past; [`clock`]: what a moment is; [`transitions`]: findings come and go
+//! - [`retention`]: checkpoints, and how much of the past is kept
 //! - [`presence`]: nodes that fall silent
 //! - [`query`], [`operand`], [`history`], [`admin`], [`users`], [`audit`]: what people ask and do; [`people`]: who they are
 //! - [`metrics`]: what is counted
@@ -47,6 +48,7 @@ pub mod presence;
 pub mod probe;
 pub mod query;
 pub mod rate;
+pub mod retention;
 pub mod scope;
 pub mod serve;
 pub mod state;

@@ -101,6 +101,11 @@ pub struct Metrics {
     nodes: Family<NodesLabel, Gauge>,
     findings: Family<FindingsLabel, Gauge>,
     journal: Gauge,
+    journal_begin: Gauge,
+    store: Gauge,
+    store_free: Gauge,
+    /// Contents that were found damaged, and put aside.
+    pub damaged: Counter,
     contents: Gauge,
 }
 
@@ -125,6 +130,10 @@ impl Default for Metrics {
             nodes: Family::default(),
             findings: Family::default(),
             journal: Gauge::default(),
+            journal_begin: Gauge::default(),
+            store: Gauge::default(),
+            store_free: Gauge::default(),
+            damaged: Counter::default(),
             contents: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -165,6 +174,18 @@ impl Default for Metrics {
             metrics.findings.clone(),
         );
         registry.register("journal_position", "The last entry of the journal", metrics.journal.clone());
+        registry.register(
+            "journal_begin",
+            "The entry up to which the journal was cut off; 0: it has all",
+            metrics.journal_begin.clone(),
+        );
+        registry.register("store_bytes", "Bytes of the journal's file", metrics.store.clone());
+        registry.register("store_free_bytes", "Bytes of it that are free", metrics.store_free.clone());
+        registry.register(
+            "damaged_contents",
+            "Contents that were found damaged, put aside, and asked for again",
+            metrics.damaged.clone(),
+        );
         registry.register("contents", "Distinct sections in memory", metrics.contents.clone());
         let build = Family::<BuildLabel, Gauge>::default();
         build.get_or_create(&BuildLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -192,6 +213,13 @@ impl Metrics {
     pub fn waiting_alerts(&self, receiver: &str, count: usize) {
         let label = ReceiverLabel { receiver: receiver.to_owned() };
         self.alerts_waiting.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What the store takes of the disk, and up to where the journal was cut off.
+    pub(crate) fn store(&self, bytes: u64, free: u64, begin: u64) {
+        self.store.set(bytes.cast_signed());
+        self.store_free.set(free.cast_signed());
+        self.journal_begin.set(begin.cast_signed());
     }
 
     /// Everything as OpenMetrics text.

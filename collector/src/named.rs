@@ -45,7 +45,8 @@ impl Named {
         let deltas = deltas_from_wire(&deltas)?;
         if !base.is_empty() {
             let base = contents::digest_from_wire("base", &base)?;
-            if node.head.is_none_or(|head| head.root != base) && !seeded::has(Bug::WrongBase) {
+            let is_held = node.is_whole() && node.head.is_some_and(|head| head.root == base);
+            if !is_held && !seeded::has(Bug::WrongBase) {
                 return Ok(None);
             }
             sections = changed(&node.view.sections, sections, &removed);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use evenkeel_store::checkpoint::{Part, UserPart};
 use evenkeel_store::entry::{UserCertified, UserInvited, UserRevoked};
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Everybody, at one position of the journal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct People {
     users: BTreeMap<String, User>,
     invitations: HashMap<String, Invitation>,
@@ -58,7 +59,7 @@ pub enum Standing {
     Revoked,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Invitation {
     invited: UserInvited,
     used: bool,
@@ -143,6 +144,43 @@ impl People {
             },
             _ => Err("this is not an invitation of this collector".to_owned()),
         }
+    }
+}
+
+/// For checkpoints.
+impl People {
+    pub(crate) fn parts<E>(&self, each: &mut impl FnMut(Part) -> Result<(), E>) -> Result<(), E> {
+        for (name, user) in &self.users {
+            let User { role, environments, by, certified, ends, invited_until, revoked } = user.clone();
+            let revoked = revoked.map(|Revoked { at, by, reason }| (at, by, reason));
+            let name = name.clone();
+            each(Part::User(UserPart {
+                name,
+                role,
+                environments,
+                by,
+                certified,
+                ends,
+                invited_until,
+                revoked,
+            }))?;
+        }
+        let mut invitations: Vec<_> = self.invitations.iter().collect();
+        invitations.sort_by_key(|(id, _)| *id);
+        for (_, Invitation { invited, used, revoked }) in invitations {
+            each(Part::Invitation(invited.clone(), *used, *revoked))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_user(&mut self, part: UserPart) {
+        let UserPart { name, role, environments, by, certified, ends, invited_until, revoked } = part;
+        let revoked = revoked.map(|(at, by, reason)| Revoked { at, by, reason });
+        self.users.insert(name, User { role, environments, by, certified, ends, invited_until, revoked });
+    }
+
+    pub(crate) fn put_invitation(&mut self, invited: UserInvited, used: bool, revoked: bool) {
+        self.invitations.insert(invited.id.clone(), Invitation { invited, used, revoked });
     }
 }
 

@@ -39,7 +39,7 @@ use crate::state::State;
 use crate::tending::{Tending, TendingError};
 use crate::transitions::Transitions;
 use crate::users::{self, Users};
-use crate::{alerts, http, presence};
+use crate::{alerts, http, presence, retention};
 
 /// The Unix socket in the data directory.
 pub(crate) const SOCKET: &str = "collector.sock";
@@ -214,7 +214,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
         open.clone(),
         enroll_address,
         users,
-        Audit::new(reader),
+        Audit::new(reader.another()?),
     );
     let people = for_people(reports, admin).await;
     let admission: Arc<dyn Admission> = Arc::new(ByCertificate::new(ca, pki, ledger.clone()));
@@ -245,6 +245,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
             enroll.over_tls(listeners.enroll, tending.enroll()),
             local.over_unix(listeners.unix, listeners.locals),
             http.plain(listeners.http, routes),
+            retention::run(config.retention, ledger.clone(), reader, Arc::clone(&metrics), shutdown.clone()),
             presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
             alerts::run(
                 Arc::new(config.alerts),

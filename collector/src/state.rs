@@ -25,6 +25,10 @@ use crate::judgement::Judgement;
 use crate::people::People;
 use crate::volatility::Volatility;
 
+mod parts;
+
+pub use parts::Load;
+
 /// Everything, at one position of the journal.
 #[derive(Debug)]
 pub struct State {
@@ -68,6 +72,8 @@ pub struct NodeState {
     pub view: Arc<Node>,
     /// What cannot be read of it now.
     lost: Lost,
+    /// Contents that it has and the store lost, by the section's name: it is not judged until it has sent them again.
+    damaged: BTreeMap<String, Digest>,
     /// Its newest commit, if it has one.
     pub head: Option<Head>,
     /// When it was last heard, in milliseconds since 1970; 0: not since the collector started. A label.
@@ -133,7 +139,7 @@ impl Left {
 }
 
 /// A token as the journal tells it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TokenState {
     /// As it was made.
     pub created: TokenCreated,
@@ -252,7 +258,7 @@ impl State {
             Entry::Committed(committed) => self.committed(committed, *at, load)?,
             Entry::Presence(Presence { node, fresh, last_seen: _ }) => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    Arc::make_mut(&mut node.view).fresh = *fresh;
+                    Arc::make_mut(&mut node.view).fresh = *fresh && node.damaged.is_empty();
                 }
             }
             Entry::TokenCreated(created) => {
@@ -360,6 +366,7 @@ impl State {
             is_certified_elsewhere: token.starts_with("pki:"),
             view: Arc::new(view),
             lost: Lost::default(),
+            damaged: BTreeMap::new(),
             head: None,
             last_seen: AtomicI64::new(0),
             heard_at: AtomicU64::new(0),
@@ -417,6 +424,7 @@ impl State {
             view.since = at;
         }
         for name in removed {
+            node.damaged.remove(name);
             if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
                 let old = view.sections.remove(index);
                 noted(Some(&old), None);
@@ -426,8 +434,16 @@ impl State {
         for change in changed {
             let new = match self.contents.get(&change.digest).and_then(Weak::upgrade) {
                 Some(content) => content,
-                None => load(change.digest)?,
+                None => match load(change.digest) {
+                    Err(StoreError::DamagedSection { .. }) => {
+                        node.damaged.insert(change.name.clone(), change.digest);
+                        view.sections.retain(|section| section.name() != change.name);
+                        continue;
+                    }
+                    loaded => loaded?,
+                },
             };
+            node.damaged.remove(&change.name);
             self.contents.insert(change.digest, Arc::downgrade(&new));
             match view.sections.binary_search_by(|section| section.name().cmp(&change.name)) {
                 Ok(index) => {
@@ -453,7 +469,7 @@ impl State {
             (view.name, view.role) = (host.as_str().into(), role.as_str().into());
             node.agent.clone_from(agent);
         }
-        view.fresh = true;
+        view.fresh = node.damaged.is_empty();
         node.epoch_heard.fetch_max(*boot_epoch, Ordering::Relaxed);
         node.head = Some(Head { boot_epoch: *boot_epoch, sequence: *sequence, root: *root, changed_at: at });
         self.forget_unused_contents();
@@ -465,6 +481,17 @@ impl State {
         if self.contents.len() == self.contents.capacity() {
             self.contents.retain(|_, content| content.strong_count() > 0);
         }
+    }
+
+    /// Contents that nodes have and the store lost, and the names of those nodes.
+    pub fn damaged(&self) -> BTreeMap<Digest, Vec<String>> {
+        let mut all: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for node in self.nodes.values() {
+            for digest in node.damaged.values() {
+                all.entry(*digest).or_default().push(node.view.name.to_string());
+            }
+        }
+        all
     }
 
     /// For how long the node was not heard, at most since the start.
@@ -495,6 +522,11 @@ impl NodeState {
             role: self.view.role.to_string(),
             agent: self.agent.clone(),
         }
+    }
+
+    /// Whether all that it is is held.
+    pub fn is_whole(&self) -> bool {
+        self.damaged.is_empty()
     }
 
     /// When a fact became what it is.

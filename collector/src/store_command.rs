@@ -128,12 +128,7 @@ pub fn check(data_dir: &Path, file: Option<&Path>) -> Result<String, StoreComman
 fn replay(file: &Path) -> Result<(), StoreError> {
     let reader = Reader::of_file(file)?;
     let mut state = State::new(&[], Instant::now());
-    reader.replay(0, |record| {
-        state.apply(&record, &mut |digest| {
-            let section = reader.section(digest)?;
-            section.map(Into::into).ok_or_else(|| StoreError::Damaged(format!("section {digest} is missing")))
-        })
-    })
+    state.replay(&reader, u64::MAX, &mut |digest| reader.content(digest))
 }
 
 fn store_in(data_dir: &Path) -> Result<PathBuf, StoreCommandError> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use evenkeel_drift::report::Quarantined;
 use evenkeel_facts::FactPath;
+use evenkeel_store::checkpoint::Part;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -19,9 +20,11 @@ const CHANGES: usize = 4;
 const NODES: usize = 3;
 /// The most changes remembered; of more the oldest are forgotten, whatever their age.
 const REMEMBERED: usize = 1_000_000;
+/// The most changes of one part of a checkpoint.
+const TOGETHER: usize = 1_000;
 
 /// The changes of the last day.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Volatility {
     /// In the order in which they were taken in.
     recent: VecDeque<(Timestamp, Uuid, FactPath)>,
@@ -38,6 +41,33 @@ impl Volatility {
         if self.recent.len() > REMEMBERED {
             self.forget_oldest();
         }
+    }
+
+    /// For checkpoints: what is remembered, in order.
+    pub(crate) fn parts<E>(&self, each: &mut impl FnMut(Part) -> Result<(), E>) -> Result<(), E> {
+        let (first, second) = self.recent.as_slices();
+        let all = first.iter().chain(second);
+        let mut open: Option<(Timestamp, Uuid, Vec<String>)> = None;
+        for (at, node, path) in all {
+            match &mut open {
+                Some((time, of, paths)) if (&*time, &*of) == (at, node) && paths.len() < TOGETHER => {
+                    paths.push(path.to_string());
+                }
+                _ => {
+                    let begun = (*at, *node, vec![path.to_string()]);
+                    if let Some((at, node, paths)) = open.replace(begun) {
+                        each(Part::Changes(at, node, paths))?;
+                    }
+                }
+            }
+        }
+        open.map_or(Ok(()), |(at, node, paths)| each(Part::Changes(at, node, paths)))
+    }
+
+    /// Remembers one more, behind those that are.
+    pub(crate) fn put(&mut self, at: Timestamp, node: Uuid, path: FactPath) {
+        *self.counts.entry(path.clone()).or_default().entry(node).or_default() += 1;
+        self.recent.push_back((at, node, path));
     }
 
     /// How many changes there were within a day before `now`.

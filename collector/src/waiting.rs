@@ -2,10 +2,11 @@
 //! for a short time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel_facts::{Digest, Section};
+use evenkeel_facts::Digest;
+use evenkeel_store::Content;
 use uuid::Uuid;
 
 /// How long contents wait for the check-in that names them.
@@ -38,13 +39,13 @@ struct Share {
     goes_on: bool,
     /// Whether an upload is under way.
     is_uploading: bool,
-    contents: HashMap<Digest, Content>,
+    contents: HashMap<Digest, Kept>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Content {
-    section: Arc<Section>,
+struct Kept {
+    content: Content,
     bytes: usize,
 }
 
@@ -78,7 +79,7 @@ impl Waiting {
         let mut nodes = self.lock();
         let mut contents = nodes.forget(node);
         contents.retain(|digest, _| found.contains(digest));
-        let bytes = contents.values().map(|content| content.bytes).sum();
+        let bytes = contents.values().map(|kept| kept.bytes).sum();
         nodes.bytes += bytes;
         let asked: HashSet<Digest> = missing.into_iter().collect();
         let expected = 2 * asked.len();
@@ -110,9 +111,9 @@ impl Waiting {
     }
 
     /// Keeps a content of so many canonical bytes.
-    pub fn put(&self, node: Uuid, section: Section, bytes: usize, now: Instant) -> Result<(), Refusal> {
-        let digest = section.digest();
-        let bytes = bytes + FACT_BYTES * section.facts().len();
+    pub fn put(&self, node: Uuid, content: Content, bytes: usize, now: Instant) -> Result<(), Refusal> {
+        let digest = content.digest();
+        let bytes = bytes + FACT_BYTES * content.section().facts().len();
         let mut nodes = self.lock();
         if nodes.bytes + bytes > MAX_BYTES {
             nodes.forget_expired(now);
@@ -128,15 +129,15 @@ impl Waiting {
         if full || share.bytes + bytes > MAX_BYTES_OF_NODE {
             return Err(Refusal::Full);
         }
-        share.contents.insert(digest, Content { section: Arc::new(section), bytes });
+        share.contents.insert(digest, Kept { content, bytes });
         share.bytes += bytes;
         nodes.bytes += bytes;
         Ok(())
     }
 
     /// A content that this node has put.
-    pub fn find(&self, node: Uuid, digest: Digest) -> Option<Arc<Section>> {
-        self.lock().shares.get(&node)?.contents.get(&digest).map(|content| Arc::clone(&content.section))
+    pub fn find(&self, node: Uuid, digest: Digest) -> Option<Content> {
+        self.lock().shares.get(&node)?.contents.get(&digest).map(|kept| kept.content.clone())
     }
 
     /// The node's check-in is answered: nothing of it waits any more.
@@ -166,7 +167,7 @@ impl Drop for Upload<'_> {
 
 impl Nodes {
     /// Gives what had come.
-    fn forget(&mut self, node: Uuid) -> HashMap<Digest, Content> {
+    fn forget(&mut self, node: Uuid) -> HashMap<Digest, Kept> {
         let Some(share) = self.shares.remove(&node) else { return HashMap::new() };
         self.bytes -= share.bytes;
         share.contents
@@ -187,10 +188,12 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use evenkeel_facts::SectionBuilder;
 
-    fn section(name: &str) -> Section {
-        SectionBuilder::new(name).finish()
+    fn section(name: &str) -> Content {
+        Arc::new(SectionBuilder::new(name).finish()).into()
     }
 
     fn put(waiting: &Waiting, node: u128, name: &str, bytes: usize, now: Instant) -> Result<(), Refusal> {
@@ -263,7 +266,7 @@ mod tests {
         waiting.ask(node, [a, b], &HashSet::new(), true, now);
         assert_eq!((put(&waiting, 1, "a", 5, now), put(&waiting, 1, "b", 7, now)), (Ok(()), Ok(())));
         waiting.ask(node, [c], &HashSet::from([a]), true, now);
-        assert_eq!(waiting.find(node, b), None);
+        assert!(waiting.find(node, b).is_none());
         assert_eq!(put(&waiting, 1, "c", 1, now), Ok(()));
         assert!(waiting.find(node, a).is_some() && waiting.find(node, c).is_some());
         assert_eq!(waiting.lock().bytes, 6);

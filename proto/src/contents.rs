@@ -1,5 +1,6 @@
 //! Sections as they travel: canonical bytes, compressed.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 
 use evenkeel_facts::encoding::{self, MAX_SECTION_BYTES};
@@ -12,6 +13,9 @@ pub const MAX_CONTENT_BYTES: usize = 4 * 1024 * 1024 - 1024;
 
 /// zstd's own default: 40 MB/s on the agent, a quarter of the size.
 const LEVEL: i32 = 3;
+
+/// So much memory is taken on the word of a frame.
+const SMALL: usize = 512 * 1024;
 
 /// A section on the wire; `None` if it is larger than [`MAX_CONTENT_BYTES`] even when compressed.
 pub fn to_wire(section: &Section) -> Option<fleet::SectionContent> {
@@ -53,6 +57,9 @@ pub fn decompress(zstd: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// Decompresses up to `limit` bytes; memory grows with what is really there, not with what a header claims.
 pub fn decompress_up_to(limit: usize, zstd: &[u8]) -> std::io::Result<Vec<u8>> {
+    if let Some(bytes) = decompress_small(limit, zstd) {
+        return Ok(bytes);
+    }
     let mut bytes = Vec::new();
     let mut decoder = zstd::Decoder::new(zstd)?;
     // A frame may ask for a window of 128 MiB before its first byte.
@@ -63,6 +70,20 @@ pub fn decompress_up_to(limit: usize, zstd: &[u8]) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, sentence));
     }
     Ok(bytes)
+}
+
+/// What a frame that says that it is small holds; `None` if it holds something else, or does not say. Most contents are
+/// small, and a decoder of its own for each costs more than decoding it.
+fn decompress_small(limit: usize, zstd: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+            RefCell::new(zstd::bulk::Decompressor::new().ok());
+    }
+    let size = usize::try_from(zstd::zstd_safe::get_frame_content_size(zstd).ok()??).ok()?;
+    if size > limit.min(SMALL) {
+        return None;
+    }
+    DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.as_mut()?.decompress(zstd, size).ok())
 }
 
 /// Section digests on the wire.

@@ -4,6 +4,7 @@ mod agents_disk;
 mod backups;
 mod clock;
 mod crashes;
+mod retention;
 mod strain;
 
 use std::collections::BTreeSet;

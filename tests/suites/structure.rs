@@ -50,6 +50,28 @@ fn the_crate_graph_is_the_one_designed() {
     assert_eq!(others, ["evenkeel-tests"], "a crate is not in the graph");
 }
 
+/// Promise: how the journal is kept is the store's own business: another engine can take its place.
+#[test]
+fn only_the_store_knows_its_database() {
+    let users: Vec<String> = packages()
+        .into_iter()
+        .filter(|(_, package)| dependencies(package).any(|used| used == "rusqlite"))
+        .map(|(name, _)| name)
+        .collect();
+    // A package manager keeps its own database with it.
+    assert_eq!(users, ["evenkeel-sources", "evenkeel-store"]);
+    let outside = files("rs").into_iter().filter(|path| {
+        (path.starts_with("collector") || path.starts_with("cli")) && !path.starts_with("collector/store")
+    });
+    let mut looked = 0;
+    for path in outside {
+        let text = fs::read_to_string(tree().join(&path)).unwrap().to_lowercase();
+        assert!(!text.contains("sqlite"), "{} speaks of it", path.display());
+        looked += 1;
+    }
+    assert!(looked > 100, "{looked} files");
+}
+
 /// Promise: mistakes that tests make on purpose are in nothing that is shipped: only what tests use turns them on.
 #[test]
 fn seeded_mistakes_are_for_tests_alone() {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use evenkeel_drift::acceptance::{Known, Subject};
 use evenkeel_drift::report::Finding;
 use evenkeel_drift::{Policy, Query, evaluate, open_findings};
-use evenkeel_facts::{Digest, Glob, Section, SectionDigest};
+use evenkeel_facts::{Glob, Section, SectionDigest};
 use evenkeel_proto::{admin as wire, times};
 use evenkeel_runtime::label;
-use evenkeel_store::Entry;
 use evenkeel_store::entry::{
     Accepted, AcceptedFinding, BaselineCreated, BaselineDeleted, FrozenNode, PolicyApplied, Unaccepted,
 };
+use evenkeel_store::{Content, Entry};
 use jiff::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
@@ -260,7 +260,7 @@ fn to_entry(Known { finding, path, values }: Known) -> AcceptedFinding {
     AcceptedFinding { id: finding, path, values: values.into_iter().collect() }
 }
 
-type Frozen = (Vec<SectionDigest>, Vec<FrozenNode>, Vec<(Digest, Arc<Section>)>);
+type Frozen = (Vec<SectionDigest>, Vec<FrozenNode>, Vec<Content>);
 
 /// The fresh nodes behind a selector, and the contents that they share.
 fn freeze(view: &View, what: &str, label: &str) -> Result<Frozen, Status> {
@@ -275,7 +275,7 @@ fn freeze(view: &View, what: &str, label: &str) -> Result<Frozen, Status> {
             let place = *places.entry(Arc::as_ptr(section)).or_insert_with(|| {
                 let digest = section.digest();
                 sections.push(SectionDigest { name: section.name().to_owned(), digest });
-                contents.push((digest, Arc::clone(section)));
+                contents.push(Arc::clone(section).into());
                 u32::try_from(sections.len() - 1).unwrap_or(u32::MAX)
             });
             own.push(place);

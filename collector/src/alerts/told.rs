@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use evenkeel_store::Entry;
+use evenkeel_store::checkpoint::Part;
 use evenkeel_store::entry::{Alerted, Told};
 use jiff::Timestamp;
 
@@ -10,7 +12,7 @@ use jiff::Timestamp;
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What each receiver was told.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Log {
     receivers: BTreeMap<String, Known>,
 }
@@ -36,6 +38,25 @@ impl Log {
     /// Everybody who was ever told anything, and is not forgotten.
     pub fn receivers(&self) -> impl Iterator<Item = &str> {
         self.receivers.keys().map(String::as_str)
+    }
+
+    /// For checkpoints: what each receiver was told, in the order of time.
+    pub(crate) fn parts<E>(&self, each: &mut impl FnMut(Part) -> Result<(), E>) -> Result<(), E> {
+        for (receiver, known) in &self.receivers {
+            let mut at_once: BTreeMap<Timestamp, Vec<Told>> = BTreeMap::new();
+            for Last { told, at } in known.values() {
+                at_once.entry(*at).or_default().push(told.clone());
+            }
+            if at_once.is_empty() {
+                // It was told something once, of which nothing is left.
+                at_once.insert(Timestamp::UNIX_EPOCH, Vec::new());
+            }
+            for (at, told) in at_once {
+                let alerted = Alerted { receiver: receiver.clone(), told, forgotten: false };
+                each(Part::Entry(at, Entry::Alerted(alerted)))?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn alerted(&mut self, Alerted { receiver, told, forgotten }: &Alerted, at: Timestamp) {

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::Transport;
 
+mod damaged;
+
 const NODE: Uuid = Uuid::from_u128(7);
 
 struct Fixture {
@@ -58,7 +60,7 @@ impl Fixture {
         let asked = digests.iter().map(|named| named.digest);
         self.ingest.waiting.ask(NODE, asked, &HashSet::new(), true, Instant::now());
         for section in &snapshot.sections {
-            self.ingest.waiting.put(NODE, section.clone(), 100, Instant::now()).unwrap();
+            self.ingest.waiting.put(NODE, Arc::new(section.clone()).into(), 100, Instant::now()).unwrap();
         }
     }
 
@@ -84,7 +86,7 @@ impl Fixture {
 }
 
 fn open(directory: &TempDir, transport: &Transport) -> Ingest {
-    // The writer of the instance before may still be closing its file: SQLite waits for it.
+    // The writer of the instance before may still be closing its file: it is waited for.
     let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
     let state = State::new(&["dev".to_owned()], Instant::now());
     let metrics = Arc::new(Metrics::default());

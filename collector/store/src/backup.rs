@@ -193,9 +193,7 @@ mod tests {
             };
             committed.changed[0].digest = section.digest();
             let entries = vec![(Timestamp::UNIX_EPOCH, Entry::Committed(committed))];
-            records.extend(
-                writer.append(Batch { entries, sections: vec![(section.digest(), section)] }).unwrap(),
-            );
+            records.extend(writer.append(Batch { entries, sections: vec![section.into()] }).unwrap());
         }
         records
     }

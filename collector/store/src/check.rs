@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use evenkeel_facts::Digest;
+use evenkeel_facts::{Digest, SectionDigest};
 use rusqlite::Connection;
 
 use crate::entry::{BaselineCreated, Committed, Entry};
@@ -27,20 +27,50 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
-/// Checks the store in this file. An error says that it could not be looked at; what is damaged is in the answer.
+/// Checks the store in this file. An error says that it could not be looked at; what is damaged is in the answer. A store of
+/// an older version is checked as what this version makes of it, in a copy beside it.
 pub fn check(path: &Path) -> Result<Checked, StoreError> {
     let reader = Reader::open(path)?;
-    let connection = &reader.connection;
-    schema::is_ours(connection)?;
-    let found = schema::version(connection)?;
-    if found > SCHEMA {
-        return Err(StoreError::Newer { found, known: SCHEMA });
+    schema::is_ours(&reader.connection)?;
+    match schema::version(&reader.connection)? {
+        SCHEMA => look(&reader, path),
+        found if found > SCHEMA => Err(StoreError::Newer { found, known: SCHEMA }),
+        _ => {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".checked");
+            let copy = path.with_file_name(name);
+            let checked = check_copy(&reader, &copy);
+            for suffix in ["", "-wal", "-shm"] {
+                let mut name = copy.clone().into_os_string();
+                name.push(suffix);
+                let _ = std::fs::remove_file(name);
+            }
+            Ok(Checked { bytes: std::fs::metadata(path).map_or(0, |file| file.len()), ..checked? })
+        }
     }
+}
+
+fn check_copy(reader: &Reader, copy: &Path) -> Result<Checked, StoreError> {
+    let _ = std::fs::remove_file(copy);
+    let name = copy.to_str().ok_or_else(|| StoreError::Damaged("the file's name is no text".to_owned()))?;
+    reader.connection.execute("VACUUM INTO ?1", [name]).map_err(StoreError::database("copy the store"))?;
+    match schema::open(copy) {
+        Ok(connection) => drop(connection),
+        Err(error @ (StoreError::Damaged(_) | StoreError::DamagedSection { .. })) => {
+            return Ok(Checked { problems: vec![what(&error)], ..Checked::default() });
+        }
+        Err(error) => return Err(error),
+    }
+    look(&Reader::open(copy)?, copy)
+}
+
+fn look(reader: &Reader, path: &Path) -> Result<Checked, StoreError> {
     let mut checked =
         Checked { bytes: std::fs::metadata(path).map_or(0, |file| file.len()), ..Checked::default() };
-    let mut problems = pages(connection);
-    let sections = contents(&reader, &mut checked, &mut problems);
-    journal(&reader, &sections, &mut checked, &mut problems);
+    let mut problems = pages(&reader.connection);
+    let sections = contents(reader, &mut checked, &mut problems);
+    journal(reader, &sections, &mut checked, &mut problems);
+    checkpoints(reader, &sections, &mut problems);
     let more = problems.len().saturating_sub(TOLD);
     problems.truncate(TOLD);
     if more > 0 {
@@ -66,7 +96,7 @@ fn pages(connection: &Connection) -> Vec<String> {
 /// Every content against its digest. Those that are as they should be.
 fn contents(reader: &Reader, checked: &mut Checked, problems: &mut Vec<String>) -> HashSet<Digest> {
     let digests = || -> rusqlite::Result<Vec<Vec<u8>>> {
-        let mut query = reader.connection.prepare("SELECT digest FROM section")?;
+        let mut query = reader.connection.prepare("SELECT digest FROM section WHERE content IS NOT NULL")?;
         let rows = query.query_map([], |row| row.get(0))?;
         rows.collect()
     };
@@ -90,41 +120,82 @@ fn contents(reader: &Reader, checked: &mut Checked, problems: &mut Vec<String>) 
     good
 }
 
-/// Every entry in its order, and whether what it names is there.
+/// Every entry in its order, and whether what it names is there. What was cut off is missed by nobody.
 fn journal(reader: &Reader, sections: &HashSet<Digest>, checked: &mut Checked, problems: &mut Vec<String>) {
-    let (mut missing, mut administrative) = (HashSet::new(), Vec::new());
-    let replayed = reader.replay::<StoreError>(0, |record| {
-        checked.entries = record.position;
-        if record.entry.is_administrative() {
-            administrative.push(record.position.cast_signed());
-        }
-        let named: Vec<Digest> = match &record.entry {
-            Entry::Committed(Committed { changed, .. }) => {
-                changed.iter().map(|section| section.digest).collect()
-            }
-            Entry::BaselineCreated(BaselineCreated { sections, .. }) => {
-                sections.iter().map(|section| section.digest).collect()
-            }
-            _ => Vec::new(),
-        };
-        for digest in named {
-            if !sections.contains(&digest) && missing.insert(digest) {
-                problems
-                    .push(format!("entry {} names section {digest}, which is not there", record.position));
-            }
-        }
-        Ok(())
+    let base = reader.base().unwrap_or_else(|error| {
+        problems.push(what(&error));
+        0
     });
-    if let Err(error) = replayed {
-        return problems.push(what(&error));
+    let (mut missing, mut administrative, mut unread) = (HashSet::new(), Vec::new(), HashSet::new());
+    let mut expected = base + 1;
+    let walked = reader.walk(|position, entry| {
+        checked.entries += 1;
+        if position > base {
+            match position - expected {
+                0 => {}
+                1 => problems.push(format!("entry {expected} of the journal is missing")),
+                _ => problems
+                    .push(format!("entries {expected} to {} of the journal are missing", position - 1)),
+            }
+            expected = position + 1;
+        }
+        let record = match entry {
+            Ok(record) => record,
+            Err(error) => {
+                unread.insert(position.cast_signed());
+                return problems.push(what(&error));
+            }
+        };
+        if record.entry.is_administrative() {
+            administrative.push(position.cast_signed());
+        }
+        let named: &[SectionDigest] = match &record.entry {
+            // A baseline of then may have been forgotten since.
+            _ if position <= base => &[],
+            Entry::Committed(Committed { changed, .. }) => changed,
+            Entry::BaselineCreated(BaselineCreated { sections, .. }) => sections,
+            _ => &[],
+        };
+        for SectionDigest { digest, .. } in named {
+            if !sections.contains(digest) && missing.insert(*digest) {
+                problems.push(format!("entry {position} names section {digest}, which is not there"));
+            }
+        }
+    });
+    if let Err(error) = walked {
+        problems.push(format!("behind {} entries: {}", checked.entries, what(&error)));
+        return;
     }
     let audited = || -> rusqlite::Result<Vec<i64>> {
         let mut query = reader.connection.prepare("SELECT position FROM audit ORDER BY position")?;
         let rows = query.query_map([], |row| row.get(0))?;
         rows.collect()
     };
-    if audited().ok().as_ref() != Some(&administrative) {
+    // What cannot be read may belong to it or not.
+    let known =
+        |audited: Vec<i64>| audited.into_iter().filter(|position| !unread.contains(position)).collect();
+    if audited().ok().map(known).as_ref() != Some(&administrative) {
         problems.push("the audit does not name the entries that it should".to_owned());
+    }
+}
+
+/// Every part of the checkpoints that count, and whether what they name is there.
+fn checkpoints(reader: &Reader, sections: &HashSet<Digest>, problems: &mut Vec<String>) {
+    let checkpoints = reader.checkpoints().unwrap_or_default();
+    let mut missing = HashSet::new();
+    for checkpoint in checkpoints {
+        let position = checkpoint.position;
+        let read = reader.parts::<StoreError>(checkpoint, |part| {
+            for SectionDigest { digest, .. } in part.sections() {
+                if !sections.contains(digest) && missing.insert(*digest) {
+                    problems.push(format!(
+                        "the checkpoint after entry {position} names section {digest}, which is not there"
+                    ));
+                }
+            }
+            Ok(())
+        });
+        problems.extend(read.err().map(|error| what(&error)));
     }
 }
 
@@ -132,6 +203,7 @@ fn journal(reader: &Reader, sections: &HashSet<Digest>, checked: &mut Checked, p
 fn what(error: &StoreError) -> String {
     match error {
         StoreError::Damaged(why) => why.clone(),
+        StoreError::DamagedSection { digest, why } => format!("section {digest}: {why}"),
         StoreError::Database { operation, source } => format!("cannot {operation}: {source}"),
         other => other.to_string(),
     }

@@ -201,11 +201,11 @@ impl Entry {
     }
 }
 
-fn uuid(bytes: &[u8]) -> Result<Uuid, String> {
+pub(crate) fn uuid(bytes: &[u8]) -> Result<Uuid, String> {
     Uuid::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-fn time(milliseconds: i64) -> Result<Timestamp, String> {
+pub(crate) fn time(milliseconds: i64) -> Result<Timestamp, String> {
     Timestamp::from_millisecond(milliseconds).map_err(|error| error.to_string())
 }
 

@@ -6,16 +6,28 @@
 //! # Layout
 //!
 //! - [`entry`]: what the journal says, and its bytes
+//! - [`journal`]: what a journal is, whatever keeps it
 //! - [`writer`]: appends batches; an append that returned is durable
 //! - [`reader`]: replays, looks up contents, walks one node's history; never waits for the writer
 //! - [`backup`](mod@backup): a whole store in one file, and back
 //! - [`check`](mod@check): looks at everything that a store holds
-//! - [`schema`]: tables, versions, and what is checked when a store is opened
+//! - [`checkpoint`]: the whole state after an entry, in parts
+//! - [`retention`]: checkpoints, and what is cut off behind them
+//! - [`content`]: sections on their way in, and the form in which they are kept
+//! - `packed`, `ids`: commits as they lie in the journal, and the numbers that stand for names there
+//! - `schema`, `migrate`: tables, versions, and what is checked when a store is opened
 
 pub mod backup;
 pub mod check;
+pub mod checkpoint;
+pub mod content;
 pub mod entry;
+mod ids;
+pub mod journal;
+mod migrate;
+mod packed;
 pub mod reader;
+pub mod retention;
 mod schema;
 pub mod writer;
 
@@ -23,8 +35,11 @@ use std::path::{Path, PathBuf};
 
 pub use backup::{backup, restore};
 pub use check::{Checked, check};
+pub use content::Content;
 pub use entry::{Entry, Record};
+pub use journal::{Journal, Log, Memory};
 pub use reader::Reader;
+pub use retention::{Checkpoint, Marked, Size};
 pub use writer::{Batch, Writer};
 
 /// The store's file in the data directory.
@@ -38,9 +53,9 @@ pub enum StoreError {
     Database {
         /// What was tried.
         operation: &'static str,
-        /// What SQLite said.
+        /// What it said.
         #[source]
-        source: rusqlite::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file cannot be opened or protected.
     #[error("cannot open the store {}", .path.display())]
@@ -95,17 +110,25 @@ pub enum StoreError {
     /// The file is damaged, or is not a store.
     #[error("the store is damaged: {0}; restore it from a backup")]
     Damaged(String),
+    /// One content is damaged.
+    #[error("the store is damaged: section {digest}: {why}; restore it from a backup")]
+    DamagedSection {
+        /// Which.
+        digest: evenkeel_facts::Digest,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl StoreError {
     fn database(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
-        move |source| Self::Database { operation, source }
+        move |source| Self::Database { operation, source: source.into() }
     }
 }
 
 /// Opens the store in this directory, creating it if there is none. There must be one writer only.
 pub fn open(directory: &Path) -> Result<(Writer, Reader), StoreError> {
     let path = directory.join(FILE);
-    let writer = Writer::new(schema::open(&path)?)?;
+    let writer = Writer::new(schema::open(&path)?, &path)?;
     Ok((writer, Reader::open(&path)?))
 }

@@ -1,25 +1,30 @@
 //! Replays, looks up contents, walks one node's history. Never waits for the writer (WAL).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use evenkeel_facts::{Digest, Section, encoding};
+use evenkeel_facts::{Digest, Section};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::entry::{Entry, Record};
-use crate::{StoreError, schema};
+use crate::ids::{Lookup, Meanings};
+use crate::{StoreError, content, packed, schema};
 
 /// Reads a store. [`Reader::another`] opens one more, for another thread.
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) connection: Connection,
     path: PathBuf,
+    pub(crate) known: Meanings,
 }
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: schema::open_reader(path)?, path: path.to_owned() })
+        let connection = schema::open_reader(path)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Self { connection, path: path.to_owned(), known: Meanings::default() })
     }
 
     /// Of a store that stands by itself, such as a backup.
@@ -44,21 +49,39 @@ impl Reader {
     /// The position of the last entry that was appended at or before a moment; 0 if there is none. Time is a label: it is
     /// the position that says what was before what.
     pub fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
-        let mut query = self.prepare("SELECT max(position) FROM journal WHERE at <= ?1")?;
+        let base = self.checkpoints()?.first().copied();
+        let behind = base.map_or(0, |base| base.position);
+        let mut query = self.prepare("SELECT max(position) FROM journal WHERE position > ?2 AND at <= ?1")?;
         let position: Option<i64> = query
-            .query_row(params![moment.as_millisecond()], |row| row.get(0))
+            .query_row(params![moment.as_millisecond(), behind.cast_signed()], |row| row.get(0))
             .map_err(StoreError::database("find a moment in the journal"))?;
-        Ok(position.unwrap_or(0).cast_unsigned())
+        let reached = base.filter(|base| base.at <= moment).map_or(0, |base| base.position);
+        Ok(position.map_or(reached, i64::cast_unsigned))
     }
 
-    /// When the first entry was appended; `None` if the journal is empty.
+    /// When the first entry was appended, or the one that the oldest checkpoint stands for; `None` if the journal is empty.
     pub fn begin(&self) -> Result<Option<Timestamp>, StoreError> {
-        let mut first = None;
+        let mut first = self.checkpoints()?.first().map(|base| base.at);
+        if first.is_some() {
+            return Ok(first);
+        }
         self.replay_to::<StoreError>(0, 1, |record| {
             first = Some(record.at);
             Ok(())
         })?;
         Ok(first)
+    }
+
+    /// When an entry was appended; the time of a checkpoint if that is all that is left of it.
+    pub fn time_of(&self, position: u64) -> Result<Timestamp, StoreError> {
+        let mut query = self.prepare(
+            "SELECT at FROM journal WHERE position = ?1 UNION ALL SELECT at FROM whole_checkpoint WHERE position = ?1",
+        )?;
+        let at: i64 = query
+            .query_row([position.cast_signed()], |row| row.get(0))
+            .map_err(StoreError::database("ask when an entry was appended"))?;
+        Timestamp::from_millisecond(at)
+            .map_err(|error| StoreError::Damaged(format!("entry {position}: {error}")))
     }
 
     /// Calls `each` for every entry behind `after` and up to `last`, in order.
@@ -75,7 +98,7 @@ impl Reader {
             .query_map(params![after.cast_signed(), last], parts)
             .map_err(StoreError::database("read the journal"))?;
         for (expected, row) in (after + 1..).zip(rows) {
-            let record = record(row.map_err(StoreError::database("read the journal"))?)?;
+            let record = self.record(row.map_err(StoreError::database("read the journal"))?)?;
             if record.position != expected {
                 let gap = format!("entry {expected} of the journal is missing");
                 return Err(StoreError::Damaged(gap).into());
@@ -85,16 +108,33 @@ impl Reader {
         Ok(())
     }
 
+    /// Calls `each` for every entry that is there, also for those that cannot be read.
+    pub(crate) fn walk(
+        &self,
+        mut each: impl FnMut(u64, Result<Record, StoreError>),
+    ) -> Result<(), StoreError> {
+        let failed = || StoreError::database("read the journal");
+        let mut query =
+            self.prepare("SELECT position, at, node, entry, sum FROM journal ORDER BY position")?;
+        let rows = query.query_map([], parts).map_err(failed())?;
+        for row in rows {
+            let row = row.map_err(failed())?;
+            each(row.0.cast_unsigned(), self.record(row));
+        }
+        Ok(())
+    }
+
     /// The entries about one node, the newest first, until `each` says `false`.
     pub fn history(&self, node: Uuid, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
         let mut query = self.prepare(
-            "SELECT position, at, node, entry, sum FROM journal WHERE node = ?1 ORDER BY position DESC",
+            "SELECT position, at, node, entry, sum FROM journal \
+                WHERE node = (SELECT id FROM node WHERE uuid = ?1) ORDER BY position DESC",
         )?;
         let rows = query
             .query_map(params![node.into_bytes()], parts)
             .map_err(StoreError::database("read a node's history"))?;
         for row in rows {
-            if !each(record(row.map_err(StoreError::database("read a node's history"))?)?) {
+            if !each(self.record(row.map_err(StoreError::database("read a node's history"))?)?) {
                 break;
             }
         }
@@ -109,7 +149,7 @@ impl Reader {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let rows = query.query_map(params![before], parts).map_err(StoreError::database("read the audit"))?;
         for row in rows {
-            if !each(record(row.map_err(StoreError::database("read the audit"))?)?) {
+            if !each(self.record(row.map_err(StoreError::database("read the audit"))?)?) {
                 break;
             }
         }
@@ -118,18 +158,38 @@ impl Reader {
 
     /// The content with this digest, verified; `None` if the store does not hold it.
     pub fn section(&self, digest: Digest) -> Result<Option<Section>, StoreError> {
-        let mut query = self.prepare("SELECT zstd FROM section WHERE digest = ?1")?;
-        let zstd: Option<Vec<u8>> = query
+        let mut query = self.prepare(
+            "SELECT content FROM section WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
+        )?;
+        let kept: Option<Option<Vec<u8>>> = query
             .query_row(params![digest.as_bytes().as_slice()], |row| row.get(0))
             .optional()
             .map_err(StoreError::database("read a section"))?;
-        let Some(zstd) = zstd else { return Ok(None) };
-        let damaged = |why: String| StoreError::Damaged(format!("section {digest}: {why}"));
-        let bytes = zstd::decode_all(zstd.as_slice()).map_err(|e| damaged(e.to_string()))?;
-        if Digest::of(&bytes) != digest {
-            return Err(damaged("its content has another digest".to_owned()));
+        kept.flatten().map(|kept| content::open(digest, &kept)).transpose()
+    }
+
+    /// The content with this digest, which something names.
+    pub fn content(&self, digest: Digest) -> Result<Arc<Section>, StoreError> {
+        let missing = || StoreError::DamagedSection { digest, why: "it is not there".to_owned() };
+        self.section(digest)?.map(Arc::new).ok_or_else(missing)
+    }
+
+    fn record(&self, (position, at, node, bytes, sum): Parts) -> Result<Record, StoreError> {
+        let damaged = |why: String| StoreError::Damaged(format!("entry {position} of the journal: {why}"));
+        let lookup = Lookup { connection: &self.connection, known: &self.known };
+        let time = Timestamp::from_millisecond(at).map_err(|error| damaged(error.to_string()))?;
+        let node = node.map(|node| lookup.node(node.cast_unsigned())).transpose().map_err(damaged)?;
+        let (entry, expected) = if packed::is_packed(&bytes) {
+            let entry = packed::unpack(&bytes, time, node, &lookup).map_err(damaged)?;
+            let expected = schema::sum(position, at, node, &entry.encode());
+            (Ok(entry), expected)
+        } else {
+            (Entry::decode(&bytes), schema::sum(position, at, node, &bytes))
+        };
+        if sum != expected {
+            return Err(damaged("it has another digest than it was written with".to_owned()));
         }
-        encoding::decode(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+        Ok(Record { position: position.cast_unsigned(), at: time, entry: entry.map_err(damaged)? })
     }
 
     fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, StoreError> {
@@ -138,22 +198,10 @@ impl Reader {
 }
 
 /// Position, time, node, entry, digest.
-type Parts = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<i64>);
+type Parts = (i64, i64, Option<i64>, Vec<u8>, i64);
 
 fn parts(row: &Row<'_>) -> rusqlite::Result<Parts> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-}
-
-fn record((position, at, node, entry, sum): Parts) -> Result<Record, StoreError> {
-    let damaged = |why: String| StoreError::Damaged(format!("entry {position} of the journal: {why}"));
-    if sum != Some(schema::sum(position, at, node.as_deref(), &entry)) {
-        return Err(damaged("it has another digest than it was written with".to_owned()));
-    }
-    Ok(Record {
-        position: position.cast_unsigned(),
-        at: Timestamp::from_millisecond(at).map_err(|error| damaged(error.to_string()))?,
-        entry: Entry::decode(&entry).map_err(damaged)?,
-    })
 }
 
 #[cfg(test)]
@@ -162,7 +210,6 @@ mod tests {
     use crate::writer::Batch;
     use crate::{entry, open};
     use evenkeel_facts::{FactPath, SectionBuilder};
-    use std::sync::Arc;
 
     fn section(value: &str) -> Arc<Section> {
         let mut section = SectionBuilder::new("os");
@@ -184,8 +231,7 @@ mod tests {
             let (mut writer, _) = open(directory.path()).unwrap();
             let entries =
                 [(a, 1), (b, 1), (a, 2)].map(|(node, sequence)| (at(), entry::tests::commit(node, sequence)));
-            let sections =
-                vec![(debian.digest(), Arc::clone(&debian)), (debian.digest(), Arc::clone(&debian))];
+            let sections = vec![Arc::clone(&debian).into(), Arc::clone(&debian).into()];
             let mut records = writer.append(Batch { entries: entries.to_vec(), sections }).unwrap();
             writer.probe().unwrap();
             let last = vec![(at(), entry::tests::commit(b, 2))];
@@ -225,8 +271,7 @@ mod tests {
         found
     }
 
-    /// Promise: what somebody did to the collector is found without reading what agents reported, also in a store of
-    /// an older version.
+    /// Promise: what somebody did to the collector is found without reading what agents reported.
     #[test]
     fn the_audit_finds_what_was_done() {
         let revoked = |name: &str| {
@@ -239,14 +284,6 @@ mod tests {
         let entries = entries.map(|entry| (at(), entry)).to_vec();
         writer.append(Batch { entries, sections: vec![] }).unwrap();
         assert_eq!((audited(&reader, u64::MAX), audited(&reader, 4)), (vec![4, 3, 1], vec![3, 1]));
-        drop((writer, reader));
-
-        let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
-        raw.execute_batch("DROP TABLE audit; ALTER TABLE journal DROP COLUMN sum; PRAGMA user_version = 1")
-            .unwrap();
-        drop(raw);
-        let (_, reader) = open(directory.path()).unwrap();
-        assert_eq!(audited(&reader, u64::MAX), [4, 3, 1]);
     }
 
     /// Promise P6: corruption is detected, never served.
@@ -256,10 +293,11 @@ mod tests {
         let (mut writer, reader) = open(directory.path()).unwrap();
         let (debian, ubuntu) = (section("debian"), section("ubuntu"));
         let entries = (1..=3).map(|sequence| (at(), entry::tests::commit(Uuid::nil(), sequence))).collect();
-        writer.append(Batch { entries, sections: vec![(debian.digest(), ubuntu)] }).unwrap();
+        writer.append(Batch { entries, sections: vec![Arc::clone(&debian).into()] }).unwrap();
+        let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
+        raw.execute("UPDATE section SET content = ?1", [content::keep(&ubuntu.encode())]).unwrap();
         let error = reader.section(debian.digest()).unwrap_err().to_string();
         assert!(error.contains("its content has another digest"), "{error}");
-        let raw = Connection::open(directory.path().join(crate::FILE)).unwrap();
         raw.execute("DELETE FROM journal WHERE position = 2", []).unwrap();
         let error = reader.replay::<StoreError>(0, |_| Ok(())).unwrap_err();
         assert_eq!(

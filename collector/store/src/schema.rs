@@ -5,37 +5,63 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use evenkeel_facts::Digest;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
 
-use crate::StoreError;
-use crate::entry::Entry;
+use crate::{StoreError, migrate};
 
 /// The newest schema that this version knows.
-pub(crate) const SCHEMA: i64 = 3;
+pub(crate) const SCHEMA: i64 = 4;
 
 /// In the file's header, so that `file` and we can tell a store from another database: "evkl".
 const APPLICATION_ID: i64 = 0x6576_6b6c;
 
-/// `position` counts from 1 without gaps. `node` is set for entries of one node, so that its history is a walk over an
-/// index. `at` is the collector's clock in milliseconds: a label, the position is the order.
-/// `sum` is a digest of the row: SQLite does not notice a bit that turned within one.
+/// `journal`: `position` counts from 1 without gaps, but for what was cut off. `at` is the collector's clock in milliseconds: a label, the position is
+/// the order. `node` is set for entries of one node, so that its history is a walk over an index. `sum` is a digest of what
+/// the row says: SQLite does not notice a bit that turned within one.
+/// `node`, `name`, `section`: what the numbers in entries stand for. A section's `content` is null if it is not held: it was
+/// damaged. Eight bytes of a digest find it.
 /// `audit` names the entries that somebody did to the collector, so that they are found among millions of commits.
+/// `checkpoint`: states in parts, of which those in `whole_checkpoint` count; entries up to the oldest of them may be gone.
 /// `probe` has one row, written to see whether a write goes through.
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE journal (
     position INTEGER PRIMARY KEY,
     at       INTEGER NOT NULL,
-    node     BLOB,
+    node     INTEGER,
     entry    BLOB NOT NULL,
-    sum      INTEGER
+    sum      INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX journal_of_node ON journal (node, position) WHERE node IS NOT NULL;
+CREATE INDEX journal_of_node ON journal (node) WHERE node IS NOT NULL;
+CREATE TABLE node (
+    id   INTEGER PRIMARY KEY,
+    uuid BLOB NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE name (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
 CREATE TABLE section (
-    digest BLOB PRIMARY KEY,
-    zstd   BLOB NOT NULL
+    id      INTEGER PRIMARY KEY,
+    digest  BLOB NOT NULL,
+    content BLOB
 ) STRICT;
+CREATE INDEX section_of_digest ON section (substr(digest, 1, 8));
 CREATE TABLE audit (
     position INTEGER PRIMARY KEY
+) STRICT;
+CREATE TABLE checkpoint (
+    position INTEGER NOT NULL,
+    kind     INTEGER NOT NULL,
+    key      INTEGER NOT NULL,
+    part     BLOB NOT NULL,
+    sum      INTEGER NOT NULL,
+    PRIMARY KEY (position, kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE whole_checkpoint (
+    position INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    parts    INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE probe (
     id     INTEGER PRIMARY KEY,
@@ -54,7 +80,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
         SCHEMA => {}
         found @ 1..SCHEMA => {
             check(&connection)?;
-            migrate(&mut connection, found)?;
+            migrate::migrate(&mut connection, found)?;
         }
         found => return Err(StoreError::Newer { found, known: SCHEMA }),
     }
@@ -99,6 +125,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: an acknowledged commit survives a power cut. NORMAL loses acknowledged rows.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Half of the default: the log is part of what a small fleet costs.
+    connection.pragma_update(None, "wal_autocheckpoint", 512)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)
 }
@@ -111,62 +139,14 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// From an older schema to the newest, all of it or nothing.
-fn migrate(connection: &mut Connection, found: i64) -> Result<(), StoreError> {
-    let failed = StoreError::database;
-    let transaction = connection.transaction().map_err(failed("begin a migration"))?;
-    if found < 2 {
-        let table = "CREATE TABLE audit (position INTEGER PRIMARY KEY) STRICT";
-        transaction.execute_batch(table).map_err(failed("create a table"))?;
-        let mut query =
-            transaction.prepare("SELECT position, entry FROM journal").map_err(failed("read the journal"))?;
-        let mut rows = query.query([]).map_err(failed("read the journal"))?;
-        while let Some(row) = rows.next().map_err(damaged_or("read the journal"))? {
-            let position: i64 = row.get(0).map_err(failed("read the journal"))?;
-            let bytes: Vec<u8> = row.get(1).map_err(failed("read the journal"))?;
-            let entry = Entry::decode(&bytes)
-                .map_err(|why| StoreError::Damaged(format!("entry {position} of the journal: {why}")))?;
-            if entry.is_administrative() {
-                note(&transaction, position)?;
-            }
-        }
-    }
-    if found < 3 {
-        add_sums(&transaction).map_err(damaged_or("write the digests of entries"))?;
-    }
-    transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed("write the schema version"))?;
-    transaction.commit().map_err(failed("commit a migration"))
-}
-
-/// Until this schema entries had no digest: what is there is believed.
-fn add_sums(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("ALTER TABLE journal ADD COLUMN sum INTEGER")?;
-    let mut query = connection.prepare("SELECT position, at, node, entry FROM journal")?;
-    let mut write = connection.prepare("UPDATE journal SET sum = ?2 WHERE position = ?1")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let (position, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (node, entry): (Option<Vec<u8>>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-        write.execute(params![position, sum(position, at, node.as_deref(), &entry)])?;
-    }
-    Ok(())
-}
-
-/// The digest of a row of the journal: what it says, and where it stands.
-pub(crate) fn sum(position: i64, at: i64, node: Option<&[u8]>, entry: &[u8]) -> i64 {
-    let row = [&position.to_le_bytes(), &at.to_le_bytes()[..], node.unwrap_or_default(), entry].concat();
+/// The digest of a row of the journal: what it says, in full, and where it stands.
+pub(crate) fn sum(position: i64, at: i64, node: Option<Uuid>, entry: &[u8]) -> i64 {
+    let node = node.map(Uuid::into_bytes);
+    let node = node.as_ref().map_or(&[][..], |node| node);
+    let row = [&position.to_le_bytes(), &at.to_le_bytes()[..], node, entry].concat();
     let mut sum = [0; 8];
     sum.copy_from_slice(&Digest::of(&row).as_bytes()[..8]);
     i64::from_le_bytes(sum)
-}
-
-/// An entry belongs to the audit.
-pub(crate) fn note(connection: &Connection, position: i64) -> Result<(), StoreError> {
-    let mut note = connection
-        .prepare_cached("INSERT INTO audit (position) VALUES (?1)")
-        .map_err(StoreError::database("prepare"))?;
-    note.execute([position]).map_err(StoreError::database("note an entry for the audit"))?;
-    Ok(())
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {
@@ -178,11 +158,11 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// SQLite's "not a database" and "malformed" are damage, whatever was tried.
-fn damaged_or(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+pub(crate) fn damaged_or(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     move |error| match error.sqlite_error_code() {
         Some(DatabaseCorrupt | NotADatabase) => StoreError::Damaged(error.to_string()),
-        _ => StoreError::Database { operation, source: error },
+        _ => StoreError::database(operation)(error),
     }
 }
 

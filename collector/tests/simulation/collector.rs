@@ -143,7 +143,7 @@ impl Collector {
 
     /// The disk takes no writes, or takes them again.
     pub(crate) fn refuse_writes(&mut self, refuse: bool) {
-        self.live.keeper.writer().refuse_writes(refuse).expect("a setting");
+        self.live.keeper.on_disk().expect("a disk").refuse_writes(refuse).expect("a setting");
     }
 
     /// The process ends at once, and with `power` the machine: of what was not synced, some is lost. It starts again.

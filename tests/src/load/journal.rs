@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use evenkeel_facts::Digest;
 use evenkeel_store::entry::{Committed, Enrolled, Entry, Labels};
-use evenkeel_store::{Batch, StoreError};
+use evenkeel_store::{Batch, Content, StoreError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -24,10 +23,10 @@ pub fn write(directory: &Path, fleet: &Fleet, at: Timestamp) -> Result<(), Store
             batch.entries.push((at, enrolled(id, node)));
             batch.entries.push((at, committed(id, node, at)));
             let contents = node.contents.iter();
-            batch.sections.extend(contents.map(|content| (content.digest, content.section.clone())));
+            batch.sections.extend(contents.map(|content| Content::from(content.section.clone())));
         }
-        batch.sections.sort_by_key(|(digest, _): &(Digest, _)| *digest);
-        batch.sections.dedup_by_key(|(digest, _)| *digest);
+        batch.sections.sort_by_key(Content::digest);
+        batch.sections.dedup_by_key(|content| content.digest());
         writer.append(batch)?;
     }
     Ok(())

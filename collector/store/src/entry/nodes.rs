@@ -188,7 +188,7 @@ pub(super) struct CommittedBytes {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct AuthorBytes {
+pub(crate) struct AuthorBytes {
     #[prost(string, tag = "1")]
     path: String,
     #[prost(uint32, tag = "2")]
@@ -212,7 +212,7 @@ struct SectionBytes {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct LabelsBytes {
+pub(crate) struct LabelsBytes {
     #[prost(string, tag = "1")]
     host: String,
     #[prost(string, tag = "2")]
@@ -221,18 +221,34 @@ struct LabelsBytes {
     agent: String,
 }
 
+impl From<Author> for AuthorBytes {
+    fn from(Author { path, pid, command, user, login, unit }: Author) -> Self {
+        Self { path, pid, command, user, login, unit }
+    }
+}
+
+impl From<AuthorBytes> for Author {
+    fn from(AuthorBytes { path, pid, command, user, login, unit }: AuthorBytes) -> Self {
+        Self { path, pid, command, user, login, unit }
+    }
+}
+
+impl From<Labels> for LabelsBytes {
+    fn from(Labels { host, role, agent }: Labels) -> Self {
+        Self { host, role, agent }
+    }
+}
+
+impl From<LabelsBytes> for Labels {
+    fn from(LabelsBytes { host, role, agent }: LabelsBytes) -> Self {
+        Self { host, role, agent }
+    }
+}
+
 impl From<Committed> for CommittedBytes {
     fn from(committed: Committed) -> Self {
         let Committed { node, boot_epoch, sequence, taken_at, root, changed, removed, labels, authors } =
             committed;
-        let author = |Author { path, pid, command, user, login, unit }| AuthorBytes {
-            path,
-            pid,
-            command,
-            user,
-            login,
-            unit,
-        };
         let section =
             |SectionDigest { name, digest }| SectionBytes { name, digest: digest.as_bytes().to_vec() };
         Self {
@@ -243,8 +259,8 @@ impl From<Committed> for CommittedBytes {
             root: root.as_bytes().to_vec(),
             changed: changed.into_iter().map(section).collect(),
             removed,
-            labels: labels.map(|Labels { host, role, agent }| LabelsBytes { host, role, agent }),
-            authors: authors.into_iter().map(author).collect(),
+            labels: labels.map(Into::into),
+            authors: authors.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -255,14 +271,6 @@ impl TryFrom<CommittedBytes> for Committed {
     fn try_from(bytes: CommittedBytes) -> Result<Self, String> {
         let CommittedBytes { node, boot_epoch, sequence, taken_at, root, changed, removed, labels, authors } =
             bytes;
-        let author = |AuthorBytes { path, pid, command, user, login, unit }| Author {
-            path,
-            pid,
-            command,
-            user,
-            login,
-            unit,
-        };
         let digest = |bytes: &[u8]| Digest::try_from(bytes).map_err(|error| error.to_string());
         let section =
             |SectionBytes { name, digest: bytes }| Ok(SectionDigest { name, digest: digest(&bytes)? });
@@ -274,8 +282,8 @@ impl TryFrom<CommittedBytes> for Committed {
             root: digest(&root)?,
             changed: changed.into_iter().map(section).collect::<Result<_, String>>()?,
             removed,
-            labels: labels.map(|LabelsBytes { host, role, agent }| Labels { host, role, agent }),
-            authors: authors.into_iter().map(author).collect(),
+            labels: labels.map(Into::into),
+            authors: authors.into_iter().map(Into::into).collect(),
         })
     }
 }

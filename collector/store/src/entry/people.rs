@@ -52,7 +52,7 @@ pub struct UserRevoked {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct UserInvitedBytes {
+pub(crate) struct UserInvitedBytes {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(bytes = "vec", tag = "2")]
