@@ -137,7 +137,11 @@ impl Upkeep {
             self.checkpoint()?;
         }
         let checkpoints = self.reader.checkpoints()?;
-        let dropped = self.superfluous(&checkpoints, now);
+        let begin = self.begin(&checkpoints, now);
+        if let Some(begin) = begin.filter(|begin| self.reader.base().is_ok_and(|base| base < *begin)) {
+            self.ask(move |writer| writer.begin_at(begin))?;
+        }
+        let dropped = self.superfluous(&checkpoints, begin);
         for position in &dropped {
             self.ask({
                 let position = *position;
@@ -170,13 +174,16 @@ impl Upkeep {
         Ok(behind >= ENTRIES.max(nodes) || behind > 0 && is_old)
     }
 
-    /// The checkpoints that nothing needs: those before the newest that is old enough to begin with, and those between two
-    /// that are near each other.
-    fn superfluous(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Vec<u64> {
-        let begin = now.saturating_sub(self.retention.age).unwrap_or(Timestamp::MIN);
-        let is_old = |checkpoint: &Checkpoint| !self.retention.age.is_zero() && checkpoint.at <= begin;
-        let base = checkpoints.iter().rposition(is_old).unwrap_or(0);
-        let (before, rest) = checkpoints.split_at(base);
+    /// The newest checkpoint that is old enough for the journal to begin behind it.
+    fn begin(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
+        let last = now.saturating_sub(self.retention.age).ok().filter(|_| !self.retention.age.is_zero())?;
+        Some(checkpoints.iter().rfind(|checkpoint| checkpoint.at <= last)?.position)
+    }
+
+    /// The checkpoints that nothing needs: those before the journal's begin, and those between two that are near each other.
+    fn superfluous(&self, checkpoints: &[Checkpoint], begin: Option<u64>) -> Vec<u64> {
+        let is_before = |checkpoint: &Checkpoint| begin.is_some_and(|begin| checkpoint.position < begin);
+        let (before, rest) = checkpoints.split_at(checkpoints.partition_point(is_before));
         let mut superfluous: Vec<u64> = before.iter().map(|checkpoint| checkpoint.position).collect();
         let Some((first, rest)) = rest.split_first() else { return superfluous };
         let Some((_newest, between)) = rest.split_last() else { return superfluous };

@@ -22,21 +22,23 @@ impl State {
     /// Makes an empty state what the journal says up to `last`: from the newest checkpoint that is not behind it, or from
     /// the begin.
     pub fn replay(&mut self, reader: &Reader, last: u64, load: &mut Load<'_>) -> Result<(), StoreError> {
-        let mut checkpoints = reader.checkpoints()?;
-        let base = checkpoints.first().map_or(0, |oldest| oldest.position);
-        checkpoints.retain(|checkpoint| checkpoint.position <= last);
-        // A damaged one is passed over where what it stands for is still there.
-        while let Some(checkpoint) = checkpoints.pop() {
-            match reader.parts(checkpoint, |_| Ok::<_, StoreError>(())) {
-                Ok(()) => {
-                    self.restore(reader, checkpoint, load)?;
-                    break;
+        reader.steadily(|| {
+            let mut checkpoints = reader.checkpoints()?;
+            let base = reader.base()?;
+            checkpoints.retain(|checkpoint| checkpoint.position <= last);
+            // A damaged one is passed over where what it stands for is still there.
+            while let Some(checkpoint) = checkpoints.pop() {
+                match reader.parts(checkpoint, |_| Ok::<_, StoreError>(())) {
+                    Ok(()) => {
+                        self.restore(reader, checkpoint, load)?;
+                        break;
+                    }
+                    Err(error) if checkpoint.position <= base => return Err(error),
+                    Err(_) => {}
                 }
-                Err(error) if checkpoint.position == base => return Err(error),
-                Err(_) => {}
             }
-        }
-        reader.replay_to(self.journal, last, |record| self.apply(&record, load))
+            reader.replay_to(self.journal, last, |record| self.apply(&record, load))
+        })
     }
 
     /// Makes an empty state what it was when this checkpoint was made.

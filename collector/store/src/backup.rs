@@ -149,7 +149,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// An empty file of mode 0600, whatever the umask.
-fn private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn private(path: &Path) -> Result<(), StoreError> {
     file(path, create)
 }
 

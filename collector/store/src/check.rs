@@ -7,6 +7,7 @@ use std::path::Path;
 use evenkeel_facts::{Digest, SectionDigest};
 use rusqlite::Connection;
 
+use crate::backup;
 use crate::entry::{BaselineCreated, Committed, Entry};
 use crate::schema::{self, SCHEMA};
 use crate::{Reader, StoreError};
@@ -33,7 +34,7 @@ pub fn check(path: &Path) -> Result<Checked, StoreError> {
     let reader = Reader::open(path)?;
     schema::is_ours(&reader.connection)?;
     match schema::version(&reader.connection)? {
-        SCHEMA => look(&reader, path),
+        SCHEMA => Ok(look(&reader, path)),
         found if found > SCHEMA => Err(StoreError::Newer { found, known: SCHEMA }),
         _ => {
             let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -52,6 +53,8 @@ pub fn check(path: &Path) -> Result<Checked, StoreError> {
 
 fn check_copy(reader: &Reader, copy: &Path) -> Result<Checked, StoreError> {
     let _ = std::fs::remove_file(copy);
+    // A backup holds keys.
+    backup::private(copy)?;
     let name = copy.to_str().ok_or_else(|| StoreError::Damaged("the file's name is no text".to_owned()))?;
     reader.connection.execute("VACUUM INTO ?1", [name]).map_err(StoreError::database("copy the store"))?;
     match schema::open(copy) {
@@ -61,10 +64,10 @@ fn check_copy(reader: &Reader, copy: &Path) -> Result<Checked, StoreError> {
         }
         Err(error) => return Err(error),
     }
-    look(&Reader::open(copy)?, copy)
+    Ok(look(&Reader::open(copy)?, copy))
 }
 
-fn look(reader: &Reader, path: &Path) -> Result<Checked, StoreError> {
+fn look(reader: &Reader, path: &Path) -> Checked {
     let mut checked =
         Checked { bytes: std::fs::metadata(path).map_or(0, |file| file.len()), ..Checked::default() };
     let mut problems = pages(&reader.connection);
@@ -77,7 +80,7 @@ fn look(reader: &Reader, path: &Path) -> Result<Checked, StoreError> {
         problems.push(format!("and {more} more"));
     }
     checked.problems = problems;
-    Ok(checked)
+    checked
 }
 
 /// What SQLite itself says of the file.
@@ -206,5 +209,56 @@ fn what(error: &StoreError) -> String {
         StoreError::DamagedSection { digest, why } => format!("section {digest}: {why}"),
         StoreError::Database { operation, source } => format!("cannot {operation}: {source}"),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use evenkeel_facts::{FactPath, SectionBuilder};
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::entry::tests::commit;
+    use crate::{Batch, FILE, open};
+
+    /// Promise P6: everything that is wrong is listed, not only the first of it.
+    #[test]
+    fn every_problem_is_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, _) = open(directory.path()).unwrap();
+        let mut section = SectionBuilder::new("sysctl.net");
+        section.present(FactPath::known("sysctl.net.a"), "1");
+        let section = Arc::new(section.finish());
+        let entries = (1..=9).map(|sequence| {
+            let Entry::Committed(mut committed) = commit(Uuid::nil(), sequence) else { panic!() };
+            committed.changed[0].digest = section.digest();
+            (Timestamp::UNIX_EPOCH, Entry::Committed(committed))
+        });
+        let batch = Batch { entries: entries.collect(), sections: vec![Arc::clone(&section).into()] };
+        writer.append(batch).unwrap();
+        let path = directory.path().join(FILE);
+        assert_eq!(check(&path).unwrap().problems, Vec::<String>::new());
+        writer
+            .connection
+            .execute_batch(
+                "UPDATE journal SET at = at + 1 WHERE position IN (2, 8);
+                DELETE FROM journal WHERE position IN (4, 5, 7);
+                UPDATE section SET content = NULL",
+            )
+            .unwrap();
+        let digest = section.digest();
+        assert_eq!(
+            check(&path).unwrap().problems,
+            [
+                format!("entry 1 names section {digest}, which is not there"),
+                "entry 2 of the journal: it has another digest than it was written with".to_owned(),
+                "entries 4 to 5 of the journal are missing".to_owned(),
+                "entry 7 of the journal is missing".to_owned(),
+                "entry 8 of the journal: it has another digest than it was written with".to_owned(),
+            ]
+        );
     }
 }

@@ -3,16 +3,19 @@
 //! Whoever has time compresses: the one thread that writes only puts bytes down.
 
 use std::cell::RefCell;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use evenkeel_facts::encoding::{self, MAX_SECTION_BYTES};
 use evenkeel_facts::{Digest, Section};
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::StoreError;
 
 /// zstd's own default: a quarter of the size.
 const LEVEL: i32 = 3;
+/// So much memory is taken on the word of a frame. A decoder of its own for each costs more than decoding it.
+const SMALL: usize = 512 * 1024;
 /// The first byte: what follows is the canonical form.
 const PLAIN: u8 = 0;
 /// What follows is the canonical form in a zstd frame.
@@ -97,7 +100,16 @@ pub(crate) fn open(digest: Digest, kept: &[u8]) -> Result<Section, StoreError> {
 
 /// A length that a damaged frame claims is not believed: memory grows with what is there.
 fn decompress(zstd: &[u8]) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
+    }
+    let size = zstd::zstd_safe::get_frame_content_size(zstd).ok().flatten();
+    if let Some(size) = size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size <= SMALL) {
+        let whole = DECOMPRESSOR.with_borrow_mut(|one| one.as_mut()?.decompress(zstd, size).ok());
+        if let Some(bytes) = whole {
+            return Ok(bytes);
+        }
+    }
     let mut bytes = Vec::new();
     let mut decoder = zstd::Decoder::new(zstd)?;
     decoder.window_log_max(27)?;

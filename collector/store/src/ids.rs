@@ -72,12 +72,11 @@ impl Numbers<'_> {
             return Ok(*id);
         }
         let find = "SELECT id FROM node WHERE uuid = ?1";
-        let id = match self.find(find, node.as_bytes(), |row| row.get::<_, i64>(0))? {
-            Some(id) => id,
-            None => {
-                let mut put = self.prepare("INSERT INTO node (uuid) VALUES (?1)")?;
-                put.insert([node.as_bytes()]).map_err(StoreError::database("number a node"))?
-            }
+        let id = if let Some(id) = self.find(find, node.as_bytes(), |row| row.get::<_, i64>(0))? {
+            id
+        } else {
+            let mut put = self.prepare("INSERT INTO node (uuid) VALUES (?1)")?;
+            put.insert([node.as_bytes()]).map_err(StoreError::database("number a node"))?
         };
         remember(&mut self.ids.nodes, node, id.cast_unsigned());
         Ok(id.cast_unsigned())
@@ -95,6 +94,22 @@ impl Numbers<'_> {
 
     fn prepare(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>, StoreError> {
         self.connection.prepare_cached(sql).map_err(StoreError::database("prepare"))
+    }
+
+    fn find_name(&mut self, name: &str) -> Result<u64, StoreError> {
+        let find = "SELECT id FROM name WHERE name = ?1";
+        let id = if let Some(id) = self.find(find, name, |row| row.get::<_, i64>(0))? {
+            id.cast_unsigned()
+        } else {
+            let id = self.ids.next_name;
+            let mut put = self.prepare("INSERT INTO name (id, name) VALUES (?1, ?2)")?;
+            put.execute(params![id.cast_signed(), name]).map_err(StoreError::database("number a name"))?;
+            drop(put);
+            self.ids.next_name += 1;
+            id
+        };
+        remember(&mut self.ids.names, name.to_owned(), id);
+        Ok(id)
     }
 
     fn find_section(&mut self, digest: Digest) -> Result<u64, StoreError> {
@@ -136,26 +151,8 @@ impl Number for Numbers<'_> {
     type Error = StoreError;
 
     fn of_name(&mut self, name: &str) -> Result<u64, StoreError> {
-        let id = match self.ids.names.get(name) {
-            Some(id) => *id,
-            None => {
-                let find = "SELECT id FROM name WHERE name = ?1";
-                let id = match self.find(find, name, |row| row.get::<_, i64>(0))? {
-                    Some(id) => id.cast_unsigned(),
-                    None => {
-                        let id = self.ids.next_name;
-                        let mut put = self.prepare("INSERT INTO name (id, name) VALUES (?1, ?2)")?;
-                        put.execute(params![id.cast_signed(), name])
-                            .map_err(StoreError::database("number a name"))?;
-                        drop(put);
-                        self.ids.next_name += 1;
-                        id
-                    }
-                };
-                remember(&mut self.ids.names, name.to_owned(), id);
-                id
-            }
-        };
+        let known = self.ids.names.get(name).copied();
+        let id = known.map_or_else(|| self.find_name(name), Ok)?;
         if let Some(named) = &mut self.ids.named {
             named.names.insert(id);
         }

@@ -181,6 +181,23 @@ mod tests {
         }
     }
 
+    /// Promise: a backup that an older version made is checked and restored.
+    #[test]
+    fn a_backup_of_an_older_version_restores() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let backup = kept(old.path());
+        let table = "CREATE TABLE kept (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;
+            INSERT INTO kept VALUES ('ca/1/root.key', x'01')";
+        backup.execute_batch(table).unwrap();
+        let before = written(&backup);
+        drop(backup);
+        let file = old.path().join(FILE);
+        let checked = crate::restore(&file, &new.path().join("data")).unwrap();
+        assert_eq!((checked.entries, checked.sections), (10, 5));
+        assert_eq!(all(&new.path().join("data")), before);
+        assert_eq!(std::fs::read_dir(old.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
     /// Promise: damage in an old store is said, and nothing of it is taken over.
     #[test]
     fn a_damaged_store_of_an_older_version_stays_as_it_is() {

@@ -49,7 +49,7 @@ impl Reader {
     /// The position of the last entry that was appended at or before a moment; 0 if there is none. Time is a label: it is
     /// the position that says what was before what.
     pub fn position_at(&self, moment: Timestamp) -> Result<u64, StoreError> {
-        let base = self.checkpoints()?.first().copied();
+        let base = self.begins_behind()?;
         let behind = base.map_or(0, |base| base.position);
         let mut query = self.prepare("SELECT max(position) FROM journal WHERE position > ?2 AND at <= ?1")?;
         let position: Option<i64> = query
@@ -59,9 +59,9 @@ impl Reader {
         Ok(position.map_or(reached, i64::cast_unsigned))
     }
 
-    /// When the first entry was appended, or the one that the oldest checkpoint stands for; `None` if the journal is empty.
+    /// When the first entry was appended, or the one that the journal begins behind; `None` if the journal is empty.
     pub fn begin(&self) -> Result<Option<Timestamp>, StoreError> {
-        let mut first = self.checkpoints()?.first().map(|base| base.at);
+        let mut first = self.begins_behind()?.map(|base| base.at);
         if first.is_some() {
             return Ok(first);
         }

@@ -4,7 +4,7 @@
 //! before a `kill -9`: a checkpoint counts when it is whole, entries go from the oldest on, and whatever was left undone is
 //! done the next time. Entries of the audit stay for good.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
@@ -51,7 +51,7 @@ impl Writer {
             self.connection.transaction().map_err(StoreError::database("begin a transaction"))?;
         let mut write = || -> Result<(), StoreError> {
             let mut numbers =
-                Numbers { connection: &transaction, ids: &mut self.ids, contents: Default::default() };
+                Numbers { connection: &transaction, ids: &mut self.ids, contents: HashMap::new() };
             let mut put = transaction
                 .prepare_cached(
                     "INSERT INTO checkpoint (position, kind, key, part, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -78,16 +78,31 @@ impl Writer {
         let Checkpoint { position, at, parts } = checkpoint;
         let row = params![position.cast_signed(), at.as_millisecond(), parts.cast_signed()];
         self.connection
-            .execute("INSERT INTO whole_checkpoint (position, at, parts) VALUES (?1, ?2, ?3)", row)
+            .execute(
+                "INSERT INTO whole_checkpoint (position, at, parts, is_begin) VALUES (?1, ?2, ?3, 0)",
+                row,
+            )
             .map_err(StoreError::database("finish a checkpoint"))?;
         Ok(())
     }
 
-    /// A checkpoint counts no more. Never the last one: entries may have gone that it stands for.
+    /// From now on the journal begins behind this checkpoint: entries up to it may go.
+    pub fn begin_at(&mut self, position: u64) -> Result<(), StoreError> {
+        self.step("say where the journal begins", |connection, _| {
+            connection.execute(
+                "UPDATE whole_checkpoint SET is_begin = 1 WHERE position = ?1",
+                [position.cast_signed()],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// A checkpoint counts no more. Never the one that the journal begins behind.
     pub fn drop_checkpoint(&mut self, position: u64) -> Result<(), StoreError> {
         self.step("drop a checkpoint", |connection, _| {
             connection.execute(
-                "DELETE FROM whole_checkpoint WHERE position = ?1 AND (SELECT count(*) FROM whole_checkpoint) > 1",
+                "DELETE FROM whole_checkpoint WHERE position = ?1 AND position IS NOT \
+                    (SELECT max(position) FROM whole_checkpoint WHERE is_begin)",
                 [position.cast_signed()],
             )
         })?;
@@ -106,10 +121,10 @@ impl Writer {
         })
     }
 
-    /// Takes away some of the entries that the oldest checkpoint stands for. Returns how many; 0: none is left.
+    /// Takes away some of the entries before the one that the journal begins behind. Returns how many; 0: none is left.
     pub fn cut(&mut self, most: usize) -> Result<usize, StoreError> {
         self.step("cut the journal", |connection, _| {
-            let base = "SELECT min(position) FROM whole_checkpoint";
+            let base = "SELECT max(position) FROM whole_checkpoint WHERE is_begin";
             let base: Option<i64> = connection.query_row(base, [], |row| row.get(0))?;
             let delete = "DELETE FROM journal WHERE position IN (SELECT position FROM journal \
                 WHERE position <= ?1 AND position NOT IN (SELECT position FROM audit) ORDER BY position LIMIT ?2)";
@@ -225,10 +240,32 @@ pub struct Marked(Named);
 impl Reader {
     /// The checkpoints that count, the oldest first.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
+        self.list("SELECT position, at, parts FROM whole_checkpoint ORDER BY position")
+    }
+
+    /// Does something that reads several times, on the store as it is at its first read: what is cut off meanwhile is there.
+    pub fn steadily<T, E: From<StoreError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.connection.execute_batch("BEGIN").map_err(StoreError::database("begin to read"))?;
+        let done = work();
+        self.connection.execute_batch("COMMIT").map_err(StoreError::database("end reading"))?;
+        done
+    }
+
+    /// The checkpoint that the journal begins behind; `None`: every entry is there.
+    pub fn begins_behind(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let newest =
+            "SELECT position, at, parts FROM whole_checkpoint WHERE is_begin ORDER BY position DESC LIMIT 1";
+        Ok(self.list(newest)?.pop())
+    }
+
+    /// The position behind which every entry is there: where the journal begins, or 0.
+    pub fn base(&self) -> Result<u64, StoreError> {
+        Ok(self.begins_behind()?.map_or(0, |base| base.position))
+    }
+
+    fn list(&self, sql: &str) -> Result<Vec<Checkpoint>, StoreError> {
         let read = || -> rusqlite::Result<Vec<(i64, i64, i64)>> {
-            let mut query = self
-                .connection
-                .prepare_cached("SELECT position, at, parts FROM whole_checkpoint ORDER BY position")?;
+            let mut query = self.connection.prepare_cached(sql)?;
             let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             rows.collect()
         };
@@ -238,11 +275,6 @@ impl Reader {
             Ok(Checkpoint { position: position.cast_unsigned(), at, parts: parts.cast_unsigned() })
         };
         read().map_err(StoreError::database("list checkpoints"))?.into_iter().map(checkpoint).collect()
-    }
-
-    /// The position behind which every entry is there: that of the oldest checkpoint, or 0.
-    pub fn base(&self) -> Result<u64, StoreError> {
-        Ok(self.checkpoints()?.first().map_or(0, |oldest| oldest.position))
     }
 
     /// Calls `each` with every part of a checkpoint, in order.
@@ -313,13 +345,13 @@ impl Reader {
             named.names.extend(names);
         };
         let mut rows =
-            |sql: &str, mut each: &mut dyn FnMut(&[u8]) -> Result<(), String>| -> Result<(), StoreError> {
+            |sql: &str, each: &mut dyn FnMut(&[u8]) -> Result<(), String>| -> Result<(), StoreError> {
                 let mut query = self.connection.prepare_cached(sql).map_err(failed())?;
                 let mut rows = query.query([base.cast_signed()]).map_err(failed())?;
                 while let Some(row) = rows.next().map_err(failed())? {
                     let bytes = row.get_ref(0).map_err(failed())?;
                     let bytes = bytes.as_blob().map_err(|error| failed()(error.into()))?;
-                    if let Err(why) = (&mut each)(bytes) {
+                    if let Err(why) = each(bytes) {
                         damage.get_or_insert(why);
                     }
                 }
@@ -332,19 +364,22 @@ impl Reader {
         };
         rows("SELECT entry FROM journal WHERE position > ?1", &mut |bytes| {
             if packed::is_packed(bytes) {
-                note(packed::named(bytes)?)
+                note(packed::named(bytes)?);
             } else {
-                whole(bytes)
+                whole(bytes);
             }
             Ok(())
         })?;
-        rows("SELECT part FROM checkpoint WHERE position >= ?1", &mut |bytes| {
-            note(checkpoint::named(bytes)?);
-            if let Some(entry) = checkpoint::entry(bytes)? {
-                whole(&entry);
-            }
-            Ok(())
-        })?;
+        rows(
+            "SELECT part FROM checkpoint WHERE position >= ?1 OR position IN (SELECT position FROM whole_checkpoint)",
+            &mut |bytes| {
+                note(checkpoint::named(bytes)?);
+                if let Some(entry) = checkpoint::entry(bytes)? {
+                    whole(&entry);
+                }
+                Ok(())
+            },
+        )?;
         // Better keep too much than take away what something may name.
         if let Some(why) = damage {
             return Err(StoreError::Damaged(why));

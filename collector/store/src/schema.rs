@@ -22,7 +22,7 @@ const APPLICATION_ID: i64 = 0x6576_6b6c;
 /// `node`, `name`, `section`: what the numbers in entries stand for. A section's `content` is null if it is not held: it was
 /// damaged. Eight bytes of a digest find it.
 /// `audit` names the entries that somebody did to the collector, so that they are found among millions of commits.
-/// `checkpoint`: states in parts, of which those in `whole_checkpoint` count; entries up to the oldest of them may be gone.
+/// `checkpoint`: states in parts, of which those in `whole_checkpoint` count; entries up to the newest that `is_begin` may be gone.
 /// `probe` has one row, written to see whether a write goes through.
 pub(crate) const TABLES: &str = "
 CREATE TABLE journal (
@@ -61,7 +61,8 @@ CREATE TABLE checkpoint (
 CREATE TABLE whole_checkpoint (
     position INTEGER PRIMARY KEY,
     at       INTEGER NOT NULL,
-    parts    INTEGER NOT NULL
+    parts    INTEGER NOT NULL,
+    is_begin INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE probe (
     id     INTEGER PRIMARY KEY,

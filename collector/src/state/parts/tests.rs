@@ -313,14 +313,20 @@ fn a_state_is_a_checkpoint_and_what_came_since() {
             }
         };
         same(0);
+        // A checkpoint alone takes nothing away.
+        tidy(&mut writer, &reader, &mut || {});
+        same(0);
+        reader.replay::<StoreError>(0, |_| Ok(())).unwrap();
+        writer.begin_at(first).unwrap();
         tidy(&mut writer, &reader, &mut || {});
         same(first);
         assert_eq!((reader.base().unwrap(), problems(directory.path())), (first, vec![]), "seed {seed}");
         assert!(reader.replay::<StoreError>(0, |_| Ok(())).is_err(), "what is gone is not said to be there");
+        writer.begin_at(second).unwrap();
         writer.drop_checkpoint(first).unwrap();
         tidy(&mut writer, &reader, &mut || {});
         same(second);
-        // The last one is what everything behind it stands on.
+        // What the journal begins behind is what everything stands on.
         writer.drop_checkpoint(second).unwrap();
         tidy(&mut writer, &reader, &mut || {});
         same(second);
@@ -374,6 +380,11 @@ fn a_kill_at_any_moment_of_a_cut_loses_nothing() {
     };
     keep(&mut writer, &reader, 40, &states[40], &mut kill);
     keep(&mut writer, &reader, 80, &states[80], &mut kill);
+    writer.begin_at(40).unwrap();
+    kill();
+    tidy(&mut writer, &reader, &mut kill);
+    writer.begin_at(80).unwrap();
+    kill();
     writer.drop_checkpoint(40).unwrap();
     tidy(&mut writer, &reader, &mut kill);
     assert_eq!(reader.base().unwrap(), 80);
