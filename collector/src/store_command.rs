@@ -136,11 +136,15 @@ fn store_in(data_dir: &Path) -> Result<PathBuf, StoreCommandError> {
     if store.is_file() { Ok(store) } else { Err(StoreCommandError::Nothing(data_dir.to_owned())) }
 }
 
-fn told(Checked { entries, sections, bytes, problems: _ }: &Checked) -> String {
+fn told(Checked { entries, sections, put_aside, bytes, problems: _ }: &Checked) -> String {
     let plural = |number: u64| if number == 1 { "" } else { "s" };
     let kib = bytes.div_ceil(1024);
+    let aside = match put_aside {
+        0 => String::new(),
+        some => format!(" ({some} damaged and put aside)"),
+    };
     format!(
-        "{entries} journal entr{}, {sections} content{}, {kib} KiB",
+        "{entries} journal entr{}, {sections} content{}{aside}, {kib} KiB",
         if *entries == 1 { "y" } else { "ies" },
         plural(*sections)
     )

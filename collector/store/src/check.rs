@@ -22,6 +22,8 @@ pub struct Checked {
     pub entries: u64,
     /// Contents.
     pub sections: u64,
+    /// Of them, those that were found damaged and put aside: said when it happened, and no problem any more.
+    pub put_aside: u64,
     /// Bytes of the file.
     pub bytes: u64,
     /// What is wrong, in words; at most [`TOLD`] of them, and how many more there are.
@@ -98,9 +100,11 @@ fn pages(connection: &Connection) -> Vec<String> {
 
 /// Every content against its digest. Those that are as they should be.
 fn contents(reader: &Reader, checked: &mut Checked, problems: &mut Vec<String>) -> HashSet<Digest> {
-    let digests = || -> rusqlite::Result<Vec<Vec<u8>>> {
-        let mut query = reader.connection.prepare("SELECT digest FROM section WHERE content IS NOT NULL")?;
-        let rows = query.query_map([], |row| row.get(0))?;
+    let digests = || -> rusqlite::Result<Vec<(Vec<u8>, bool)>> {
+        let mut query = reader
+            .connection
+            .prepare("SELECT digest, length(content) = 0 FROM section WHERE content IS NOT NULL")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect()
     };
     let mut good = HashSet::new();
@@ -108,7 +112,7 @@ fn contents(reader: &Reader, checked: &mut Checked, problems: &mut Vec<String>) 
         problems.push(format!("the contents cannot be listed: {error}"));
         Vec::new()
     });
-    for bytes in digests {
+    for (bytes, aside) in digests {
         checked.sections += 1;
         let Ok(digest) = Digest::try_from(bytes.as_slice()) else {
             problems.push("a content has no digest".to_owned());
@@ -116,6 +120,10 @@ fn contents(reader: &Reader, checked: &mut Checked, problems: &mut Vec<String>) 
         };
         match reader.section(digest) {
             Ok(Some(_)) => drop(good.insert(digest)),
+            Ok(None) if aside => {
+                checked.put_aside += 1;
+                good.insert(digest);
+            }
             Ok(None) => problems.push(format!("section {digest} is listed and not there")),
             Err(error) => problems.push(what(&error)),
         }
@@ -240,7 +248,11 @@ mod tests {
         let batch = Batch { entries: entries.collect(), sections: vec![Arc::clone(&section).into()] };
         writer.append(batch).unwrap();
         let path = directory.path().join(FILE);
-        assert_eq!(check(&path).unwrap().problems, Vec::<String>::new());
+        let told = |checked: Checked| (checked.sections, checked.put_aside, checked.problems);
+        assert_eq!(told(check(&path).unwrap()), (1, 0, vec![]));
+        // What is known to be lost is no news.
+        writer.quarantine(section.digest()).unwrap();
+        assert_eq!(told(check(&path).unwrap()), (1, 1, vec![]));
         writer
             .connection
             .execute_batch(

@@ -113,7 +113,7 @@ impl Numbers<'_> {
     }
 
     fn find_section(&mut self, digest: Digest) -> Result<u64, StoreError> {
-        let find = "SELECT id, content IS NOT NULL FROM section \
+        let find = "SELECT id, coalesce(length(content), 0) > 0 FROM section \
             WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1";
         let row =
             |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, bool>(1)?));

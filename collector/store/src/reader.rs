@@ -165,7 +165,7 @@ impl Reader {
             .query_row(params![digest.as_bytes().as_slice()], |row| row.get(0))
             .optional()
             .map_err(StoreError::database("read a section"))?;
-        kept.flatten().map(|kept| content::open(digest, &kept)).transpose()
+        kept.flatten().filter(|kept| !kept.is_empty()).map(|kept| content::open(digest, &kept)).transpose()
     }
 
     /// The content with this digest, which something names.

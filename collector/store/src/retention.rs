@@ -213,7 +213,7 @@ impl Writer {
         self.step("put a damaged content aside", |connection, ids| {
             ids.forget();
             connection.execute(
-                "UPDATE section SET content = NULL WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
+                "UPDATE section SET content = x'' WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
                 [digest.as_bytes().as_slice()],
             )
         })?;

@@ -19,8 +19,8 @@ const APPLICATION_ID: i64 = 0x6576_6b6c;
 /// `journal`: `position` counts from 1 without gaps, but for what was cut off. `at` is the collector's clock in milliseconds: a label, the position is
 /// the order. `node` is set for entries of one node, so that its history is a walk over an index. `sum` is a digest of what
 /// the row says: SQLite does not notice a bit that turned within one.
-/// `node`, `name`, `section`: what the numbers in entries stand for. A section's `content` is null if it is not held: it was
-/// damaged. Eight bytes of a digest find it.
+/// `node`, `name`, `section`: what the numbers in entries stand for. A section's `content` is empty if it was damaged
+/// and put aside. Eight bytes of a digest find it.
 /// `audit` names the entries that somebody did to the collector, so that they are found among millions of commits.
 /// `checkpoint`: states in parts, of which those in `whole_checkpoint` count; entries up to the newest that `is_begin` may be gone.
 /// `probe` has one row, written to see whether a write goes through.
