@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_facts::Digest;
 use evenkeel_runtime::exit;
 use evenkeel_runtime::shutdown::Shutdown;
 use evenkeel_store::checkpoint::Part;
@@ -211,7 +210,7 @@ impl Upkeep {
         self.ask(move |writer| writer.begin_checkpoint(position))?;
         let (mut said, mut parts) = (Vec::new(), Vec::with_capacity(STEP));
         state.parts(|part| {
-            said.push(print(&part));
+            said.push(part.print());
             parts.push(part);
             if parts.len() == STEP { self.write(position, said.len(), &mut parts) } else { Ok(()) }
         })?;
@@ -222,7 +221,7 @@ impl Upkeep {
         let mut is_good = true;
         self.reader.parts(checkpoint, |part| {
             is_good &= is_usable(&part);
-            read.push(print(&part));
+            read.push(part.print());
             Ok::<_, StoreError>(())
         })?;
         said.sort_unstable();
@@ -300,11 +299,6 @@ impl Upkeep {
     ) -> Result<T, RetentionError> {
         Ok(self.ledger.upkeep(work)?)
     }
-}
-
-/// What tells a part from every other.
-fn print(part: &Part) -> Digest {
-    Digest::of(format!("{part:?}").as_bytes())
 }
 
 /// Whether a state can be put together of it again.

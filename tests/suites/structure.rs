@@ -58,8 +58,7 @@ fn only_the_store_knows_its_database() {
         .filter(|(_, package)| dependencies(package).any(|used| used == "rusqlite"))
         .map(|(name, _)| name)
         .collect();
-    // A package manager keeps its own database with it.
-    assert_eq!(users, ["evenkeel-sources", "evenkeel-store"]);
+    assert_eq!(users, ["evenkeel-store"]);
     let outside = files("rs").into_iter().filter(|path| {
         (path.starts_with("collector") || path.starts_with("cli")) && !path.starts_with("collector/store")
     });
