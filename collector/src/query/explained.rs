@@ -246,7 +246,7 @@ mod tests {
             self.sequence += 1;
             let at = Timestamp::from_second(1_790_000_000 + self.sequence.cast_signed() * 60).unwrap();
             let known = sections.clone();
-            let sections = sections.into_iter().map(|section| (section.digest(), section)).collect();
+            let sections = sections.into_iter().map(Into::into).collect();
             self.writer.append(Batch { entries: vec![(at, entry.clone())], sections }).unwrap();
             let record = Record { position: self.sequence, at, entry };
             let find = |digest| known.iter().find(|section| section.digest() == digest).cloned();
