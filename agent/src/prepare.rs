@@ -8,7 +8,7 @@ use std::path::Path;
 use evenkeel_runtime::files::{self, FileError};
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstatat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{Gid, Uid, fchown, fchownat, getegid, geteuid};
 
 use crate::args;
@@ -31,13 +31,17 @@ fn give(path: &Path, user: Uid, group: Gid) -> Result<usize, FileError> {
     // Without CAP_DAC_OVERRIDE root may not look into what is another's: it takes it first.
     let place = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let place = open(path, place, Mode::empty()).map_err(failed("open"))?;
-    fchownat(&place, "", Some(geteuid()), Some(getegid()), AtFlags::AT_EMPTY_PATH)
-        .map_err(failed("take over"))?;
+    let before = fstat(&place).map_err(failed("look at"))?;
+    let own = |user: Uid, group: Gid| fchownat(&place, "", Some(user), Some(group), AtFlags::AT_EMPTY_PATH);
+    own(geteuid(), getegid()).map_err(failed("take over"))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = openat(&place, ".", flags, Mode::empty()).map_err(failed("read"))?;
-    fchmod(&directory, Mode::S_IRWXU).map_err(failed("change the mode of"))?;
-    let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock)
-        .map_err(|_| FileError::content(path, "another evenkeel-agent uses it".to_owned()))?;
+    let Ok(lock) = Flock::lock(directory, FlockArg::LockExclusiveNonblock) else {
+        // Its agent goes on as if nothing had been.
+        own(Uid::from_raw(before.st_uid), Gid::from_raw(before.st_gid)).map_err(failed("give back"))?;
+        return Err(FileError::content(path, "another evenkeel-agent uses it".to_owned()));
+    };
+    fchmod(&*lock, Mode::S_IRWXU).map_err(failed("change the mode of"))?;
     let mut files = 0;
     for name in names(&*lock).map_err(failed("read"))? {
         let at = path.join(&name);
@@ -129,13 +133,17 @@ mod tests {
         assert!(give(&place, user, group).unwrap_err().to_string().starts_with("cannot "));
     }
 
+    /// Promise: a pod that is begun while another's agent still runs takes nothing from it.
     #[test]
     fn an_agent_that_runs_keeps_its_directory() {
         let above = tempfile::tempdir().unwrap();
         let home = crate::home::Home::open(above.path()).unwrap();
-        let _lock = home.lock().unwrap();
         let (user, group) = whom();
-        let error = give(above.path(), user, group).unwrap_err().to_string();
+        give(above.path(), user, group).unwrap();
+        let _lock = home.lock().unwrap();
+        let error = give(above.path(), geteuid(), getegid()).unwrap_err().to_string();
         assert!(error.ends_with("another evenkeel-agent uses it"), "{error}");
+        let after = fs::metadata(above.path()).unwrap();
+        assert_eq!((after.uid(), after.gid()), (user.as_raw(), group.as_raw()));
     }
 }

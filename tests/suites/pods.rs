@@ -2,12 +2,13 @@
 //! contexts. The collector runs beside it, and the API server is a stub: no cluster can be had here.
 //!
 //! What podman cannot play is put in its place by this suite: projected volumes become directories, and `hostPID` (which
-//! podman 4.3 passes over) becomes its own setting.
+//! podman 4.3 passes over) becomes its own setting. Nothing that ends is started again: podman would do so with init containers,
+//! too.
 
 mod podman;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -86,6 +87,7 @@ impl Cluster {
         for probe in ["livenessProbe", "readinessProbe"] {
             spec["containers"][0].as_object_mut().unwrap().remove(probe).unwrap();
         }
+        spec["restartPolicy"] = json!("Never");
         let labels = &template["metadata"]["labels"];
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "agent", "labels": labels }, "spec": spec })
     }
@@ -216,7 +218,6 @@ fn a_pod_with_its_own_network_says_so() {
     pod["spec"]["hostNetwork"] = json!(false);
     let container = &mut pod["spec"]["containers"][0];
     container["args"] = json!(["collect", "--root", "/host"]);
-    pod["spec"]["restartPolicy"] = json!("Never");
     cluster.podman.play_without_network(&pod);
     let snapshot = wait::until(|| {
         let said = cluster.podman.run(&["logs", "agent-agent"]).stdout;
@@ -224,7 +225,6 @@ fn a_pod_with_its_own_network_says_so() {
     });
     let facts = snapshot["sections"].as_array().unwrap().iter().map(|section| &section["facts"]);
     let fact = |path: &str| facts.clone().find_map(|facts| facts.get(path).cloned()).unwrap_or_default();
-    let _ = std::io::stdout().flush();
     assert_eq!(fact("sysctl.net"), json!({ "unreadable": "namespace" }));
     assert_eq!(fact("sysctl.net.core.somaxconn"), Value::Null, "no value at all, and not the pod's");
     assert_eq!(fact("kernel.release"), json!(truth(&["uname", "-r"])));
