@@ -196,7 +196,7 @@ fn an_unknown_key() {
         2,
         &format!(
             "evenkeel-agent: {shown}: TOML parse error at line 1, column 1\n  |\n1 | intervall = \"60s\"\n  \
-             | ^^^^^^^^^\nunknown field `intervall`, expected one of `state_dir`, `root`, `interval`, `authors`, `sources`, `enroll`, `pki`\n\
+             | ^^^^^^^^^\nunknown field `intervall`, expected one of `state_dir`, `root`, `interval`, `authors`, `starts`, `sources`, `enroll`, `pki`\n\
              did you mean `interval`?\n{next}\n"
         ),
     );

@@ -41,16 +41,16 @@ impl<'a> View<'a> {
         let mut worst: Option<Severity> = None;
         for one in &said {
             let environment = Some(self.role.cohorts[one.cohort].0.as_str());
-            let rules = rules::said(policy, path, Who { environment, role, node: Some(&one.node.name) });
-            let Some((expectation, rule)) = rules.expect.filter(|_| !rules.ignore) else { continue };
+            let says = rules::said(policy, path, Who { environment, role, node: Some(&one.node.name) });
+            let Some((expectation, said_by)) = says.expect.filter(|_| !says.ignore) else { continue };
             let is_met = match (&one.look, &one.what) {
-                (Look::Present(_), Some(Some(value))) => expectation.value.is_met(value, rules.compare),
+                (Look::Present(_), Some(Some(value))) => expectation.value.is_met(value, says.compare),
                 (Look::Absent, _) => expectation.or_absent,
                 _ => true,
             };
             if !is_met {
-                let severity = rules.severity.unwrap_or(Severity::Info).max(Severity::Warning);
-                worst = worst.max(Some(rule.severity.unwrap_or(severity)));
+                let severity = says.severity.unwrap_or(Severity::Info).max(Severity::Warning);
+                worst = worst.max(Some(said_by.severity.unwrap_or(severity)));
                 expected.insert(expectation.value.to_string());
                 nodes.push(one.node);
             }
@@ -87,65 +87,63 @@ impl<'a> View<'a> {
             _ => self.look(node, path),
         }
     }
+}
 
-    /// The promotion that all of a difference is, if it is one. `order`: where a cohort's environment stands.
-    pub(crate) fn promotion(
-        &self,
-        path: &str,
-        said: &[Said<'a>],
-        consensus: &[Option<What>],
-        (compare, within): (Compare, SignedDuration),
-        order: &dyn Fn(usize) -> usize,
-    ) -> Option<Promotion> {
-        let known: Vec<usize> = (0..consensus.len())
-            .filter(|cohort| said.iter().any(|one| one.cohort == *cohort && one.what.is_some()))
-            .collect();
-        // Everybody within a cohort says the same.
-        for cohort in &known {
-            let all: BTreeSet<&What> =
-                said.iter().filter(|one| one.cohort == *cohort).filter_map(|one| one.what.as_ref()).collect();
-            if all.len() > 1 {
-                return None;
-            }
-        }
-        let first = known.iter().copied().min_by_key(|cohort| order(*cohort))?;
-        let new = consensus[first].clone()?;
-        let times = Times { path, thing: None };
-        let holding = |cohort: usize| {
-            let own = consensus[cohort].clone();
-            said.iter()
-                .filter(|one| one.cohort == cohort && one.what == own)
-                .map(|one| one.node)
-                .collect::<Vec<_>>()
-        };
-        let came = times.agreed(&holding(first), &[])?;
-        let mut behind = BTreeSet::new();
-        for cohort in known {
-            let own = consensus[cohort].clone()?;
-            if own == new {
-                continue;
-            }
-            let newer = match (&own, &new) {
-                (Some(own), Some(new)) => compare.order(own, new),
-                _ => None,
-            };
-            let is_older = match newer {
-                Some(order) => order == Ordering::Less,
-                None => times.agreed(&holding(cohort), &[])? < came,
-            };
-            if !is_older {
-                return None;
-            }
-            behind.insert(cohort);
-        }
-        if !holding(first).iter().any(|node| times.became(node) > node.since) {
+/// The promotion that all of a difference is, if it is one. `order`: where a cohort's environment stands.
+pub(crate) fn promotion(
+    path: &str,
+    said: &[Said<'_>],
+    consensus: &[Option<What>],
+    (compare, within): (Compare, SignedDuration),
+    order: &dyn Fn(usize) -> usize,
+) -> Option<Promotion> {
+    let known: Vec<usize> = (0..consensus.len())
+        .filter(|cohort| said.iter().any(|one| one.cohort == *cohort && one.what.is_some()))
+        .collect();
+    // Everybody within a cohort says the same.
+    for cohort in &known {
+        let all: BTreeSet<&What> =
+            said.iter().filter(|one| one.cohort == *cohort).filter_map(|one| one.what.as_ref()).collect();
+        if all.len() > 1 {
             return None;
         }
-        let shown =
-            said.iter().filter(|one| one.what.as_ref() == Some(&new)).filter_map(|one| match &one.look {
-                Look::Present(value) => Some(value.to_string()),
-                _ => None,
-            });
-        Some(Promotion { deadline: came.saturating_add(within).ok()?, behind, value: shown.min() })
     }
+    let first = known.iter().copied().min_by_key(|cohort| order(*cohort))?;
+    let new = consensus[first].clone()?;
+    let times = Times { path, thing: None };
+    let holding = |cohort: usize| {
+        let own = consensus[cohort].clone();
+        said.iter()
+            .filter(|one| one.cohort == cohort && one.what == own)
+            .map(|one| one.node)
+            .collect::<Vec<_>>()
+    };
+    let came = times.agreed(&holding(first), &[])?;
+    let mut behind = BTreeSet::new();
+    for cohort in known {
+        let own = consensus[cohort].clone()?;
+        if own == new {
+            continue;
+        }
+        let newer = match (&own, &new) {
+            (Some(own), Some(new)) => compare.order(own, new),
+            _ => None,
+        };
+        let is_older = match newer {
+            Some(order) => order == Ordering::Less,
+            None => times.agreed(&holding(cohort), &[])? < came,
+        };
+        if !is_older {
+            return None;
+        }
+        behind.insert(cohort);
+    }
+    if !holding(first).iter().any(|node| times.became(node) > node.since) {
+        return None;
+    }
+    let shown = said.iter().filter(|one| one.what.as_ref() == Some(&new)).filter_map(|one| match &one.look {
+        Look::Present(value) => Some(value.to_string()),
+        _ => None,
+    });
+    Some(Promotion { deadline: came.saturating_add(within).ok()?, behind, value: shown.min() })
 }

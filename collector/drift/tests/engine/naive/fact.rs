@@ -8,6 +8,7 @@ use evenkeel_drift::policy::Class;
 use evenkeel_drift::report::{Finding, Kind, Severity, State, Status, ValueCount};
 use evenkeel_facts::{Digest, FactPath, Observation, Value};
 
+use super::expected::promotion;
 use super::explained::{own_defaults, sized};
 use super::rules::{self, Who};
 use super::times::Times;
@@ -179,12 +180,12 @@ impl<'a> View<'a> {
         let order = |cohort: usize| {
             fleet.environments.iter().position(|name| **name == *self.role.cohorts[cohort].0).unwrap()
         };
-        let promotion = verdict
+        let promoted = verdict
             .promote_within
             .filter(|_| !settled)
-            .and_then(|within| self.promotion(path, &said, &consensus, (verdict.compare, within), &order));
-        let under_way = promotion.as_ref().is_some_and(|found| *now < found.deadline);
-        let late = promotion.filter(|_| !under_way);
+            .and_then(|within| promotion(path, &said, &consensus, (verdict.compare, within), &order));
+        let under_way = promoted.as_ref().is_some_and(|found| *now < found.deadline);
+        let late = promoted.filter(|_| !under_way);
         let is_late = |s: &&Said<'a>| match &late {
             Some(late) => {
                 s.what.is_some()

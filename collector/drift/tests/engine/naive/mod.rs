@@ -107,13 +107,17 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
         unknowns.extend(doubtful(&role, doubts, &of_role));
         // What holds for single nodes is signed off when it is whole; differences were while they were found.
         let is_whole = |finding: &Finding| matches!(finding.kind, Kind::Violates | Kind::Latent);
-        of_role.iter_mut().filter(|finding| is_whole(finding)).for_each(|f| signed::sign(f, fleet, now));
+        for finding in of_role.iter_mut().filter(|finding| is_whole(finding)) {
+            signed::sign(finding, fleet, now);
+        }
         findings.extend(of_role);
     }
     if fleet.unique {
         let fresh: Vec<&Node> = nodes.iter().copied().filter(|node| node.fresh).collect();
         let mut duplicates = duplicate::duplicates(fleet, policy, &fresh);
-        duplicates.iter_mut().for_each(|finding| signed::sign(finding, fleet, now));
+        for finding in &mut duplicates {
+            signed::sign(finding, fleet, now);
+        }
         findings.extend(duplicates);
     }
 

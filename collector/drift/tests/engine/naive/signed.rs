@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use evenkeel_drift::Fleet;
 use evenkeel_drift::acceptance::Subject;
 use evenkeel_drift::report::{Finding, SignOff, State, Status};
+use evenkeel_drift::{Acceptance, Fleet};
 use jiff::Timestamp;
 
 /// The newest that covers it counts, while it lasts: by its path, or as it was, for as long as it says nothing new.
@@ -24,8 +24,8 @@ pub(crate) fn sign(finding: &mut Finding, fleet: &Fleet, now: Timestamp) {
             known.iter().any(|known| known.finding == finding.id && says.is_subset(&known.values))
         }
     };
-    let lasting = fleet.acceptances.iter().filter(|acceptance| acceptance.until > now);
-    if let Some(acceptance) = lasting.filter(|acceptance| covers(&acceptance.subject)).last() {
+    let covering = |acceptance: &&Acceptance| acceptance.until > now && covers(&acceptance.subject);
+    if let Some(acceptance) = fleet.acceptances.iter().rfind(covering) {
         finding.status = Status::Accepted;
         finding.acceptance = Some(SignOff {
             id: acceptance.id.clone(),
