@@ -71,12 +71,12 @@ impl Starts {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(CONNECTOR))?;
         bind(&socket, &SocketAddrNetlink::new(0, PROCESSES))?;
         let number = std::process::id();
-        // Kernels before 6.6 know no choice of what to tell, and do not answer to one.
-        let asked = ask(&socket, number, &[LISTEN, EXEC])? || ask(&socket, number, &[LISTEN])?;
-        if !asked {
+        if !ask(&socket, number)? {
             // From another namespace nobody is answered.
             return Err(io::ErrorKind::Unsupported.into());
         }
+        // Of programs that start only. Kernels before 6.6 know no choice, and go on telling all.
+        send(&socket, &request(number, &[LISTEN, EXEC]), SendFlags::empty())?;
         let heard = Arc::<Heard>::default();
         let mut programs = Programs { host, known: HashMap::new() };
         let tell = Arc::clone(&heard);
@@ -137,8 +137,8 @@ fn next(socket: &OwnedFd, flags: RecvFlags) -> Result<Option<Said>, Errno> {
 }
 
 /// Asks to be told. Whether the kernel has answered: it does so at once.
-fn ask(socket: &OwnedFd, number: u32, words: &[u32]) -> io::Result<bool> {
-    send(socket, &request(number, words), SendFlags::empty())?;
+fn ask(socket: &OwnedFd, number: u32) -> io::Result<bool> {
+    send(socket, &request(number, &[LISTEN]), SendFlags::empty())?;
     loop {
         match next(socket, RecvFlags::DONTWAIT) {
             Ok(Some(Said::Answer { to, error: 0 })) if to == number => return Ok(true),
@@ -159,7 +159,7 @@ fn request(number: u32, content: &[u32]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap_or(0);
     let mut message = words(&[u32::try_from(HEADER + CONNECTOR_HEADER + content.len()).unwrap_or(0)]);
     message.extend([DONE, 0].into_iter().flat_map(u16::to_ne_bytes));
-    message.extend(words(&[number, 0, PROCESSES, PROCESSES, number, 0]));
+    message.extend(words(&[number, 0, PROCESSES, PROCESSES, 0, number]));
     message.extend([length, 0].into_iter().flat_map(u16::to_ne_bytes));
     message.extend(content);
     message
@@ -174,7 +174,8 @@ pub fn parse(message: &[u8]) -> Option<Said> {
     }
     let event = HEADER + CONNECTOR_HEADER;
     match word(event)? {
-        ANSWER => Some(Said::Answer { to: word(HEADER + 8)?, error: word(event + 16)? }),
+        // It counts the request's own number on by one.
+        ANSWER => Some(Said::Answer { to: word(HEADER + 12)?.wrapping_sub(1), error: word(event + 16)? }),
         // The thread, then the process that it belongs to.
         EXEC => Some(Said::Exec(word(event + 20)?)),
         _ => None,
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn messages_of_the_kernel() {
         let message = |what: u32, rest: &[u32]| {
-            let mut words = vec![76, 3, 0, 0, PROCESSES, PROCESSES, 4711, 0, 40, what, 1, 0, 0];
+            let mut words = vec![76, 3, 0, 0, PROCESSES, PROCESSES, 99, 4712, 40, what, 1, 0, 0];
             words.extend(rest);
             words.resize(19, 0);
             words.into_iter().flat_map(u32::to_ne_bytes).collect::<Vec<u8>>()
