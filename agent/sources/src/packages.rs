@@ -15,7 +15,7 @@ mod dpkg;
 mod paragraphs;
 mod rpm;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
@@ -126,25 +126,34 @@ fn note(
     own: &str,
 ) -> Result<(), Reason> {
     let native = native_architecture(&packages, own).to_owned();
-    let mut versions: BTreeMap<FactPath, BTreeSet<String>> = BTreeMap::new();
+    let mut versions = Vec::with_capacity(packages.len());
     for Package { name, architecture, version, state } in packages {
         let foreign = !architecture.is_empty() && architecture != native;
         let key = if foreign { format!("{name}:{architecture}") } else { name };
-        let package = FactPath::keyed("package", &key);
-        budget.spend(package.as_str().len() + version.len())?;
+        budget.spend("package[].version".len() + key.len() + version.len())?;
         if let Some(state) = state
-            && let Ok(path) = package.child("state")
+            && let Ok(path) = FactPath::keyed_child("package", &key, "state")
         {
             section.present(path, state);
         }
-        versions.entry(package).or_default().insert(version);
+        if let Ok(path) = FactPath::keyed_child("package", &key, "version") {
+            versions.push((path, version));
+        }
     }
-    for (package, versions) in versions {
-        let Ok(path) = package.child("version") else { continue };
-        if versions.contains("") {
-            section.unreadable(path, Reason::Malformed);
+    // By path, and of each by version: the words of several versions are in one order wherever they were found.
+    versions.sort();
+    versions.dedup();
+    let mut versions = versions.into_iter().peekable();
+    while let Some((path, mut version)) = versions.next() {
+        let mut known = !version.is_empty();
+        while let Some((_, another)) = versions.next_if(|(next, _)| *next == path) {
+            known &= !another.is_empty();
+            version = version + AND + &another;
+        }
+        if known {
+            section.present(path, version);
         } else {
-            section.present(path, versions.into_iter().collect::<Vec<_>>().join(AND));
+            section.unreadable(path, Reason::Malformed);
         }
     }
     Ok(())

@@ -44,7 +44,13 @@ impl FactPath {
         if text.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong(text.len()));
         }
-        if text.chars().any(char::is_control) {
+        // Nearly all paths are ASCII, which needs no decoding.
+        let has_control = if text.is_ascii() {
+            text.bytes().any(|byte| byte.is_ascii_control())
+        } else {
+            text.chars().any(char::is_control)
+        };
+        if has_control {
             return Err(PathError::Control(text.to_owned()));
         }
         if !well_formed(text) {
@@ -65,17 +71,15 @@ impl FactPath {
     /// `family[key]` with whatever the machine called the key: brackets, control characters and `%` are written
     /// `%XX`, and a key too long to fit is cut and ends in `%…` and the first digits of its digest.
     pub fn keyed(family: &str, key: &str) -> Self {
-        let key = escape_key(key);
-        let room = MAX_PATH_BYTES.saturating_sub(family.len() + 66);
-        if key.len() <= room && !key.is_empty() {
-            return Self::known(&format!("{family}[{key}]"));
-        }
-        let mut end = room.min(key.len());
-        while !key.is_char_boundary(end) {
-            end -= 1;
-        }
-        let digest = crate::Digest::of(key.as_bytes()).to_string();
-        Self::known(&format!("{family}[{}%…{}]", &key[..end], &digest[7..23]))
+        Self::known(&keyed(family, key))
+    }
+
+    /// `family[key].name`, at once: the same as [`FactPath::keyed`] and its [`FactPath::child`].
+    pub fn keyed_child(family: &str, key: &str, name: &str) -> Result<Self, PathError> {
+        let mut text = keyed(family, key);
+        text.push('.');
+        text.push_str(name);
+        Self::new(&text)
     }
 
     /// This path with `.name` behind it.
@@ -103,29 +107,46 @@ impl FactPath {
     }
 }
 
-/// Brackets closed and not nested, no empty names outside of them.
+/// Brackets closed and not nested, no empty names outside of them. Only ASCII counts, which is no part of anything else
+/// in UTF-8.
 fn well_formed(text: &str) -> bool {
     let mut inside = false;
-    let mut previous = '.';
-    for c in text.chars() {
-        match (inside, c) {
-            (true, '[') | (false, ']') => return false,
-            (true, ']') if previous == '[' => return false,
-            (true, ']') => inside = false,
-            (false, '[') if previous == '.' || previous == ']' => return false,
-            (false, '[') => inside = true,
-            (false, '.') if previous == '.' => return false,
-            (false, c) if previous == ']' && c != '.' => return false,
+    let mut previous = b'.';
+    for byte in text.bytes() {
+        match (inside, byte) {
+            (true, b'[') | (false, b']') => return false,
+            (true, b']') if previous == b'[' => return false,
+            (true, b']') => inside = false,
+            (false, b'[') if previous == b'.' || previous == b']' => return false,
+            (false, b'[') => inside = true,
+            (false, b'.') if previous == b'.' => return false,
+            (false, byte) if previous == b']' && byte != b'.' => return false,
             (true | false, _) => {}
         }
-        previous = c;
+        previous = byte;
     }
-    !inside && previous != '.'
+    !inside && previous != b'.'
+}
+
+/// See [`FactPath::keyed`].
+fn keyed(family: &str, key: &str) -> String {
+    let key = escape_key(key);
+    let room = MAX_PATH_BYTES.saturating_sub(family.len() + 66);
+    if key.len() <= room && !key.is_empty() {
+        return [family, "[", &key, "]"].concat();
+    }
+    let mut end = room.min(key.len());
+    while !key.is_char_boundary(end) {
+        end -= 1;
+    }
+    let digest = crate::Digest::of(key.as_bytes()).to_string();
+    format!("{family}[{}%…{}]", &key[..end], &digest[7..23])
 }
 
 fn escape_key(key: &str) -> Cow<'_, str> {
     let special = |c: char| c.is_control() || matches!(c, '[' | ']' | '%');
-    if !key.contains(special) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'[' | b']' | b'%');
+    if key.bytes().all(plain) || !key.contains(special) {
         return Cow::Borrowed(key);
     }
     let mut escaped = String::with_capacity(key.len() + 8);
@@ -220,6 +241,10 @@ mod tests {
         assert!(long.as_str().len() <= MAX_PATH_BYTES);
         assert_ne!(long, FactPath::keyed("package", &"é".repeat(901)));
         FactPath::keyed("package", "");
+        for key in ["openssl", "a[b]%\n", &"é".repeat(900)] {
+            let step_by_step = FactPath::keyed("package", key).child("version");
+            assert_eq!(FactPath::keyed_child("package", key, "version"), step_by_step);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use evenkeel_facts::Reason;
 
 use super::Package;
-use super::paragraphs::{each_line, text};
+use super::paragraphs::{each_paragraph, lines, text};
 use crate::{Budget, Host};
 
 /// Where apk 2 keeps it, and where apk 3 does.
@@ -16,28 +16,29 @@ pub(super) fn read(host: &Host, budget: &Budget, packages: &mut Vec<Package>) ->
     // With a merged /usr both are one file.
     let file = FILES.into_iter().find(|file| host.exists(file)).unwrap_or(FILES[0]);
     let mut malformed = false;
-    let mut package = Package::default();
-    let mut any = false;
-    let found = each_line(host, Path::new(file), budget, |line| match line {
-        b"" => {
-            let whole = std::mem::take(&mut package);
-            malformed |= any && whole.name.is_empty();
-            if !whole.name.is_empty() {
-                packages.push(whole);
-            }
-            any = false;
-        }
-        [field, b':', value @ ..] => {
+    let found = each_paragraph(host, Path::new(file), budget, |paragraph| {
+        let mut package = Package::default();
+        let (mut any, mut seen) = (false, 0_u8);
+        for line in lines(paragraph) {
             any = true;
-            let field = match field {
-                b'P' => &mut package.name,
-                b'A' => &mut package.architecture,
-                b'V' => &mut package.version,
-                _ => return,
+            let [field, b':', value @ ..] = line else { continue };
+            let (field, bit) = match field {
+                b'P' => (&mut package.name, 1),
+                b'A' => (&mut package.architecture, 2),
+                b'V' => (&mut package.version, 4),
+                _ => continue,
             };
-            *field = text(value).filter(|value| value != "noarch").unwrap_or_default();
+            *field = text(value).filter(|value| *value != "noarch").unwrap_or_default().to_owned();
+            seen |= bit;
+            // The files of the package follow, which are most of the database.
+            if seen == 7 {
+                break;
+            }
         }
-        _ => any = true,
+        malformed |= any && package.name.is_empty();
+        if !package.name.is_empty() {
+            packages.push(package);
+        }
     })?;
     if malformed { Err(Reason::Partial) } else { Ok(found) }
 }

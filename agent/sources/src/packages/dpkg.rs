@@ -1,12 +1,11 @@
 //! dpkg's database: one file of paragraphs, and the journal of a dpkg that is at work.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use evenkeel_facts::Reason;
 
 use super::Package;
-use super::paragraphs::{each_line, text};
+use super::paragraphs::{each_paragraph, lines, text};
 use crate::host::Kind;
 use crate::{Budget, Host};
 
@@ -30,7 +29,7 @@ pub(super) fn read(host: &Host, budget: &Budget, packages: &mut Vec<Package>) ->
         }
     }
     let malformed = known.malformed.then_some(Reason::Partial);
-    packages.extend(known.packages.into_values().flatten());
+    packages.extend(known.installed());
     trouble.or(malformed).map_or(Ok(found), Err)
 }
 
@@ -52,28 +51,42 @@ fn files(
     files.filter(|e| e.name.to_str().is_some_and(&fits)).map(|e| Path::new(directory).join(&e.name)).collect()
 }
 
-/// By name and architecture; `None` is one that is not installed.
+/// What the files said, in their order.
 #[derive(Debug, Default)]
 struct Known {
-    packages: BTreeMap<(String, String), Option<Package>>,
+    /// Of packages that are not installed, too: a later file may say so of one that was.
+    said: Vec<(Package, bool)>,
     /// Whether a paragraph was none of a package.
     malformed: bool,
 }
 
 impl Known {
     fn file(&mut self, host: &Host, budget: &Budget, file: &Path) -> Result<bool, Reason> {
-        let mut paragraph = Paragraph::default();
-        each_line(host, file, budget, |line| {
-            if line.is_empty() {
-                self.add(std::mem::take(&mut paragraph));
-            } else {
-                paragraph.line(line);
-            }
-        })
+        each_paragraph(host, file, budget, |paragraph| self.paragraph(paragraph))
     }
 
-    fn add(&mut self, paragraph: Paragraph) {
-        let Paragraph { any, name, architecture, version, status } = paragraph;
+    fn paragraph(&mut self, paragraph: &[u8]) {
+        let mut any = false;
+        let [mut name, mut architecture, mut version, mut status] = [None; 4];
+        for line in lines(paragraph) {
+            any = true;
+            if !matches!(line[0], b'P' | b'S' | b'V' | b'A') {
+                continue;
+            }
+            let Some(colon) = line.iter().take(16).position(|byte| *byte == b':') else { continue };
+            let field = match &line[..colon] {
+                b"Package" => &mut name,
+                b"Architecture" => &mut architecture,
+                b"Version" => &mut version,
+                b"Status" => &mut status,
+                _ => continue,
+            };
+            *field = text(&line[colon + 1..]);
+            // dpkg writes each field once, and these before the long ones.
+            if name.is_some() && architecture.is_some() && version.is_some() && status.is_some() {
+                break;
+            }
+        }
         if !any {
             return;
         }
@@ -81,53 +94,43 @@ impl Known {
             self.malformed = true;
             return;
         };
-        // Packages for all architectures belong to none. The files of small images have no status: they are there.
-        let architecture = architecture.filter(|own| own != "all").unwrap_or_default();
-        let state = match status.as_deref().map(|status| status.rsplit(' ').next().unwrap_or(status)) {
-            None | Some("installed" | "triggers-awaited" | "triggers-pending") => Some(None),
-            Some("unpacked") => Some(Some("unpacked")),
-            Some("half-configured") => Some(Some("half-configured")),
-            Some("half-installed") => Some(Some("half-installed")),
-            Some("not-installed" | "config-files") => None,
+        // The files of small images have no status: they are there.
+        let (installed, state) = match status.map(|status| status.rsplit(' ').next().unwrap_or(status)) {
+            None | Some("installed" | "triggers-awaited" | "triggers-pending") => (true, None),
+            Some("unpacked") => (true, Some("unpacked")),
+            Some("half-configured") => (true, Some("half-configured")),
+            Some("half-installed") => (true, Some("half-installed")),
+            Some("not-installed" | "config-files") => (false, None),
             Some(_) => {
                 self.malformed = true;
                 return;
             }
         };
-        let package = state.map(|state| Package {
-            name: name.clone(),
-            architecture: architecture.clone(),
-            version: version.unwrap_or_default(),
+        let package = Package {
+            name: name.to_owned(),
+            // Packages for all architectures belong to none.
+            architecture: architecture.filter(|own| *own != "all").unwrap_or_default().to_owned(),
+            version: version.unwrap_or_default().to_owned(),
             state,
-        });
-        self.packages.insert((name, architecture), package);
-    }
-}
-
-#[derive(Debug, Default)]
-struct Paragraph {
-    any: bool,
-    name: Option<String>,
-    architecture: Option<String>,
-    version: Option<String>,
-    status: Option<String>,
-}
-
-impl Paragraph {
-    fn line(&mut self, line: &[u8]) {
-        self.any = true;
-        if !matches!(line[0], b'P' | b'S' | b'V' | b'A') {
-            return;
-        }
-        let Some(colon) = line.iter().take(16).position(|byte| *byte == b':') else { return };
-        let field = match &line[..colon] {
-            b"Package" => &mut self.name,
-            b"Architecture" => &mut self.architecture,
-            b"Version" => &mut self.version,
-            b"Status" => &mut self.status,
-            _ => return,
         };
-        *field = text(&line[colon + 1..]);
+        self.said.push((package, installed));
+    }
+
+    /// What is installed, by name and architecture: what was said last of each package counts.
+    fn installed(mut self) -> impl Iterator<Item = Package> {
+        let same = |a: &Package, b: &Package| (&a.name, &a.architecture) == (&b.name, &b.architecture);
+        // The status file is in order already, and equal ones stay in theirs.
+        self.said.sort_by(|(a, _), (b, _)| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+        let mut said = self.said.into_iter().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (package, installed) = said.next()?;
+                let is_last = said.peek().is_none_or(|(next, _)| !same(next, &package));
+                if is_last && installed {
+                    return Some(package);
+                }
+            }
+        })
     }
 }
 
