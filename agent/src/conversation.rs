@@ -2,7 +2,7 @@
 
 use evenkeel_facts::{Snapshot, root_digest};
 use evenkeel_proto::fleet::check_in_response::Answer;
-use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent};
+use evenkeel_proto::fleet::{CheckInRequest, Commit, EpochBehind, RetryAfter, SectionContent, Send};
 use evenkeel_proto::{authors, contents, times};
 use evenkeel_runtime::trust::Mark;
 use std::time::Duration;
@@ -82,7 +82,12 @@ impl Conversation {
                 self.request.commit = Some(whole(delivery, snapshot));
                 Ok(Next::CheckIn)
             }
-            Some(Answer::Send(wanted)) => Ok(Next::Put(wanted_contents(snapshot, &wanted.digests)?)),
+            Some(Answer::Send(wanted)) => {
+                if wanted.keeps_commit {
+                    self.request.commit = None;
+                }
+                Ok(Next::Put(wanted_contents(snapshot, &wanted)?))
+            }
             Some(Answer::RetryAfter(RetryAfter { milliseconds })) => {
                 Err(UplinkError::RetryAfter(Duration::from_millis(milliseconds)))
             }
@@ -99,7 +104,9 @@ impl Conversation {
 
 fn whole(delivery: &Delivery, snapshot: &Snapshot) -> Commit {
     let sections = contents::digests_to_wire(&snapshot.section_digests());
-    labelled(delivery, snapshot, Commit { sections, ..Commit::default() })
+    // Nobody else has them, so the collector would ask for them.
+    let own = contents::own(snapshot.sections.iter());
+    labelled(delivery, snapshot, Commit { sections, own, ..Commit::default() })
 }
 
 fn labelled(delivery: &Delivery, snapshot: &Snapshot, named: Commit) -> Commit {
@@ -113,9 +120,13 @@ fn labelled(delivery: &Delivery, snapshot: &Snapshot, named: Commit) -> Commit {
     }
 }
 
-fn wanted_contents(snapshot: &Snapshot, wanted: &[Vec<u8>]) -> Result<Vec<SectionContent>, UplinkError> {
-    let is_wanted = |digest: &[u8; 32]| wanted.iter().any(|wanted| wanted == digest);
+fn wanted_contents(snapshot: &Snapshot, wanted: &Send) -> Result<Vec<SectionContent>, UplinkError> {
+    let Send { digests, bundles, keeps_commit: _ } = wanted;
+    let is_wanted = |digest: &[u8; 32]| digests.iter().any(|wanted| wanted == digest);
     let sections = snapshot.sections.iter().filter(|section| is_wanted(section.digest().as_bytes()));
+    if *bundles {
+        return contents::to_bundles(&sections.collect::<Vec<_>>()).map_err(UplinkError::TooLarge);
+    }
     let to_wire = |section| {
         contents::to_wire(section)
             .ok_or_else(|| UplinkError::TooLarge(evenkeel_facts::Section::name(section).to_owned()))

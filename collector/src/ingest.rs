@@ -124,6 +124,8 @@ impl Ingest {
     async fn answer(&self, node: Uuid, request: CheckInRequest) -> Result<Answer, Status> {
         let CheckInRequest { root, boot_epoch, sequence, commit, instance: _, trust: _ } = request;
         let root = contents::digest_from_wire("root", &root).map_err(malformed)?;
+        // Behind contents that were asked for, what was said before them holds.
+        let commit = commit.or_else(|| self.waiting.commit(node, root));
         let now = Timestamp::now();
         let known = {
             let state = self.ledger.state();
@@ -187,15 +189,16 @@ impl Ingest {
             self.waiting.expect(node).map_err(not_kept)?;
             let turn = self.limits.decoders.acquire().await;
             // Decompressing and decoding up to 16 MiB must not hold up everybody else's check-in.
-            let decoded = if content.zstd.len() <= SMALL {
+            let decoded = if content.bundle.is_empty() && content.zstd.len() <= SMALL {
                 decode(&content)
             } else {
                 let decoded = tokio::task::spawn_blocking(move || decode(&content)).await;
                 decoded.map_err(|error| Status::internal(error.to_string()))?
             };
             drop(turn);
-            let (content, bytes) = decoded.map_err(not_decoded)?;
-            self.waiting.put(node, content, bytes, Instant::now()).map_err(not_kept)?;
+            for (content, bytes) in decoded.map_err(not_decoded)? {
+                self.waiting.put(node, content, bytes, Instant::now()).map_err(not_kept)?;
+            }
         }
         Ok(())
     }
@@ -208,8 +211,10 @@ impl Ingest {
         sequence: u64,
         commit: Commit,
     ) -> Result<Answer, Status> {
-        let Commit { sections, taken_at, host, role, agent, base, removed, deltas, authors } = commit;
-        let said = Said { sections, base, removed, deltas };
+        // One that names only what changed is small, and its base may be another by then.
+        let whole = commit.base.is_empty().then(|| commit.clone());
+        let Commit { sections, taken_at, host, role, agent, base, removed, deltas, authors, own } = commit;
+        let said = Said { sections, base, removed, deltas, own };
         let named = {
             let state = self.ledger.state();
             Named::of(state.node(node).ok_or_else(not_enrolled)?, root, said).map_err(malformed)?
@@ -229,7 +234,10 @@ impl Ingest {
             let found = sections.iter().map(|(named, _)| named.digest).collect();
             self.waiting.ask(node, missing.iter().copied(), &found, !goes_on, Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
-            return Ok(Answer::Send(Send { digests }));
+            let keeps_commit = whole.is_some_and(|commit| self.waiting.keep_commit(node, root, commit));
+            // A bundle is smaller on the wire, but not kept as it comes: with many who send, that costs too much.
+            let bundles = !self.limits.is_uploading();
+            return Ok(Answer::Send(Send { digests, bundles, keeps_commit }));
         }
         if let Some((named, _)) =
             sections.iter().find(|(named, content)| named.name != content.section().name())
@@ -272,7 +280,8 @@ impl Ingest {
             let state = self.ledger.state();
             for one in &named.sections {
                 let known = state.content(one.digest).map(Content::from);
-                match known.or_else(|| self.waiting.find(node, one.digest)) {
+                let known = known.or_else(|| self.waiting.find(node, one.digest));
+                match known.or_else(|| named.own(one.digest).map(Content::from)) {
                     Some(content) => found.push((one.clone(), content)),
                     None => to_make.push((one.clone(), named.ingredients(&state, one.digest))),
                 }
@@ -322,10 +331,20 @@ impl Ingest {
     }
 }
 
-/// The content that came, and how many bytes it is in its canonical form.
-fn decode(came: &SectionContent) -> Result<(Content, usize), contents::Undecoded> {
-    let (section, bytes) = contents::from_wire(came)?;
-    Ok((Content::received(Arc::new(section), &came.zstd, bytes), bytes))
+/// The contents that came, and how many bytes each is in its canonical form. Those of a bundle are compressed here, for
+/// they came as something else.
+fn decode(came: &SectionContent) -> Result<Vec<(Content, usize)>, contents::Undecoded> {
+    let kept = |(section, bytes)| {
+        let section = Arc::new(section);
+        let alone = came.bundle.is_empty();
+        let content = if alone {
+            Content::received(section, &came.zstd, bytes)
+        } else {
+            Content::from(section).prepared()
+        };
+        (content, bytes)
+    };
+    Ok(contents::from_wire(came)?.into_iter().map(kept).collect())
 }
 
 /// What a commit changes, on the state as it is now. A repeated one changes nothing and is acknowledged again; a late

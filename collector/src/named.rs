@@ -22,6 +22,8 @@ pub struct Named {
     /// All sections.
     pub sections: Vec<SectionDigest>,
     deltas: HashMap<Digest, OnBase>,
+    /// Contents that came with the commit.
+    own: HashMap<Digest, Arc<Section>>,
 }
 
 /// What a commit says of its sections, as it came.
@@ -35,14 +37,18 @@ pub struct Said {
     pub removed: Vec<String>,
     /// What turns old contents into new ones.
     pub deltas: Vec<SectionDelta>,
+    /// Contents that no other node can have.
+    pub own: Vec<u8>,
 }
 
 impl Named {
     /// The sections of a commit whose root is to be `root`. `None`: it begins from a state that is not the node's here.
     pub fn of(node: &NodeState, root: Digest, said: Said) -> Result<Option<Self>, Malformed> {
-        let Said { sections, base, removed, deltas } = said;
+        let Said { sections, base, removed, deltas, own } = said;
         let mut sections = section_digests(sections)?;
         let deltas = deltas_from_wire(&deltas)?;
+        let own = contents::own_from_wire(&own)?.into_iter();
+        let own = own.map(|section| (section.digest(), Arc::new(section))).collect();
         if !base.is_empty() {
             let base = contents::digest_from_wire("base", &base)?;
             let is_held = node.is_whole() && node.head.is_some_and(|head| head.root == base);
@@ -54,7 +60,12 @@ impl Named {
         if root_digest(&sections) != root && !seeded::has(Bug::WrongBase) {
             return Err(Malformed::new("root", "it is not the root of the sections"));
         }
-        Ok(Some(Self { sections, deltas }))
+        Ok(Some(Self { sections, deltas, own }))
+    }
+
+    /// The section with this digest, if it came with the commit.
+    pub fn own(&self, digest: Digest) -> Option<Arc<Section>> {
+        self.own.get(&digest).map(Arc::clone)
     }
 
     /// What the section with this digest is to be made of, if a delta came for it and its base is at hand.

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use evenkeel_facts::Digest;
+use evenkeel_proto::fleet::Commit;
 use evenkeel_store::Content;
+use prost::Message as _;
 use uuid::Uuid;
 
 /// How long contents wait for the check-in that names them.
@@ -15,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MAX_BYTES: usize = 512 * 1024 * 1024;
 /// The most bytes that wait at once for one node: as much as a snapshot file may have.
 const MAX_BYTES_OF_NODE: usize = 64 * 1024 * 1024;
+/// The largest commit that is kept, as it came. A machine's has 2 KB.
+const MAX_COMMIT_BYTES: usize = 16 * 1024;
 /// What a fact takes in memory besides its own text.
 const FACT_BYTES: usize = 96;
 
@@ -40,6 +44,8 @@ struct Share {
     /// Whether an upload is under way.
     is_uploading: bool,
     contents: HashMap<Digest, Kept>,
+    /// What the check-in said that asked for them, and the root that it named.
+    commit: Option<(Digest, Commit)>,
     bytes: usize,
 }
 
@@ -79,12 +85,35 @@ impl Waiting {
         let mut nodes = self.lock();
         let mut contents = nodes.forget(node);
         contents.retain(|digest, _| found.contains(digest));
-        let bytes = contents.values().map(|kept| kept.bytes).sum();
+        let bytes: usize = contents.values().map(|kept| kept.bytes).sum();
         nodes.bytes += bytes;
         let asked: HashSet<Digest> = missing.into_iter().collect();
         let expected = 2 * asked.len();
-        let share = Share { since: now, asked, expected, goes_on, is_uploading: false, contents, bytes };
+        let (is_uploading, commit) = (false, None);
+        let share = Share { since: now, asked, expected, goes_on, is_uploading, contents, commit, bytes };
         nodes.shares.insert(node, share);
+    }
+
+    /// Keeps the commit that names this root with what was asked for because of it, so that it need not be sent again.
+    /// `false`: it is too large, or there is no room; it will have to come again.
+    pub fn keep_commit(&self, node: Uuid, root: Digest, commit: Commit) -> bool {
+        let bytes = commit.encoded_len();
+        let mut nodes = self.lock();
+        let full = bytes > MAX_COMMIT_BYTES || nodes.bytes + bytes > MAX_BYTES;
+        let Some(share) = nodes.shares.get_mut(&node).filter(|share| !full && share.commit.is_none()) else {
+            return false;
+        };
+        share.commit = Some((root, commit));
+        share.bytes += bytes;
+        nodes.bytes += bytes;
+        true
+    }
+
+    /// The commit of this node that is kept, if it names this root.
+    pub fn commit(&self, node: Uuid, root: Digest) -> Option<Commit> {
+        let nodes = self.lock();
+        let kept = nodes.shares.get(&node)?.commit.as_ref().filter(|(of, _)| *of == root);
+        kept.map(|(_, commit)| commit.clone())
     }
 
     /// Whether a check-in belongs to the one before, which asked for contents. Once.
@@ -255,6 +284,25 @@ mod tests {
         assert_eq!((waiting.expect(node), waiting.expect(node)), (Ok(()), Ok(())));
         assert_eq!(waiting.expect(node), Err(Refusal::NotAsked));
         assert_eq!((waiting.goes_on(node), waiting.goes_on(node)), (true, false));
+    }
+
+    /// Promise: what a check-in said holds behind the contents that it was asked for, for the state that it spoke of; and
+    /// it takes its room from the node's share.
+    #[test]
+    fn what_was_said_is_kept_with_what_was_asked_for() {
+        let (waiting, node, now) = (Waiting::default(), Uuid::from_u128(1), Instant::now());
+        let [root, other] = ["a", "b"].map(|name| section(name).digest());
+        let commit = |host: &str| Commit { host: host.to_owned(), ..Commit::default() };
+        assert!(!waiting.keep_commit(node, root, commit("web-1")), "nothing was asked for");
+        let ask = || waiting.ask(node, [root], &HashSet::new(), true, now);
+        ask();
+        assert!(!waiting.keep_commit(node, root, commit(&"x".repeat(MAX_COMMIT_BYTES))));
+        assert!(waiting.keep_commit(node, root, commit("web-1")));
+        assert_eq!(waiting.commit(node, root), Some(commit("web-1")));
+        assert_eq!((waiting.commit(node, other), waiting.commit(Uuid::from_u128(2), root)), (None, None));
+        assert_eq!(waiting.lock().bytes, commit("web-1").encoded_len());
+        ask();
+        assert_eq!((waiting.commit(node, root), waiting.lock().bytes), (None, 0));
     }
 
     /// Promise: a node whose upload was cut off, and that changed meanwhile, gets through: what it has sent and still names

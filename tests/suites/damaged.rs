@@ -20,7 +20,7 @@ use evenkeel_collector::token::Token;
 use evenkeel_drift::Policy;
 use evenkeel_drift::affected::{osv, wanted};
 use evenkeel_facts::delta::Delta;
-use evenkeel_facts::{Digest, Section, encoding, snapshot_file};
+use evenkeel_facts::{Digest, Section, bundle, encoding, snapshot_file};
 use evenkeel_proto::contents;
 use evenkeel_proto::fleet::{CheckInRequest, SectionContent};
 use evenkeel_runtime::channel::Address;
@@ -49,6 +49,7 @@ const TARGETS: &[Target] = &[
     ("snapshot", || Box::new(snapshot)),
     ("section", || Box::new(section)),
     ("delta", || Box::new(delta)),
+    ("bundle", || Box::new(unbundled)),
     ("message", || Box::new(message)),
     ("packed", || Box::new(packed)),
     ("check_in", || {
@@ -125,8 +126,15 @@ fn seeds(target: &str) -> (PathBuf, Vec<Vec<u8>>) {
         "packed" => seeds.extend(sent().map(|section| contents::compress(&encoding::encode(&section)))),
         "check_in" => seeds.extend(check_ins::seeds(sent())),
         "message" => {
-            let of = |section| Some(contents::to_wire(&section)?.encode_to_vec());
-            seeds.extend(sent().filter_map(of));
+            let sections: Vec<_> = sent().collect();
+            let of = |section| Some(contents::to_wire(section)?.encode_to_vec());
+            seeds.extend(sections.iter().filter_map(of));
+            let bundles = contents::to_bundles(&sections.iter().collect::<Vec<_>>());
+            seeds.extend(bundles.into_iter().flatten().map(|bundle| bundle.encode_to_vec()));
+        }
+        "bundle" => {
+            let sections: Vec<_> = sent().collect();
+            seeds.extend(sections.chunks(5).map(|sections| bundle::encode(sections.iter())));
         }
         "delta" => {
             let sections: Vec<_> = sent().collect();
@@ -162,6 +170,13 @@ fn section(input: &[u8]) {
 fn delta(input: &[u8]) {
     if let Ok(delta) = Delta::decode(input) {
         assert_eq!(Delta::decode(&delta.encode()).expect("what was written can be read"), delta);
+    }
+}
+
+fn unbundled(input: &[u8]) {
+    for (section, bytes) in bundle::decode(input, MOST).unwrap_or_default() {
+        assert!(bytes <= MOST);
+        assert_eq!(section.encode().len(), bytes);
     }
 }
 

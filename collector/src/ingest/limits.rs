@@ -16,6 +16,7 @@ const DECODERS: usize = 4;
 pub struct Limits {
     syncs: Rates<Uuid>,
     uploads: Semaphore,
+    max_uploads: usize,
     pub(super) decoders: Semaphore,
     reconnects_per_second: u32,
     longest_window: Duration,
@@ -24,9 +25,11 @@ pub struct Limits {
 impl Limits {
     /// As configured. A node that comes back within half of the time after which it would be stale is not stale.
     pub fn new(transport: &Transport, stale_after: Duration) -> Self {
+        let max_uploads = transport.max_uploads.min(Semaphore::MAX_PERMITS);
         Self {
             syncs: Rates::new(transport.sync_every, transport.sync_burst),
-            uploads: Semaphore::new(transport.max_uploads.min(Semaphore::MAX_PERMITS)),
+            uploads: Semaphore::new(max_uploads),
+            max_uploads,
             decoders: Semaphore::new(DECODERS),
             reconnects_per_second: transport.reconnects_per_second,
             longest_window: stale_after / 2,
@@ -42,6 +45,11 @@ impl Limits {
     pub(super) async fn upload(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes it.
         self.uploads.acquire().await.ok()
+    }
+
+    /// Whether an upload is under way.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.uploads.available_permits() < self.max_uploads
     }
 
     /// Within which time so many agents come back.

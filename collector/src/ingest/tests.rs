@@ -136,7 +136,7 @@ fn only_what_is_unknown_is_asked_for() {
     let fixture = Fixture::new();
     let first = snapshot(10);
     assert_eq!(fixture.check_in(&first, (1, 1), false).unwrap(), Answer::SendCommit(SendCommit {}));
-    let Answer::Send(Send { digests }) = fixture.check_in(&first, (1, 1), true).unwrap() else {
+    let Answer::Send(Send { digests, .. }) = fixture.check_in(&first, (1, 1), true).unwrap() else {
         panic!("nothing was known");
     };
     assert_eq!(digests.len(), 2);
@@ -144,10 +144,37 @@ fn only_what_is_unknown_is_asked_for() {
     assert_eq!(fixture.check_in(&first, (1, 1), true).unwrap(), Answer::UpToDate(UpToDate {}));
     assert_eq!(fixture.check_in(&first, (1, 1), false).unwrap(), Answer::UpToDate(UpToDate {}));
     let second = snapshot(20);
-    let Answer::Send(Send { digests }) = fixture.check_in(&second, (1, 2), true).unwrap() else {
+    let Answer::Send(Send { digests, .. }) = fixture.check_in(&second, (1, 2), true).unwrap() else {
         panic!("one section was new");
     };
     assert_eq!(digests, [second.sections[1].digest().as_bytes().to_vec()]);
+}
+
+/// Promise: what no other node can have comes with the commit and is not asked for; what was said before the contents
+/// holds behind them, for the state that it was said of.
+#[test]
+fn a_first_report_says_everything_once() {
+    let fixture = Fixture::new();
+    let answer = |request| fixture.runtime.block_on(fixture.ingest.answer(NODE, request)).unwrap();
+    let mut first = snapshot(10);
+    let mut identity = SectionBuilder::new("identity");
+    identity.present(FactPath::known("identity.hostname"), "web-1");
+    first.sections.insert(0, identity.finish());
+    let mut said = request(&first, (1, 1), true);
+    said.commit.as_mut().unwrap().own = contents::own(first.sections.iter());
+    let digests = first.sections[1..].iter().map(|section| section.digest().as_bytes().to_vec()).collect();
+    assert_eq!(answer(said), Answer::Send(Send { digests, bundles: true, keeps_commit: true }));
+
+    // Nothing was said of another state.
+    assert_eq!(answer(request(&snapshot(20), (1, 1), false)), Answer::SendCommit(SendCommit {}));
+    let bundles = contents::to_bundles(&first.sections[1..].iter().collect::<Vec<_>>()).unwrap();
+    assert_eq!(bundles.len(), 1);
+    let bundles = tokio_stream::iter(bundles.into_iter().map(Ok));
+    fixture.runtime.block_on(fixture.ingest.put(NODE, bundles)).unwrap();
+    assert_eq!(answer(request(&first, (1, 1), false)), Answer::UpToDate(UpToDate {}));
+    assert_eq!(fixture.head(), (1, 1, first.root()));
+    // Once: it was acknowledged, and nothing waits any more.
+    assert_eq!(fixture.ingest.waiting.commit(NODE, first.root()), None);
 }
 
 /// A check-in that names only what changed since `old`.
@@ -208,7 +235,8 @@ fn what_changed_is_named_and_made_of_what_is_held() {
         change(&mut lie.commit.as_mut().unwrap().deltas[0], &first);
         lie
     };
-    let wanted = Answer::Send(Send { digests: vec![third.sections[1].digest().as_bytes().to_vec()] });
+    let digests = vec![third.sections[1].digest().as_bytes().to_vec()];
+    let wanted = Answer::Send(Send { digests, bundles: true, keeps_commit: false });
     let swapped =
         lying(|delta, _| delta.zstd = contents::compress(&evenkeel_facts::Delta::default().encode()));
     assert_eq!(answer(swapped), wanted);

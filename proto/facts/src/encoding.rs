@@ -20,6 +20,8 @@ use crate::path::{FactPath, MAX_PATH_BYTES};
 use crate::section::Section;
 
 const MAGIC: &[u8] = b"evenkeel.section/1\0";
+/// The kind of observation that is a text.
+pub(crate) const TEXT: u8 = 1;
 
 /// The largest section accepted, in bytes of canonical form.
 pub const MAX_SECTION_BYTES: usize = 16 * 1024 * 1024;
@@ -65,10 +67,14 @@ pub(crate) fn most_bytes(section: &Section) -> usize {
 /// Appends one fact.
 pub(crate) fn put_fact(out: &mut Vec<u8>, path: &FactPath, observation: &Observation) {
     put_text(out, path.as_str());
+    put_observation(out, observation);
+}
+
+pub(crate) fn put_observation(out: &mut Vec<u8>, observation: &Observation) {
     match observation {
         Observation::Absent => out.push(0),
         Observation::Present(Value::Text(text)) => {
-            out.push(1);
+            out.push(TEXT);
             put_text(out, text);
         }
         Observation::Present(Value::Integer(number)) => {
@@ -155,7 +161,9 @@ impl<'a> Reader<'a> {
         let count = self.count(3)?;
         let mut facts = Vec::with_capacity(count);
         for _ in 0..count {
-            facts.push((self.path()?, self.observation()?));
+            let path = self.path()?;
+            let kind = self.byte()?;
+            facts.push((path, self.observation(kind)?));
         }
         Ok(facts)
     }
@@ -183,13 +191,39 @@ impl<'a> Reader<'a> {
         DecodeError { what, at: self.at }
     }
 
-    fn byte(&mut self) -> Result<u8, DecodeError> {
+    /// A length, and a reader of so many bytes.
+    pub(crate) fn part(&mut self) -> Result<Reader<'a>, DecodeError> {
+        let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let bytes = &self.bytes[self.at..end.ok_or_else(|| self.error("the end"))?];
+        self.at += length;
+        Ok(Reader { bytes, at: 0 })
+    }
+
+    /// What comes before the next byte of this value; that is passed, too.
+    pub(crate) fn bytes_until(&mut self, end: u8) -> Result<&'a [u8], DecodeError> {
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().position(|byte| *byte == end).ok_or_else(|| self.error("the end"))?;
+        self.at += length + 1;
+        Ok(&rest[..length])
+    }
+
+    /// The text before the next byte of this value.
+    pub(crate) fn text_until(&mut self, end: u8) -> Result<&'a str, DecodeError> {
+        let bytes = self.bytes_until(end)?;
+        if bytes.len() > MAX_VALUE_BYTES {
+            return Err(self.error("a text over its limit"));
+        }
+        std::str::from_utf8(bytes).map_err(|_| self.error("text that is not UTF-8"))
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
         let byte = *self.bytes.get(self.at).ok_or_else(|| self.error("the end"))?;
         self.at += 1;
         Ok(byte)
     }
 
-    fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -208,7 +242,7 @@ impl<'a> Reader<'a> {
         Err(self.error("a number of more than 64 bits"))
     }
 
-    fn text(&mut self, limit: usize) -> Result<&'a str, DecodeError> {
+    pub(crate) fn text(&mut self, limit: usize) -> Result<&'a str, DecodeError> {
         let length = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
         if length > limit {
             return Err(self.error("a text over its limit"));
@@ -219,10 +253,11 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    fn observation(&mut self) -> Result<Observation, DecodeError> {
-        Ok(match self.byte()? {
+    /// What follows this kind of observation.
+    pub(crate) fn observation(&mut self, kind: u8) -> Result<Observation, DecodeError> {
+        Ok(match kind {
             0 => Observation::Absent,
-            1 => Observation::Present(Value::Text(self.text(MAX_VALUE_BYTES)?.to_owned())),
+            TEXT => Observation::Present(Value::Text(self.text(MAX_VALUE_BYTES)?.to_owned())),
             2 => Observation::Present(Value::Integer(unzigzag(self.varint()?))),
             3 => Observation::Present(Value::Boolean(false)),
             4 => Observation::Present(Value::Boolean(true)),

@@ -10,11 +10,13 @@
 //! - [`author`]: who changed something, as far as it could be seen
 //! - [`natural`]: the order in which people read names
 //! - [`delta`]: what turns one section into another
+//! - [`bundle`]: sections as they travel to somebody who has none of them
 //! - [`digest`]: BLAKE3 addresses of contents
 //! - [`snapshot`]: a node's sections at one moment
 //! - [`snapshot_file`]: the snapshot as a JSON file (`evenkeel.snapshot/v1`)
 
 pub mod author;
+pub mod bundle;
 pub mod delta;
 pub mod digest;
 pub mod encoding;

@@ -37,8 +37,12 @@ impl Section {
         facts: Vec<(FactPath, Observation)>,
         digest: Digest,
     ) -> Option<Self> {
-        let section = Self::of_facts(name, facts)?;
-        Some(Self { digest: OnceLock::from(digest), ..section })
+        Some(Self::of_facts(name, facts)?.with_digest(digest))
+    }
+
+    /// The same, whose canonical bytes are known to have this digest.
+    pub(crate) fn with_digest(self, digest: Digest) -> Self {
+        Self { digest: OnceLock::from(digest), ..self }
     }
 
     /// Takes facts that are already in order; `None` if a path is out of order or stands twice.

@@ -51,6 +51,10 @@ pub struct Commit {
     /// Who changed something of it, as far as it could be seen: at most 64.
     #[prost(message, repeated, tag = "9")]
     pub authors: ::prost::alloc::vec::Vec<Author>,
+    /// Contents that no other node can have: a bundle, compressed with zstd, of at most 256 KiB when it is decompressed and
+    /// unfolded. A collector that knows no bundles asks for them.
+    #[prost(bytes = "vec", tag = "10")]
+    pub own: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Author {
@@ -136,6 +140,12 @@ pub struct Send {
     /// Digests of sections, 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub digests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Contents may come as bundles.
+    #[prost(bool, tag = "2")]
+    pub bundles: bool,
+    /// The commit is kept for a short time: the check-in that follows the contents need not name it again.
+    #[prost(bool, tag = "3")]
+    pub keeps_commit: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetryAfter {
@@ -156,6 +166,10 @@ pub struct SectionContent {
     /// The canonical bytes, compressed with zstd. The collector takes the digest itself.
     #[prost(bytes = "vec", tag = "1")]
     pub zstd: ::prost::alloc::vec::Vec<u8>,
+    /// Instead of it several sections as a bundle, compressed with zstd, for a collector that takes them: at most 1 MiB when
+    /// it is decompressed and unfolded.
+    #[prost(bytes = "vec", tag = "2")]
+    pub bundle: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutSectionsResponse {}

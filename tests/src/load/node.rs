@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use evenkeel_proto::commits::Base;
 use evenkeel_proto::fleet::check_in_response::Answer;
 use evenkeel_proto::fleet::fleet_service_client::FleetServiceClient;
-use evenkeel_proto::fleet::{CheckInRequest, Commit, SectionContent};
+use evenkeel_proto::fleet::{CheckInRequest, Commit, SectionContent, Send};
 use evenkeel_proto::{contents, times};
 use evenkeel_runtime::channel::{self, Address};
 use jiff::Timestamp;
@@ -77,8 +77,8 @@ impl Connection {
         let mut request = check_in(node, true);
         if let (Some(held), Some(commit)) = (&self.held, &mut request.commit) {
             let sections = node.contents.iter().map(|content| &*content.section);
-            let Commit { sections, base, removed, deltas, .. } = base(held, node).name_changes(sections);
-            *commit = Commit { sections, base, removed, deltas, ..std::mem::take(commit) };
+            let Commit { sections, base, removed, deltas, own, .. } = base(held, node).name_changes(sections);
+            *commit = Commit { sections, base, removed, deltas, own, ..std::mem::take(commit) };
         }
         let mut sent = 0;
         for _ in 0..MAX_ROUNDS {
@@ -89,7 +89,10 @@ impl Connection {
                     return Ok(sent);
                 }
                 Some(Answer::Send(wanted)) => {
-                    let messages = wanted_contents(node, &wanted.digests);
+                    let messages = wanted_contents(node, &wanted);
+                    if wanted.keeps_commit {
+                        request.commit = None;
+                    }
                     sent += messages.iter().map(|message| message.encoded_len() as u64).sum::<u64>();
                     let put = self.client.put_sections(tokio_stream::iter(messages)).await;
                     put.map_err(LoadError::call("contents were not taken"))?;
@@ -116,6 +119,7 @@ pub fn check_in(node: &Node, news: bool) -> CheckInRequest {
         host: node.name.clone(),
         role: String::new(),
         agent: AGENT.to_owned(),
+        own: contents::own(node.contents.iter().map(|content| &*content.section)),
         ..Commit::default()
     });
     CheckInRequest {
@@ -141,10 +145,14 @@ fn base(held: &[Arc<Content>], node: &Node) -> Base {
 /// # Panics
 ///
 /// If a section is too large to travel: a simulated node has none.
-pub fn wanted_contents(node: &Node, wanted: &[Vec<u8>]) -> Vec<SectionContent> {
-    let is_wanted = |digest: &[u8; 32]| wanted.iter().any(|wanted| wanted == digest);
+pub fn wanted_contents(node: &Node, wanted: &Send) -> Vec<SectionContent> {
+    let is_wanted = |digest: &[u8; 32]| wanted.digests.iter().any(|wanted| wanted == digest);
     let contents = node.contents.iter().filter(|content| is_wanted(content.digest.as_bytes()));
-    contents.map(|content| contents::to_wire(&content.section).expect("it fits a message")).collect()
+    let sections: Vec<_> = contents.map(|content| &*content.section).collect();
+    if wanted.bundles {
+        return contents::to_bundles(&sections).expect("they fit messages");
+    }
+    sections.into_iter().map(|section| contents::to_wire(section).expect("it fits a message")).collect()
 }
 
 fn unexpected(node: &Node, request: &'static str, answer: Option<Answer>) -> LoadError {

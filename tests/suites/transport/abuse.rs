@@ -227,7 +227,8 @@ async fn a_bomb_in_a_content() {
     let address = Address::parse(&abused.collector.url(), 0).unwrap();
     let config = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(abused.node.tls(&abused.collector)));
     let mut client = FleetServiceClient::new(channel::over_tls(&address, config));
-    let bomb = SectionContent { zstd: contents::compress(&vec![0; 200 * 1024 * 1024]) };
+    let zstd = contents::compress(&vec![0; 200 * 1024 * 1024]);
+    let bomb = SectionContent { zstd, ..SectionContent::default() };
     assert!(bomb.zstd.len() < 100_000);
 
     let unasked = client.put_sections(tokio_stream::iter([bomb.clone()])).await.unwrap_err();
