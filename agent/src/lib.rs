@@ -73,7 +73,7 @@ fn start(args: &args::Run) -> Result<(), AgentError> {
     config.root = args.root.clone().unwrap_or(config.root);
     config.interval = args.interval.unwrap_or(config.interval);
     config.check().map_err(AgentError::Usage)?;
-    heaps::at_most(1);
+    heaps::one_small();
     logging::init("evenkeel-agent");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;

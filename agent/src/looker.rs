@@ -94,6 +94,11 @@ impl Looker {
             sections: Vec::new(),
             unheard: BTreeSet::new(),
         };
+        // Told of something, or not told of everything: what leaves no trace in a directory may have happened as well.
+        let hears_all = self.places.as_ref().is_some_and(|places| places.refused().is_empty());
+        if matches!(wanted, Wanted::Only(_)) || !hears_all {
+            current(&self.host).look_closely();
+        }
         let sources = names(&self.config).into_iter().filter(|source| is_wanted(source)).collect();
         let (host, config, places) = (Arc::clone(&self.host), Arc::clone(&self.config), self.places.clone());
         // Listening touches the same places as looking, and may hang as well.

@@ -24,16 +24,22 @@
 //! - `go.program` is unreadable (`partial`): one of the above, or `go.program_directory`, hides something, so a program
 //!   that was not seen may be there all the same: it is neither absent nor missing
 //! - `go.program` is unreadable for another reason: no directory could be listed
+//!
+//! An agent that looks again and again, and that is told what is written, goes through a directory that has not changed
+//! every ten minutes: in between it looks only at links, and at the files that are Go programs.
 
 mod facts;
 mod known;
 mod settings;
+mod unchanged;
 mod zones;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 use jiff::Timestamp;
@@ -45,6 +51,7 @@ use crate::host::{Kind, Pid, Stat};
 use crate::{Budget, Declared, Host, Source, SourcesConfig, time};
 use facts::{OnDisk, Programs};
 use known::{is_known_to_be_other, read};
+use unchanged::Unchanged;
 
 /// Where programs are looked for, configured directories apart.
 const DIRECTORIES: &[&str] = &[
@@ -104,8 +111,10 @@ impl Source for GoPrograms {
             programs: Programs::default(),
             seen: BTreeSet::new(),
             zone: time::zone_name(host),
+            unchanged: host.recall().unwrap_or_default(),
         };
         let directories = search.directories(&config.go_programs.directories);
+        host.remember(std::mem::take(&mut search.unchanged));
         search.processes();
         let Search { mut section, programs, .. } = search;
         let found_none = programs.is_empty();
@@ -134,6 +143,8 @@ struct Search<'a> {
     seen: BTreeSet<Identity>,
     /// The machine's time zone, where it can be told.
     zone: Option<String>,
+    /// The directories that were gone through not long ago.
+    unchanged: Unchanged,
 }
 
 impl Search<'_> {
@@ -160,24 +171,44 @@ impl Search<'_> {
 
     fn directory(&mut self, directory: &Path, all: &Directories<'_>) -> Result<(), Reason> {
         self.budget.spend(0)?;
-        let files = match self.host.files(directory, |name| !all.is_remote(&directory.join(name))) {
+        // Before it is listed: a change in between is one to the next look.
+        let stat = self.host.stat(directory);
+        let may_follow = |name: &OsStr| !all.is_remote(&directory.join(name));
+        let known = stat.as_ref().ok().and_then(|stat| self.unchanged.take(directory, stat));
+        let (files, since) = match known {
+            Some(known) => (self.host.files_of(directory, known.entries, may_follow), known.since),
+            None => (self.host.files(directory, may_follow), Instant::now()),
+        };
+        let files = match files {
             Ok(files) => files,
             Err(error) => return Reason::of_io(&error).map_or(Ok(()), Err),
         };
-        for (name, stat) in files {
+        let mut again = Vec::new();
+        for (entry, stat) in files {
             self.budget.spend(0)?;
-            let path = directory.join(&name);
-            if let Err(reason) = self.file(&path, stat) {
+            let path = directory.join(&entry.name);
+            let is_of_interest = self.file(&path, stat).unwrap_or_else(|reason| {
                 self.section.unreadable(FactPath::keyed("go.program_file", &path.to_string_lossy()), reason);
+                true
+            });
+            if is_of_interest || entry.kind == Kind::Symlink {
+                again.push(entry);
             }
+        }
+        if let Ok(stat) = stat {
+            self.unchanged.put(directory, &stat, since, again);
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, stat: io::Result<Stat>) -> Result<(), Reason> {
+    /// Looks at one file. Whether it is to be looked at again also where its directory has not changed: not what is no
+    /// program of Go's.
+    fn file(&mut self, path: &Path, stat: io::Result<Stat>) -> Result<bool, Reason> {
         let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = match stat {
-            Ok(stat) if !self.may_be_new(&stat) || is_known_to_be_other(self.host, &stat) => return Ok(()),
+            Ok(stat) if stat.kind != Kind::File || stat.size < self.smallest() => return Ok(false),
+            Ok(stat) if !self.is_new(&stat) => return Ok(true),
+            Ok(stat) if is_known_to_be_other(self.host, &stat) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Err(error),
             // What could not be looked at is asked for again, so that a recorded host has the refusal.
             _ => self.host.open_regular(path),
@@ -185,8 +216,8 @@ impl Search<'_> {
         match file {
             Ok(file) => self.program(&file, name),
             // A link in circles is no program, nor is one that leads nowhere; and a file may be gone by now.
-            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => Ok(()),
-            Err(error) => Reason::of_io(&error).map_or(Ok(()), Err),
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => Ok(true),
+            Err(error) => Reason::of_io(&error).map_or(Ok(true), Err),
         }
     }
 
@@ -283,22 +314,25 @@ impl Search<'_> {
         }
     }
 
-    /// Whether this file may be a Go program, and was not met before.
-    fn may_be_new(&mut self, stat: &Stat) -> bool {
-        let large_enough = stat.size >= SMALLEST || !self.host.is_live();
-        let Stat { dev, ino, size, ctime, .. } = *stat;
-        stat.kind == Kind::File && large_enough && self.seen.insert((dev, ino, size, ctime))
+    /// No smaller file is opened.
+    fn smallest(&self) -> u64 {
+        if self.host.is_live() { SMALLEST } else { 0 }
     }
 
-    /// Adds a program, if it is Go's.
-    fn program(&mut self, file: &File, name: impl FnOnce() -> String) -> Result<(), Reason> {
+    /// Whether this file was not met before.
+    fn is_new(&mut self, stat: &Stat) -> bool {
+        let Stat { dev, ino, size, ctime, .. } = *stat;
+        self.seen.insert((dev, ino, size, ctime))
+    }
+
+    /// Adds a program, if it is Go's. Whether it is.
+    fn program(&mut self, file: &File, name: impl FnOnce() -> String) -> Result<bool, Reason> {
         match read(self.host, file) {
-            Ok(info) => {
-                if let Some(info) = info {
-                    self.programs.add(info, name);
-                }
-                Ok(())
+            Ok(Some(info)) => {
+                self.programs.add(info, name);
+                Ok(true)
             }
+            Ok(None) => Ok(false),
             Err(error) => Err(error.reason()),
         }
     }

@@ -12,6 +12,7 @@ mod listing;
 mod mounts;
 mod namespace;
 mod once;
+mod parameters;
 mod places;
 mod process;
 mod touched;
@@ -34,7 +35,7 @@ pub use listing::DirEntry;
 pub use places::{Names, Places};
 pub use process::Pid;
 pub use touched::{Access, Touched};
-pub(crate) use witness::Witness;
+pub(crate) use witness::{Witness, is_settled};
 
 use kept::{Kept, PARAMETERS};
 use places::Tracker;

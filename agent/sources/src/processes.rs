@@ -7,11 +7,15 @@
 //!
 //! Read from `/proc/PID/maps`: of a replaced file the kernel says ` (deleted)`, for the name leads to another one.
 
+mod known;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
 use crate::{Budget, Declared, Host, Source, SourcesConfig};
+use known::{Known, Mapped};
 
 const FAMILY: &str = "process.restart_pending";
 /// A browser has 2,000 lines of 100 bytes.
@@ -51,8 +55,9 @@ impl Source for Processes {
             Ok(pids) => {
                 // Every PID namespace has a first process. If it is not listed, /proc hides processes (`hidepid=`).
                 let mut denied = (host.is_live() && !pids.contains(&1)).then_some(Reason::Permission);
+                let mut known = Known::begin(host);
                 for pid in pids {
-                    match budget.spend(0).and_then(|()| replaced(host, pid)) {
+                    match budget.spend(0).and_then(|()| replaced(host, pid, &mut known)) {
                         Ok(files) if files.is_empty() => {}
                         Ok(files) => {
                             let name = host.read_text(format!("/proc/{pid}/comm"), 64).unwrap_or_default();
@@ -61,6 +66,7 @@ impl Source for Processes {
                         Err(reason) => denied = denied.or(Some(reason)),
                     }
                 }
+                known.end(host);
                 denied
             }
             // A root without /proc says nothing of processes.
@@ -80,12 +86,43 @@ impl Source for Processes {
 }
 
 /// The files that a process runs and that are no longer there; none for one that has ended.
-fn replaced(host: &Host, pid: u32) -> Result<BTreeSet<String>, Reason> {
+fn replaced(host: &Host, pid: u32, known: &mut Known) -> Result<BTreeSet<String>, Reason> {
+    let program = host.is_live().then(|| host.stat_exe(pid));
+    match &program {
+        // One of the kernel's own, or one that has ended: it has no mappings.
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Some(Ok(program)) if known.has_all(pid, program) => return Ok(BTreeSet::new()),
+        _ => {}
+    }
     match host.read(format!("/proc/{pid}/maps"), MAX_MAPS_BYTES) {
-        Ok(maps) => Ok(parse(&maps)),
+        Ok(maps) => {
+            let gone = parse(&maps);
+            if let Some(Ok(program)) = program
+                && gone.is_empty()
+            {
+                known.put(pid, &program, mapped(&maps));
+            }
+            Ok(gone)
+        }
         Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => Ok(BTreeSet::new()),
         Err(error) => Reason::of_io(&error).map_or(Ok(BTreeSet::new()), Err),
     }
+}
+
+/// The files of the mappings that would count if they were deleted. One whose name the kernel had to escape is none that
+/// its name leads to.
+fn mapped(maps: &[u8]) -> impl Iterator<Item = Mapped<'_>> {
+    maps.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?;
+        let path = &line[line.find('/')?..];
+        let mut fields = line.split_ascii_whitespace();
+        let counts = fields.nth(1)?.contains('x') && is_installed(path);
+        counts.then(|| Some((path, known::file_of(fields.nth(1)?, fields.next()?)?)))?
+    })
+}
+
+fn is_installed(path: &str) -> bool {
+    INSTALLED.iter().any(|place| path.starts_with(place))
 }
 
 /// File names of the mappings that are executed and whose file was deleted: `7f00-7f01 r-xp 0000 fe:00 123  PATH
@@ -95,7 +132,7 @@ fn parse(maps: &[u8]) -> BTreeSet<String> {
         let line = std::str::from_utf8(line).ok()?.strip_suffix(DELETED)?;
         let rights = line.split(' ').nth(1)?;
         let path = &line[line.find('/')?..];
-        let counts = rights.contains('x') && INSTALLED.iter().any(|place| path.starts_with(place));
+        let counts = rights.contains('x') && is_installed(path);
         counts.then(|| path.rsplit('/').next().map(str::to_owned))?
     };
     maps.split(|byte| *byte == b'\n').filter_map(of_line).collect()
@@ -129,5 +166,21 @@ mod tests {
         assert_eq!(parse(redacted(MAPS).as_bytes()), parse(MAPS.as_bytes()));
         assert_eq!(redacted(MAPS).lines().count(), 2);
         assert_eq!(parse(b"\xff\n (deleted)\nx (deleted)\n"), BTreeSet::new());
+    }
+
+    #[test]
+    fn files_whose_loss_would_count() {
+        let there = MAPS.replace(" (deleted)", "");
+        let found: Vec<_> = mapped(there.as_bytes()).map(|(path, (_, inode))| (path, inode)).collect();
+        let libraries = "/usr/lib/x86_64-linux-gnu";
+        assert_eq!(
+            found,
+            [
+                ("/usr/sbin/nginx", 1),
+                (&*format!("{libraries}/libc.so.6"), 2),
+                (&*format!("{libraries}/libssl.so.3"), 3),
+            ]
+        );
+        assert_eq!(mapped(b"\xff\n/\n1-2 r-xp 0 fe:0 x /usr/y\n").count(), 0);
     }
 }

@@ -12,7 +12,7 @@ mod value;
 use std::io;
 use std::path::Path;
 
-use evenkeel_facts::{FactPath, Reason, Section, SectionBuilder};
+use evenkeel_facts::{FactPath, Observation, Reason, Section, SectionBuilder};
 
 use crate::host::{DirEntry, Kind};
 use crate::{Budget, Declared, Host, Source, SourcesConfig};
@@ -49,7 +49,12 @@ impl Source for Sysctl {
 
     fn collect(&self, host: &Host, _: &SourcesConfig, budget: &Budget) -> Vec<Section> {
         let mut whole = SectionBuilder::new("sysctl");
-        let mut sections = vec![persisted::collect(host, budget)];
+        let persisted = host.while_unchanged("sysctl.persisted", || {
+            let section = persisted::collect(host, budget);
+            let lasts = !section.facts().iter().any(|(_, seen)| matches!(seen, Observation::Unreadable(_)));
+            (section, lasts)
+        });
+        let mut sections = vec![persisted];
         let entries = match host.list(ROOT) {
             Ok(entries) => entries,
             Err(error) => {
@@ -65,16 +70,32 @@ impl Source for Sysctl {
         let other_ipc = !host.shares_ipc();
         for entry in entries {
             let part = entry.name.to_str().filter(|name| is_part(name) && entry.kind == Kind::Directory);
+            // While every parameter of it says the same, it is the same section.
+            if let Some(Known { section, bytes }) = part.and_then(|part| host.made_of_parameters(part)) {
+                sections.extend(section);
+                match budget.spend(bytes) {
+                    Ok(()) => continue,
+                    Err(reason) => {
+                        whole.unreadable(FactPath::known("sysctl"), reason);
+                        break;
+                    }
+                }
+            }
+            host.begin_parameters();
             let mut own = part.map(|name| SectionBuilder::new(&format!("sysctl.{name}")));
             let section = own.as_mut().unwrap_or(&mut whole);
-            let mut walk = Walk { host, budget, section, other_ipc, spent: None };
+            let mut walk = Walk { host, budget, section, other_ipc, bytes: 0, spent: None };
             if entry.name == "net" && !host.shares_network() {
                 walk.section.unreadable(FactPath::known("sysctl.net"), Reason::Namespace);
             } else {
                 walk.entry(Path::new(ROOT), "", &entry, 0);
             }
-            let spent = walk.spent;
-            sections.extend(own.filter(|section| !section.is_empty()).map(SectionBuilder::finish));
+            let (spent, bytes) = (walk.spent, walk.bytes);
+            let section = own.filter(|section| !section.is_empty()).map(SectionBuilder::finish);
+            let known = Known { section: section.clone(), bytes };
+            let lasts = part.is_some() && spent.is_none();
+            host.keep_made_of_parameters(part.unwrap_or_default(), lasts.then_some(known));
+            sections.extend(section);
             if let Some(reason) = spent {
                 whole.unreadable(FactPath::known("sysctl"), reason);
                 break;
@@ -93,12 +114,21 @@ fn is_part(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
 }
 
+/// The section of one top directory, if it has any key, and what it takes of the budget.
+#[derive(Debug, Clone)]
+struct Known {
+    section: Option<Section>,
+    bytes: usize,
+}
+
 struct Walk<'a> {
     host: &'a Host,
     budget: &'a Budget,
     section: &'a mut SectionBuilder,
     /// Whether what belongs to an IPC namespace is not the host's.
     other_ipc: bool,
+    /// What was taken of the budget.
+    bytes: usize,
     /// Why the walk ended early, if it did.
     spent: Option<Reason>,
 }
@@ -115,8 +145,8 @@ impl Walk<'_> {
         let Ok(fact) = FactPath::new(&format!("sysctl.{key}")) else {
             return self.note_trouble(prefix, Reason::Malformed);
         };
-        if let Err(reason) = self.budget.spend(fact.as_str().len()) {
-            self.spent = Some(reason);
+        self.spend(fact.as_str().len());
+        if self.spent.is_some() {
             return;
         }
         if self.other_ipc && rules::is_of_ipc(&key) {
@@ -146,18 +176,17 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, fact: FactPath, secret: bool) {
-        let read = self.host.read(path, MAX_VALUE_BYTES);
         if secret {
-            match value::set_or_unset(&read) {
+            match value::set_or_unset(&self.host.read_secret(path, MAX_VALUE_BYTES)) {
                 Ok(word) => self.section.present(fact, word),
                 Err(reason) => self.section.unreadable(fact, reason),
             };
             return;
         }
-        match read {
+        match self.host.read(path, MAX_VALUE_BYTES) {
             Ok(bytes) => match value::canonical(&bytes) {
                 Some(text) => {
-                    self.spent = self.spent.or(self.budget.spend(text.len()).err());
+                    self.spend(text.len());
                     self.section.present(fact, text);
                 }
                 None => {
@@ -170,6 +199,11 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.spent = self.spent.or(self.budget.spend(bytes).err());
     }
 
     /// A file that nobody may read is a button, not a setting.

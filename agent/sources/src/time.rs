@@ -71,7 +71,12 @@ impl Source for Time {
             parse_rule(&zone).map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidData.into())
         });
         section.observe(FactPath::known("time.rule"), seen(rule));
-        let package = match packages::version_of(host, budget, "tzdata") {
+        // The whole database would be read for it at every look.
+        let package = host.while_unchanged("tzdata", || {
+            let version = packages::version_of(host, budget, "tzdata");
+            (version.clone(), version.is_ok())
+        });
+        let package = match package {
             Ok(version) => {
                 version.map_or(Observation::Absent, |version| Observation::Present(version.into()))
             }

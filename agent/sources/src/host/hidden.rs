@@ -254,7 +254,7 @@ broken\n";
         }
         let files = host.files(root.path(), |_| true).unwrap();
         let refused = |name: &str| {
-            let (_, stat) = files.iter().find(|(file, _)| file == name).unwrap();
+            let (_, stat) = files.iter().find(|(file, _)| file.name == *name).unwrap();
             Reason::of_io(stat.as_ref().unwrap_err())
         };
         assert_eq!((refused("link"), refused("dangling")), (Some(Reason::Sandbox), None));

@@ -2,6 +2,7 @@
 //! instead of three, and gives what the parameter is now. What was made of contents, and what sources have seen, as long
 //! as their files are the same.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -12,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::once::Made;
+use super::parameters::{MadeOfParameters, Said};
 use super::witness::Notes;
-use super::{Host, Log, READ, Root, Tracker, Witness, read_to_end};
+use super::{Access, Host, Log, READ, Root, Tracker, Witness, read_to_end};
 use crate::Collected;
 use crate::breaker::Breakers;
 
@@ -24,36 +26,65 @@ const WANTED: u64 = 4096;
 /// The kernel allocates what a reader of /proc/sys offers: a buffer of 1 MB makes each read ten times slower. Few
 /// parameters say more than this.
 const STEP: usize = 4096;
+/// The most that any parameter is let say, in bytes; whoever reads it may allow less.
+const MAX_BYTES: usize = 1024 * 1024;
 
-/// Kept descriptors, up to a budget.
+/// What is kept.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    files: Mutex<HashMap<PathBuf, File>>,
-    budget: usize,
+    pub(super) files: Mutex<Files>,
     pub(super) made: Made,
     pub(super) notes: Notes,
     pub(super) seen: Mutex<HashMap<&'static str, (Witness, Collected)>>,
+    pub(super) said: Mutex<Option<Said>>,
+    pub(super) of_parameters: Mutex<MadeOfParameters>,
+    /// What sources remember, by its type.
+    memories: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
     breakers: Arc<Breakers>,
 }
 
-impl Kept {
+/// Kernel parameters that are kept open, up to a budget.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    by_path: HashMap<PathBuf, u32>,
+    /// `None`: it failed, and was closed.
+    files: Vec<Option<File>>,
+    pub(super) budget: usize,
+}
+
+impl Files {
     /// What the parameter says, if it is kept and fits one step.
-    fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let step = in_one_step(files.get(path)?);
-        if step.is_none() {
+    fn read(&mut self, path: &Path, step: &mut [u8; STEP]) -> Option<(u32, usize)> {
+        let at = *self.by_path.get(path)?;
+        let length = self.files[at as usize].as_ref().and_then(|file| in_one_step(file, step));
+        if length.is_none() {
             // Gone with its module, and perhaps there again: opened anew it says so.
-            files.remove(path);
+            self.files[at as usize] = None;
+            self.by_path.remove(path);
         }
-        step
+        Some((at, length?))
+    }
+
+    /// Whether this file says exactly this.
+    pub(super) fn says(&self, file: u32, text: &[u8]) -> bool {
+        let mut step = [0; STEP];
+        let file = self.files.get(file as usize).and_then(Option::as_ref);
+        file.and_then(|file| in_one_step(file, &mut step)).is_some_and(|length| step[..length] == *text)
     }
 
     /// Keeps a parameter's file, if there is room.
-    fn keep(&self, path: &Path, file: File) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if files.len() < self.budget {
-            files.insert(path.to_owned(), file);
+    fn keep(&mut self, path: &Path, file: File) -> Option<u32> {
+        if self.by_path.len() >= self.budget {
+            return None;
         }
+        let at = self.files.iter().position(Option::is_none).unwrap_or(self.files.len());
+        let number = u32::try_from(at).ok()?;
+        if at == self.files.len() {
+            self.files.push(None);
+        }
+        self.files[at] = Some(file);
+        self.by_path.insert(path.to_owned(), number);
+        Some(number)
     }
 }
 
@@ -64,7 +95,8 @@ impl Host {
     #[must_use]
     pub fn keeping(mut self) -> Self {
         let budget = usize::try_from(descriptors().unwrap_or(0) / 2).unwrap_or(usize::MAX);
-        self.kept = Some(Kept { budget, ..Kept::default() });
+        let files = Mutex::new(Files { budget, ..Files::default() });
+        self.kept = Some(Kept { files, ..Kept::default() });
         self
     }
 
@@ -108,28 +140,90 @@ impl Host {
         }
     }
 
+    /// Takes what a source remembered of this type: it is to be remembered again.
+    pub(crate) fn recall<T: Send + 'static>(&self) -> Option<T> {
+        let mut memories = self.kept.as_ref()?.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.remove(&TypeId::of::<T>())?.downcast().ok().map(|memory| *memory)
+    }
+
+    /// Remembers it for the next look; a host that keeps nothing does not.
+    pub(crate) fn remember<T: Send + 'static>(&self, memory: T) {
+        if let Some(kept) = &self.kept {
+            let mut memories = kept.memories.lock().unwrap_or_else(PoisonError::into_inner);
+            memories.insert(TypeId::of::<T>(), Box::new(memory));
+        }
+    }
+
+    /// Forgets what sources remember: the next look takes nothing for granted that may have changed without leaving a
+    /// trace. For those who were told that something happened, and those who are told nothing.
+    pub fn look_closely(&self) {
+        if let Some(kept) = &self.kept {
+            kept.memories.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     /// What a kernel parameter says. One that says less than a buffer holds has said all.
     pub(super) fn read_parameter(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        let within = |content: Vec<u8>| {
-            if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+        let content = match self.read_open(path) {
+            Some(content) => Ok(content),
+            None => self.open(path, READ).map(File::from).and_then(|file| self.read_and_keep(path, file)),
         };
-        if let Some(content) = self.kept.as_ref().and_then(|kept| kept.read(path)) {
-            return within(content);
+        content.and_then(|content| within(content, limit))
+    }
+
+    /// The same of a secret: it is not kept in any form that it could be read from.
+    pub(crate) fn read_secret(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        if !self.is_live() {
+            return self.read(path, limit);
         }
-        let file = File::from(self.open(path, READ)?);
-        let Some(content) = in_one_step(&file) else { return read_to_end(file, limit) };
-        if let Some(kept) = &self.kept {
-            kept.keep(path, file);
+        self.noting(path, Access::Content, || {
+            let content = self.read_parameter_anew(path);
+            self.note_other(path, &content);
+            content.and_then(|content| within(content, limit))
+        })
+    }
+
+    /// Opened, read and closed.
+    pub(super) fn read_parameter_anew(&self, path: &Path) -> io::Result<Vec<u8>> {
+        read_to_end(self.open(path, READ)?.into(), MAX_BYTES)
+    }
+
+    fn read_open(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut files = self.kept.as_ref()?.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut step = [0; STEP];
+        let (file, length) = files.read(path, &mut step)?;
+        drop(files);
+        self.note_open(file, &step[..length]);
+        Some(step[..length].to_vec())
+    }
+
+    fn read_and_keep(&self, path: &Path, file: File) -> io::Result<Vec<u8>> {
+        let mut step = [0; STEP];
+        let Some(length) = in_one_step(&file, &mut step) else {
+            let content = read_to_end(file, MAX_BYTES);
+            self.note_other(path, &content);
+            return content;
+        };
+        let content = step[..length].to_vec();
+        let number = self
+            .kept
+            .as_ref()
+            .and_then(|kept| kept.files.lock().unwrap_or_else(PoisonError::into_inner).keep(path, file));
+        match number {
+            Some(number) => self.note_open(number, &content),
+            None => self.note_other(path, &Ok(content.clone())),
         }
-        within(content)
+        Ok(content)
     }
 }
 
+fn within(content: Vec<u8>, limit: usize) -> io::Result<Vec<u8>> {
+    if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+}
+
 /// Nothing when it fails or does not fit: then it is read by other means, which say why.
-fn in_one_step(file: &File) -> Option<Vec<u8>> {
-    let mut step = [0; STEP];
-    let length = file.read_at(&mut step, 0).ok().filter(|length| *length < STEP)?;
-    Some(step[..length].to_vec())
+fn in_one_step(file: &File, step: &mut [u8; STEP]) -> Option<usize> {
+    file.read_at(step, 0).ok().filter(|length| *length < STEP)
 }
 
 /// How many descriptors this process may have. The limit that it starts with is meant for programs that cannot count
@@ -154,8 +248,7 @@ mod tests {
         let host = Host::live().keeping();
         let fresh = Host::live().read(PATH, 100).unwrap();
         assert_eq!(host.read(PATH, 100).unwrap(), fresh);
-        let kept = host.kept.as_ref().unwrap();
-        assert_eq!(kept.read(Path::new(PATH)), Some(fresh.clone()));
+        assert_eq!(host.read_open(Path::new(PATH)), Some(fresh.clone()));
         assert_eq!(host.read(PATH, 100).unwrap(), fresh);
         assert_eq!(host.read(PATH, 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
@@ -163,8 +256,8 @@ mod tests {
     #[test]
     fn without_room_nothing_is_kept_and_all_is_read() {
         let mut host = Host::live().keeping();
-        host.kept.as_mut().unwrap().budget = 0;
+        host.kept.as_mut().unwrap().files.get_mut().unwrap().budget = 0;
         assert!(host.read(PATH, 100).is_ok());
-        assert_eq!(host.kept.as_ref().unwrap().read(Path::new(PATH)), None);
+        assert_eq!(host.read_open(Path::new(PATH)), None);
     }
 }

@@ -29,7 +29,19 @@ impl Host {
     /// What a directory holds, by name.
     pub fn list(&self, path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
         let path = path.as_ref();
+        self.note_names(path);
         self.noting(path, Access::Directory, || self.list_untold(path))
+    }
+
+    /// The names in a directory as the system gives them, each with its kind before and a zero behind it. Nothing is
+    /// allocated for any of them.
+    pub(super) fn names_untold(&self, path: &Path, names: &mut Vec<u8>) -> io::Result<()> {
+        for entry in self.directory(path)?.iter() {
+            let entry = entry?;
+            names.push(entry.file_type().map_or(b'?', |kind| kind as u8));
+            names.extend_from_slice(entry.file_name().to_bytes_with_nul());
+        }
+        Ok(())
     }
 
     /// What a directory holds, without noting that it was asked for.
@@ -56,32 +68,57 @@ impl Host {
         &self,
         path: impl AsRef<Path>,
         may_follow: impl Fn(&OsStr) -> bool,
-    ) -> io::Result<Vec<(OsString, io::Result<Stat>)>> {
+    ) -> io::Result<Vec<(DirEntry, io::Result<Stat>)>> {
         let path = path.as_ref();
         self.noting(path, Access::Files, || {
             let mut directory = self.directory(path)?;
             let mut files = Vec::new();
-            for DirEntry { name, kind } in entries_of(&mut directory)? {
-                let stat = match kind {
-                    Kind::File => fstatat(&directory, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW),
-                    Kind::Symlink if !may_follow(&name) => Err(Errno::EOPNOTSUPP),
-                    Kind::Symlink if self.is_live() => {
-                        fstatat(&directory, name.as_os_str(), AtFlags::empty())
-                    }
-                    Kind::Symlink => match self.open(&path.join(&name), OFlag::O_PATH) {
-                        Ok(target) => fstat(target),
-                        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-                    },
-                    Kind::Directory | Kind::Other => continue,
-                };
-                let stat = stat.as_ref().map(Stat::of);
-                let stat = stat.map_err(|errno| self.unless_hidden(&path.join(&name), *errno));
-                if stat.as_ref().map_or(true, |stat| stat.kind == Kind::File) {
-                    files.push((name, stat));
+            for entry in entries_of(&mut directory)? {
+                if let Some(stat) = self.file_of(&directory, path, &entry, &may_follow) {
+                    files.push((entry, stat));
                 }
             }
             Ok(files)
         })
+    }
+
+    /// The same for these entries, which the directory had when it was listed; it counts as listed again.
+    pub(crate) fn files_of(
+        &self,
+        path: &Path,
+        entries: Vec<DirEntry>,
+        may_follow: impl Fn(&OsStr) -> bool,
+    ) -> io::Result<Vec<(DirEntry, io::Result<Stat>)>> {
+        self.noting(path, Access::Files, || {
+            let directory = self.directory(path)?;
+            let file = |entry: DirEntry| {
+                self.file_of(&directory, path, &entry, &may_follow).map(|stat| (entry, stat))
+            };
+            Ok(entries.into_iter().filter_map(file).collect())
+        })
+    }
+
+    /// What this entry is, if it is a file or may lead to one.
+    fn file_of(
+        &self,
+        directory: &Dir,
+        path: &Path,
+        DirEntry { name, kind }: &DirEntry,
+        may_follow: impl Fn(&OsStr) -> bool,
+    ) -> Option<io::Result<Stat>> {
+        let stat = match kind {
+            Kind::File => fstatat(directory, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW),
+            Kind::Symlink if !may_follow(name) => Err(Errno::EOPNOTSUPP),
+            Kind::Symlink if self.is_live() => fstatat(directory, name.as_os_str(), AtFlags::empty()),
+            Kind::Symlink => match self.open(&path.join(name), OFlag::O_PATH) {
+                Ok(target) => fstat(target),
+                Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+            },
+            Kind::Directory | Kind::Other => return None,
+        };
+        let stat = stat.as_ref().map(Stat::of);
+        let stat = stat.map_err(|errno| self.unless_hidden(&path.join(name), *errno));
+        stat.as_ref().map_or(true, |stat| stat.kind == Kind::File).then_some(stat)
     }
 
     fn directory(&self, path: &Path) -> io::Result<Dir> {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
+use super::kept::PARAMETERS;
 use super::{Access, Host, Stat};
 
 /// A file that was changed again within one tick of the file system's clock looks the same: what is younger than this
@@ -17,8 +18,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// What a source has looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Witness {
-    /// The files, and what each was; `None`: it could not be opened.
-    files: BTreeMap<(PathBuf, bool), Option<Stat>>,
+    /// The files and how each was looked at, and what each was; `None`: it could not be opened.
+    files: BTreeMap<(PathBuf, Access), Option<Stat>>,
     /// Whether the clock was asked, and then whether it was kept right, where that can be told.
     asked_clock: bool,
     clock: Option<bool>,
@@ -53,7 +54,36 @@ impl Host {
     /// Whether all is what it was.
     pub(crate) fn still_holds(&self, Witness { files, asked_clock, clock }: &Witness) -> bool {
         (!asked_clock || self.clock_now() == *clock)
-            && files.iter().all(|((path, is_link), was)| self.look(path, *is_link) == *was)
+            && files.iter().all(|((path, access), was)| self.look(path, *access) == *was)
+    }
+
+    /// Notes the places of these files, as looking at them again would.
+    pub(crate) fn note_places(&self, Witness { files, .. }: &Witness) {
+        for (path, access) in files.keys() {
+            self.note_place(path, *access);
+        }
+    }
+
+    /// What `make` gives, for as long as the files that it looks at are the same, and the kernel's parameters say the
+    /// same; on a host that keeps nothing it is made anew each time. `make` also says whether it would last: what could not
+    /// be read may be read the next time. Things are told apart by their names. Not within a source that sees only files.
+    pub(crate) fn while_unchanged<T: Clone + Send + 'static>(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> (T, bool),
+    ) -> T {
+        if let Some((witness, thing)) = self.made_of_parameters::<(Witness, T)>(name)
+            && self.still_holds(&witness)
+        {
+            self.note_places(&witness);
+            return thing;
+        }
+        self.begin_parameters();
+        self.begin_witness();
+        let (thing, lasts) = make();
+        let witness = self.end_witness().filter(|_| lasts);
+        self.keep_made_of_parameters(name, witness.map(|witness| (witness, thing.clone())));
+        thing
     }
 
     /// Before the file itself is looked at: a change in between makes the witness false, not the source.
@@ -61,16 +91,19 @@ impl Host {
         let Some(kept) = &self.kept else { return };
         let mut notes = kept.notes.of_source.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Witness { files, .. }) = &mut *notes else { return };
+        if path.starts_with(PARAMETERS) && self.is_live() && self.takes_down_parameters() {
+            return;
+        }
         if path.starts_with("/proc") || path.starts_with("/sys") || access == Access::Files {
             *notes = None;
             return;
         }
-        let seen = self.look(path, access == Access::Link);
+        let seen = self.look(path, access);
         if seen.is_some_and(|stat| !is_older(&stat, kept.notes.settled)) {
             *notes = None;
             return;
         }
-        files.insert((path.to_owned(), access == Access::Link), seen);
+        files.insert((path.to_owned(), access), seen);
     }
 
     /// The clock was asked.
@@ -83,14 +116,14 @@ impl Host {
         }
     }
 
-    fn look(&self, path: &Path, is_link: bool) -> Option<Stat> {
-        let flags = if is_link { OFlag::O_PATH | OFlag::O_NOFOLLOW } else { OFlag::O_PATH };
+    fn look(&self, path: &Path, access: Access) -> Option<Stat> {
+        let flags = if access == Access::Link { OFlag::O_PATH | OFlag::O_NOFOLLOW } else { OFlag::O_PATH };
         Some(Stat::of(&fstat(self.open(path, flags).ok()?).ok()?))
     }
 }
 
 /// Whether what was changed last was changed long enough ago to be told from a change now.
-pub(super) fn is_settled(stat: &Stat) -> bool {
+pub(crate) fn is_settled(stat: &Stat) -> bool {
     is_older(stat, SETTLED)
 }
 
