@@ -23,9 +23,10 @@ test-hosts: install-test-hosts ## only the suites on real hosts: namespaces, san
 	export EVENKEEL_HOSTILE_FILES=1000000 EVENKEEL_ROUNDS=$${EVENKEEL_ROUNDS:-20} EVENKEEL_OVERLOAD_SECONDS=$${EVENKEEL_OVERLOAD_SECONDS:-60}; \
 		$(call run_tests,-p evenkeel-tests --test suites,-- hosts:: boot:: service:: portable:: containers:: pods:: sandbox:: hostile_tree:: third_party:: durability:: overload:: packages:: dist::)
 
-bench: ## the budgets, measured, beside their peers; ONLY=agent,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
+bench: ## the budgets, measured, beside their peers; ONLY=agent,idle,changes,go,sizes,wire,collector,scale,transport,drift runs some parts
 	$(CARGO) build --release --workspace --bins
 	$(if $(findstring sizes,$(ONLY))$(findstring agent,$(ONLY)),$(CARGO) build --profile dist --workspace --bins)
+	$(if $(ONLY),$(if $(findstring agent,$(ONLY))$(findstring idle,$(ONLY)),deploy/dist.sh),deploy/dist.sh)
 	$(CARGO) bench -p evenkeel-tests --bench budgets -- $(if $(ONLY),--only $(ONLY))
 
 fuzz: ## damaged contents for every parser of the agent and for what others hand in, ten minutes each; SECONDS=60 for less, ONLY=dpkg_status for one

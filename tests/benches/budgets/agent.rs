@@ -9,7 +9,7 @@ use evenkeel_sources::{Host, SOURCES, SourcesConfig, collect_all};
 use evenkeel_tests::harness::{Agent, Collector, Node, programs};
 use evenkeel_tests::load::process::{Memory, Process};
 
-use crate::clock::{median, median_cpu};
+use crate::clock::{cpu, median, median_cpu};
 use crate::command::{Took, took};
 use crate::table::{Budget, Table, Unit};
 
@@ -19,7 +19,8 @@ const WATCHED: Duration = Duration::from_secs(20);
 pub(crate) fn run(table: &mut Table) {
     once(table);
     sysctls(table);
-    idle(table);
+    packages(table);
+    busy(table);
 }
 
 /// One collection of everything, as a program.
@@ -82,13 +83,36 @@ fn sysctls(table: &mut Table) {
     table.row("agent: a full sweep, again", Unit::Time, Budget::AtMost(0.004), sweep);
 }
 
-/// The daemon, reporting to a collector.
-fn idle(table: &mut Table) {
+/// The package database, beside its own tool.
+fn packages(table: &mut Table) {
+    let only = SourcesConfig {
+        disable: SOURCES
+            .iter()
+            .map(|source| source.name().to_owned())
+            .filter(|name| name != "packages")
+            .collect(),
+        ..SourcesConfig::default()
+    };
+    let (mut own, mut peer, mut found) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..21 {
+        let host = Host::live();
+        let (cpu, sections) = cpu(|| collect_all(&host, &only));
+        own.push(cpu);
+        found = sections.iter().map(|section| section.facts().len()).sum();
+        peer.extend(took(&["dpkg-query", "-W"]).map(|took| took.cpu));
+    }
+    if peer.is_empty() {
+        table.note("there is no dpkg here: its database was not compared");
+        return;
+    }
+    let what = format!("agent: the dpkg database, {found} facts");
+    table.beside(&what, Unit::Time, Budget::OfPeer(1.0 / 20.0), median(own), ("dpkg-query -W", median(peer)));
+}
+
+/// The daemon, reporting to a collector once a second: what each time takes.
+fn busy(table: &mut Table) {
     let collector = Collector::default();
     let shipped = shipped();
-    if shipped.is_none() {
-        table.note("memory is that of the release build: what is shipped was not built (cargo build --profile dist --bins)");
-    }
     let node =
         Node { name: "bench".to_owned(), environment: "dev".to_owned(), program: shipped, ..Node::default() };
     let mut agent = Agent::start(&collector, node);
@@ -98,10 +122,18 @@ fn idle(table: &mut Table) {
     // What is measured is what it takes over a time: this is the one place that waits for a time.
     thread::sleep(WATCHED);
     let cpu = process.cpu().expect("the agent runs").saturating_sub(before).as_secs_f64();
-    let Memory { rss, pss, .. } = process.memory().expect("the agent runs");
     let each = cpu / WATCHED.as_secs_f64();
     let what = "agent: sweep and check-in of the daemon (0.02 % at one a minute)";
     table.row(what, Unit::Time, Budget::AtMost(0.012), each);
+    memory(table, process);
+}
+
+/// What it holds then, beside node_exporter.
+fn memory(table: &mut Table, process: Process) {
+    if shipped().is_none() {
+        table.note("memory is that of the release build: what is shipped was not built (deploy/dist.sh)");
+    }
+    let Memory { rss, pss, .. } = process.memory().expect("the agent runs");
     let peer = node_exporter();
     if peer.is_none() {
         table.note("node_exporter is not installed: not compared (Debian: prometheus-node-exporter)");
@@ -118,11 +150,12 @@ fn idle(table: &mut Table) {
     }
 }
 
-/// The program of the `dist` profile, beside that of this run, if it was built.
-fn shipped() -> Option<PathBuf> {
+/// The program as it is shipped for images, or that of the `dist` profile beside that of this run: what was built.
+pub(crate) fn shipped() -> Option<PathBuf> {
     let own = programs::path("evenkeel-agent");
-    let program = own.ancestors().nth(2)?.join("dist/evenkeel-agent");
-    program.is_file().then_some(program)
+    let target = own.ancestors().nth(2)?;
+    let built = ["shipped/evenkeel-agent-static", "dist/evenkeel-agent"].map(|program| target.join(program));
+    built.into_iter().find(|program| program.is_file())
 }
 
 /// What node_exporter holds after its start, not yet asked for anything.

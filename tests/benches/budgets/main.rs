@@ -6,6 +6,7 @@
 //! - `clock`: processor time, medians
 //! - `command`: what a program of somebody's took, from outside
 //! - `agent`, `go`, `sizes`: the agent against its peers, side by side
+//! - `idle`: the agent while nothing happens, for ten minutes or as long as one likes
 //! - `changes`: from a change on the machine until the collector has it durably
 //! - `wire`: bytes of messages
 //! - `collector`, `scale`: a collector under load; and with many nodes
@@ -21,6 +22,7 @@ mod collector;
 mod command;
 mod drift;
 mod go;
+mod idle;
 mod scale;
 mod sizes;
 mod table;
@@ -39,6 +41,7 @@ type Part = fn(&mut Table);
 /// What can be run alone, in the order of the table.
 const PARTS: &[(&str, Part)] = &[
     ("agent", agent::run),
+    ("idle", idle::run),
     ("changes", changes::run),
     ("go", go::run),
     ("sizes", sizes::run),

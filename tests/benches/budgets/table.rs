@@ -20,6 +20,10 @@ pub(crate) enum Unit {
     Rate,
     /// How many times.
     Times,
+    /// So many.
+    Count,
+    /// A share of one.
+    Percent,
 }
 
 /// What is allowed.
@@ -86,6 +90,8 @@ impl Unit {
             Self::Bytes => format!("{:.1} MB", figure / 1e6),
             Self::Rate => format!("{}/s", thousands(figure.round() as u64)),
             Self::Times => format!("{figure:.2} x"),
+            Self::Count => format!("{figure:.0}"),
+            Self::Percent => format!("{:.4} %", figure * 100.0),
         }
     }
 }

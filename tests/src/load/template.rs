@@ -60,6 +60,12 @@ impl Template {
         self.contents.iter().map(|content| content.section.facts().len()).sum()
     }
 
+    /// How many facts its package manager's database gave.
+    pub fn packages(&self) -> usize {
+        let of = |content: &&Arc<Content>| content.section.name() == "packages";
+        self.contents.iter().find(of).map_or(0, |content| content.section.facts().len())
+    }
+
     /// The index of the content that holds a path.
     pub fn place(&self, path: &str) -> Option<usize> {
         self.contents.iter().position(|content| content.section.find(path).is_some())
