@@ -34,6 +34,7 @@ pub use hidden::{Hidden, told_by_mounts};
 pub use listing::DirEntry;
 pub use places::{Names, Places};
 pub use process::Pid;
+pub(crate) use process::file_at;
 pub use touched::{Access, Touched};
 pub(crate) use witness::{Witness, is_settled};
 

@@ -81,7 +81,9 @@ impl Source for Sysctl {
                     }
                 }
             }
-            host.begin_parameters();
+            if host.is_live() {
+                host.begin_parameters();
+            }
             let mut own = part.map(|name| SectionBuilder::new(&format!("sysctl.{name}")));
             let section = own.as_mut().unwrap_or(&mut whole);
             let mut walk = Walk { host, budget, section, other_ipc, bytes: 0, spent: None };
@@ -215,5 +217,38 @@ impl Walk<'_> {
     fn note_trouble(&mut self, prefix: &str, reason: Reason) {
         let path = if prefix.is_empty() { "sysctl".to_owned() } else { format!("sysctl.{prefix}") };
         self.section.unreadable(FactPath::known(&path), reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn value(host: &Host, key: &str) -> Option<Observation> {
+        let budget = Budget::new(Duration::from_secs(60), 1 << 20);
+        let sections = Sysctl.collect(host, &SourcesConfig::default(), &budget);
+        sections.iter().find_map(|section| section.find(key)).cloned()
+    }
+
+    /// Promise: whoever looks again and again sees what a key says now, on a machine in a directory as on the live one.
+    #[test]
+    fn what_changed_is_seen_by_those_who_look_again() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("proc/sys/kernel");
+        fs::create_dir_all(&directory).unwrap();
+        let host = Host::at(root.path()).unwrap().tracking().keeping();
+        for number in ["1", "2"] {
+            fs::write(directory.join("pid_max"), number).unwrap();
+            assert_eq!(value(&host, "sysctl.kernel.pid_max"), Some(Observation::Present(number.into())));
+        }
+        let live = Host::live().tracking().keeping();
+        for _ in 0..3 {
+            let again = value(&live, "sysctl.kernel.pid_max");
+            assert_eq!(again, value(&Host::live(), "sysctl.kernel.pid_max"));
+            assert!(live.take_places().reach_below(Path::new("/proc/sys/kernel")));
+        }
     }
 }

@@ -142,7 +142,7 @@ fn one(reader: &mut Reader<'_>, room: usize) -> Result<(Section, usize), DecodeE
         room = room.checked_sub(path.as_str().len() + text).ok_or_else(|| rests.error(TOO_LARGE))?;
         facts.push((path, observation));
     }
-    columns.iter().try_for_each(|column| column.end())?;
+    columns.iter().try_for_each(Reader::end)?;
     let section = Section::of_facts(&name, facts).ok_or_else(|| reader.error("facts out of order"))?;
     let canonical = section.encode();
     if canonical.len() > MAX_SECTION_BYTES {

@@ -48,7 +48,7 @@ pub(super) struct Kept {
 pub(super) struct Files {
     by_path: HashMap<PathBuf, u32>,
     /// `None`: it failed, and was closed.
-    files: Vec<Option<File>>,
+    open: Vec<Option<File>>,
     pub(super) budget: usize,
 }
 
@@ -56,10 +56,10 @@ impl Files {
     /// What the parameter says, if it is kept and fits one step.
     fn read(&mut self, path: &Path, step: &mut [u8; STEP]) -> Option<(u32, usize)> {
         let at = *self.by_path.get(path)?;
-        let length = self.files[at as usize].as_ref().and_then(|file| in_one_step(file, step));
+        let length = self.open[at as usize].as_ref().and_then(|file| in_one_step(file, step));
         if length.is_none() {
             // Gone with its module, and perhaps there again: opened anew it says so.
-            self.files[at as usize] = None;
+            self.open[at as usize] = None;
             self.by_path.remove(path);
         }
         Some((at, length?))
@@ -68,7 +68,7 @@ impl Files {
     /// Whether this file says exactly this.
     pub(super) fn says(&self, file: u32, text: &[u8]) -> bool {
         let mut step = [0; STEP];
-        let file = self.files.get(file as usize).and_then(Option::as_ref);
+        let file = self.open.get(file as usize).and_then(Option::as_ref);
         file.and_then(|file| in_one_step(file, &mut step)).is_some_and(|length| step[..length] == *text)
     }
 
@@ -77,12 +77,12 @@ impl Files {
         if self.by_path.len() >= self.budget {
             return None;
         }
-        let at = self.files.iter().position(Option::is_none).unwrap_or(self.files.len());
+        let at = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
         let number = u32::try_from(at).ok()?;
-        if at == self.files.len() {
-            self.files.push(None);
+        if at == self.open.len() {
+            self.open.push(None);
         }
-        self.files[at] = Some(file);
+        self.open[at] = Some(file);
         self.by_path.insert(path.to_owned(), number);
         Some(number)
     }

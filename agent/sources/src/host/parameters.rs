@@ -153,7 +153,9 @@ mod tests {
         let make = |paths: &[&str]| {
             host.begin_parameters();
             let names = host.list(DIRECTORY).unwrap().len();
-            paths.iter().for_each(|path| drop(host.read(path, 4_096)));
+            for path in paths {
+                drop(host.read(path, 4_096));
+            }
             host.keep_made_of_parameters("random", Some(names));
             names
         };

@@ -42,13 +42,6 @@ impl Host {
         })
     }
 
-    /// Device and inode of the file that a path of the live machine leads to. Not noted: it is asked of files that are of
-    /// interest for other reasons.
-    pub(crate) fn file_at(&self, path: &Path) -> io::Result<(u64, u64)> {
-        let Stat { dev, ino, .. } = Stat::of(&stat(path)?);
-        Ok((dev, ino))
-    }
-
     /// Opens a regular file as a process sees it: in the root of its container. Below a `--root` only where `/proc` truly
     /// is the kernel's; links never lead out of the process's root.
     pub fn open_as_seen_by(&self, pid: Pid, path: &Path) -> io::Result<File> {
@@ -89,6 +82,13 @@ impl Host {
         }
         outcome
     }
+}
+
+/// Device and inode of the file that a path of the live machine leads to. Not noted: it is asked of files that are of
+/// interest for other reasons.
+pub(crate) fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    let Stat { dev, ino, .. } = Stat::of(&stat(path)?);
+    Ok((dev, ino))
 }
 
 /// The held directory is the process itself, not its number; that its start time stays the same says that what was

@@ -28,7 +28,7 @@ pub(super) fn read(host: &Host, budget: &Budget, packages: &mut Vec<Package>) ->
                 b'V' => (&mut package.version, 4),
                 _ => continue,
             };
-            *field = text(value).filter(|value| *value != "noarch").unwrap_or_default().to_owned();
+            text(value).filter(|value| *value != "noarch").unwrap_or_default().clone_into(field);
             seen |= bit;
             // The files of the package follow, which are most of the database.
             if seen == 7 {

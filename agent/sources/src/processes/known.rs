@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::makedev;
 
 use crate::Host;
-use crate::host::{Pid, Stat};
+use crate::host::{Pid, Stat, file_at};
 
 /// After so many looks, each process was read anew.
 const TURNS: u32 = 8;
@@ -47,7 +47,7 @@ impl Known {
             known = Self::default();
         }
         for (path, was, same) in &mut known.files {
-            *same = host.file_at(path).is_ok_and(|file| file == *was);
+            *same = file_at(path).is_ok_and(|file| file == *was);
         }
         known
     }
@@ -123,7 +123,7 @@ mod tests {
         let path = library.to_str().unwrap();
         let host = Host::live().keeping();
         let mut known = Known::begin(&host);
-        let file = host.file_at(&library).unwrap();
+        let file = file_at(&library).unwrap();
         // Not one of those that are read anew at the next looks.
         known.put(20, &program(1), [(path, file), (path, file)].into_iter());
         known.put(28, &program(1), [(path, file)].into_iter());
