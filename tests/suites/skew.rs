@@ -2,7 +2,7 @@
 
 use evenkeel_proto::codec::Codec;
 use evenkeel_proto::fleet::check_in_response::Answer;
-use evenkeel_proto::fleet::{CheckInRequest, CheckInResponse, SectionContent};
+use evenkeel_proto::fleet::{CheckInRequest, CheckInResponse, SectionContent, Send as Wanted};
 use evenkeel_tests::harness::{Collector, journal};
 use evenkeel_tests::load::enrol::enrol;
 use evenkeel_tests::load::fleet::{Fleet, Node};
@@ -66,7 +66,7 @@ struct OldestAnswer {
     #[prost(message, optional, tag = "1")]
     up_to_date: Option<evenkeel_proto::fleet::UpToDate>,
     #[prost(message, optional, tag = "2")]
-    send: Option<evenkeel_proto::fleet::Send>,
+    send: Option<Wanted>,
 }
 
 async fn call<Q: Message + Send + Sync + 'static, A: Message + Default + Send + Sync + 'static>(
@@ -109,6 +109,8 @@ async fn agents_of_other_versions_report() {
     for (at, member) in members.iter().enumerate() {
         let channel = Connection::channel(&target.fleet, member).expect("the certificate is good");
         let put = async |wanted: Vec<Vec<u8>>| {
+            // As the first agent sends them.
+            let wanted = Wanted { digests: wanted, ..Wanted::default() };
             let contents: Vec<SectionContent> = wanted_contents(&member.node, &wanted);
             let mut client =
                 evenkeel_proto::fleet::fleet_service_client::FleetServiceClient::new(channel.clone());
@@ -122,11 +124,7 @@ async fn agents_of_other_versions_report() {
                 assert!(again.up_to_date.is_some(), "{again:?}");
             }
         } else {
-            let first: CheckInResponse = call(&channel, later(&member.node)).await;
-            // The other one has put all but what is this node's own.
-            let Some(Answer::Send(wanted)) = first.answer else { panic!("{first:?}") };
-            assert!(wanted.digests.len() < member.node.contents.len());
-            put(wanted.digests).await;
+            // The other one has put all but what is this node's own, and that comes with the commit.
             for _ in 0..2 {
                 let again: CheckInResponse = call(&channel, later(&member.node)).await;
                 assert!(matches!(again.answer, Some(Answer::UpToDate(_))), "{again:?}");

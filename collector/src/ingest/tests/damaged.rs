@@ -10,7 +10,7 @@ impl Fixture {
 
     fn asked(&self, snapshot: &Snapshot, place: (u64, u64)) -> Vec<Vec<u8>> {
         match self.check_in(snapshot, place, true).unwrap() {
-            Answer::Send(Send { digests }) => digests,
+            Answer::Send(Send { digests, .. }) => digests,
             answer => panic!("{answer:?}"),
         }
     }
