@@ -106,7 +106,7 @@ pub async fn run(
         match result {
             Ok(()) | Err(RetentionError::Ledger(LedgerError::Closed)) => {}
             Err(error) => {
-                error!(error = exit::chain(&error), "The journal was not tidied up; all of it stays.")
+                error!(error = exit::chain(&error), "The journal was not tidied up; all of it stays.");
             }
         }
     }

@@ -245,7 +245,14 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
             enroll.over_tls(listeners.enroll, tending.enroll()),
             local.over_unix(listeners.unix, listeners.locals),
             http.plain(listeners.http, routes),
-            retention::run(config.retention, ledger.clone(), reader, Arc::clone(&metrics), shutdown.clone()),
+            // Apart: the future of all of this is large as it is.
+            Box::pin(retention::run(
+                config.retention,
+                ledger.clone(),
+                reader,
+                Arc::clone(&metrics),
+                shutdown.clone()
+            )),
             presence::watch(ledger.clone(), holders, config.stale_after, shutdown.clone()),
             alerts::run(
                 Arc::new(config.alerts),

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(kept[1..], frame);
         // A skippable frame (RFC 8878, 3.1.2) of a hundred thousand bytes that nobody reads.
         frame.extend([0x50, 0x2a, 0x4d, 0x18, 0xa0, 0x86, 0x01, 0x00]);
-        frame.extend([7; 100_000]);
+        frame.extend(std::iter::repeat_n(7, 100_000));
         let kept = Content::received(Arc::clone(&section), &frame, canonical.len()).kept();
         assert!(kept.len() <= canonical.len());
         assert_eq!(open(section.digest(), &kept).unwrap(), *section);

@@ -44,6 +44,7 @@ fn section(name: &str, random: &mut Random) -> Arc<Section> {
     Arc::new(section.finish())
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of entry")]
 fn entry(state: &State, random: &mut Random, at: Timestamp) -> (Entry, Vec<Arc<Section>>) {
     let text = |t: &str| t.to_owned();
     let node = Uuid::from_u128(1 + u128::from(random.below(5)));
