@@ -109,7 +109,7 @@ impl Files {
                 snapshot.host = format!("{} ({})", snapshot.host, file_name(&path).display());
             }
             let at = fleet.environments.iter().position(|known| **known == *environment).unwrap_or_default();
-            fleet.nodes.push(Arc::new(Node { environment: at, ..Node::of_snapshot(snapshot) }));
+            fleet.nodes.insert(Arc::new(Node { environment: at, ..Node::of_snapshot(snapshot) }));
         }
         Ok(Self { fleet, policy, as_of })
     }

@@ -72,11 +72,11 @@ impl Scope {
                 place
             })
             .collect();
-        let moved = |node: Arc<Node>| {
+        let moved = |node: &Arc<Node>| {
             let environment = places.get(node.environment).copied().flatten()?;
-            Some(Arc::new(Node { environment, ..Node::clone(&node) }))
+            Some(Arc::new(Node { environment, ..Node::clone(node) }))
         };
-        let nodes = nodes.into_iter().filter_map(moved).collect();
+        let nodes = nodes.iter().filter_map(moved).collect();
         Fleet { journal, environments: kept, nodes, unique, acceptances, quarantined, changes }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use evenkeel_drift::fleet::{self, Fleet, Node};
+use evenkeel_drift::nodes::{Nodes, Place};
 use evenkeel_facts::{Digest, FactPath, Section};
 use evenkeel_runtime::identity::Identity;
 use evenkeel_runtime::trust::Mark;
@@ -38,6 +39,8 @@ pub struct State {
     /// Whether they are the journal's: until it says which there are, they are those of the configuration.
     has_order: bool,
     nodes: HashMap<Uuid, NodeState>,
+    /// What the drift engine reads: the views of nodes whose environment is one of these.
+    index: Nodes,
     left: HashMap<Uuid, Left>,
     tokens: HashMap<String, TokenState>,
     /// Who was let in, and who was sent away.
@@ -70,6 +73,8 @@ pub struct NodeState {
     /// What the drift engine reads of it: name, role, sections. It is fresh when it was heard within its deadline, and
     /// never before its first commit.
     pub view: Arc<Node>,
+    /// Where the view stands in the index; `None`: its environment is not one of those that are configured.
+    place: Option<Place>,
     /// What cannot be read of it now.
     lost: Lost,
     /// Contents that it has and the store lost, by the section's name: it is not judged until it has sent them again.
@@ -159,6 +164,7 @@ impl State {
             environments: environments.iter().map(|name| Arc::from(name.as_str())).collect(),
             has_order: false,
             nodes: HashMap::new(),
+            index: Nodes::default(),
             left: HashMap::new(),
             tokens: HashMap::new(),
             people: People::default(),
@@ -258,7 +264,8 @@ impl State {
             Entry::Committed(committed) => self.committed(committed, *at, load)?,
             Entry::Presence(Presence { node, fresh, last_seen: _ }) => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    Arc::make_mut(&mut node.view).fresh = *fresh && node.damaged.is_empty();
+                    let is_whole = node.is_whole();
+                    node.change(&mut self.index, |view| view.fresh = *fresh && is_whole);
                 }
             }
             Entry::TokenCreated(created) => {
@@ -308,14 +315,13 @@ impl State {
         &self.judgement
     }
 
-    /// The view that the drift engine reads at a moment: a list of shared nodes. Nodes of environments that are no longer
-    /// configured are not part of it.
+    /// The view that the drift engine reads at a moment. It costs nothing, and stays as it is while the state goes on.
+    /// Nodes of environments that are no longer configured are not part of it.
     pub fn fleet(&self, now: Timestamp) -> Fleet {
-        let known = self.nodes.values().filter(|node| node.view.environment < self.environments.len());
         Fleet {
             journal: self.journal,
             environments: self.environments.clone(),
-            nodes: known.map(|node| Arc::clone(&node.view)).collect(),
+            nodes: self.index.clone(),
             unique: true,
             acceptances: self.judgement.acceptances(),
             quarantined: Arc::new(self.volatility.quarantined(now)),
@@ -332,9 +338,11 @@ impl State {
     fn ordered(&mut self, names: &[String]) {
         self.environments = names.iter().map(|name| Arc::from(name.as_str())).collect();
         self.has_order = true;
+        self.index = Nodes::default();
         for node in self.nodes.values_mut() {
-            let place = self.environments.iter().position(|known| *known == node.environment);
-            Arc::make_mut(&mut node.view).environment = place.unwrap_or(usize::MAX);
+            let environment = self.environments.iter().position(|known| *known == node.environment);
+            Arc::make_mut(&mut node.view).environment = environment.unwrap_or(usize::MAX);
+            node.place = environment.map(|_| self.index.insert(Arc::clone(&node.view)));
         }
     }
 
@@ -343,28 +351,32 @@ impl State {
         if let Some(token) = self.tokens.get_mut(token) {
             token.used += 1;
         }
-        let place = self.environments.iter().position(|known| **known == **environment);
-        let view = Node {
+        let among = self.environments.iter().position(|known| **known == **environment);
+        let view = Arc::new(Node {
             id: id.to_string().into(),
             name: host.as_str().into(),
-            environment: place.unwrap_or(usize::MAX),
+            environment: among.unwrap_or(usize::MAX),
             role: role.as_str().into(),
             fresh: false,
             sections: Vec::new(),
             since: at,
             changed: Arc::default(),
             holders: None,
-        };
+        });
+        if let Some(place) = self.nodes.get(id).and_then(|before| before.place) {
+            self.index.remove(place);
+        }
         let node = NodeState {
             id: *id,
-            environment: place
+            environment: among
                 .map_or_else(|| environment.as_str().into(), |at| Arc::clone(&self.environments[at])),
             agent: String::new(),
             shown: labels.clone(),
             enrolled: at,
             key: key.clone(),
             is_certified_elsewhere: token.starts_with("pki:"),
-            view: Arc::new(view),
+            place: among.map(|_| self.index.insert(Arc::clone(&view))),
+            view,
             lost: Lost::default(),
             damaged: BTreeMap::new(),
             head: None,
@@ -384,8 +396,11 @@ impl State {
         let (banned, reason, by) = (*banned, reason.clone(), by.clone());
         let left = match (self.nodes.remove(node), self.left.remove(node)) {
             (Some(node), _) => {
-                let NodeState { id, environment, enrolled, key, view, .. } = node;
+                let NodeState { id, environment, enrolled, key, view, place, .. } = node;
                 let name = view.name.to_string();
+                if let Some(place) = place {
+                    self.index.remove(place);
+                }
                 Left { id, name, environment, key, enrolled, at, banned, reason, by }
             }
             // Only lifting a ban ends it: an eviction that comes late does not.
@@ -398,11 +413,12 @@ impl State {
 
     fn held_by(&mut self, node: Uuid, holders: &[Holder], at: Timestamp) {
         let Some(node) = self.nodes.get_mut(&node) else { return };
-        let view = Arc::make_mut(&mut node.view);
-        // One more of them is no new clone.
-        let since = view.holders.as_ref().map_or(at, |before| before.since);
         let names: Vec<String> = holders.iter().map(Holder::to_string).collect();
-        view.holders = (!names.is_empty()).then(|| Arc::new(fleet::Holders { names, since }));
+        node.change(&mut self.index, |view| {
+            // One more of them is no new clone.
+            let since = view.holders.as_ref().map_or(at, |before| before.since);
+            view.holders = (!names.is_empty()).then(|| Arc::new(fleet::Holders { names, since }));
+        });
     }
 
     fn committed(
@@ -413,65 +429,72 @@ impl State {
     ) -> Result<(), StoreError> {
         let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels, authors: _ } =
             committed;
-        let id = *node;
-        let Some(node) = self.nodes.get_mut(node) else { return Ok(()) };
-        let mut noted = |old: Option<&Section>, new: Option<&Section>| {
-            changes::between(old, new, |path, _, _| self.volatility.note(at, id, path));
-        };
-        let view = Arc::make_mut(&mut node.view);
-        let first = node.head.is_none();
-        if first {
-            view.since = at;
-        }
+        let Some(state) = self.nodes.get_mut(node) else { return Ok(()) };
         for name in removed {
-            node.damaged.remove(name);
-            if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
-                let old = view.sections.remove(index);
-                noted(Some(&old), None);
-                node.lost.note((Some(&old), None), at, view.since, Arc::make_mut(&mut view.changed));
-            }
+            state.damaged.remove(name);
         }
+        let (mut news, mut lost_by_store) = (Vec::with_capacity(changed.len()), Vec::new());
         for change in changed {
             let new = match self.contents.get(&change.digest).and_then(Weak::upgrade) {
                 Some(content) => content,
                 None => match load(change.digest) {
                     Err(StoreError::DamagedSection { .. }) => {
-                        node.damaged.insert(change.name.clone(), change.digest);
-                        view.sections.retain(|section| section.name() != change.name);
+                        state.damaged.insert(change.name.clone(), change.digest);
+                        lost_by_store.push(&*change.name);
                         continue;
                     }
                     loaded => loaded?,
                 },
             };
-            node.damaged.remove(&change.name);
+            state.damaged.remove(&change.name);
             self.contents.insert(change.digest, Arc::downgrade(&new));
-            match view.sections.binary_search_by(|section| section.name().cmp(&change.name)) {
-                Ok(index) => {
-                    noted(Some(&view.sections[index]), Some(&new));
-                    node.lost.note(
-                        (Some(&view.sections[index]), Some(&new)),
-                        at,
-                        view.since,
-                        Arc::make_mut(&mut view.changed),
-                    );
-                    view.sections[index] = new;
-                }
-                Err(index) => {
-                    if !first {
-                        noted(None, Some(&new));
-                        node.lost.note((None, Some(&new)), at, view.since, Arc::make_mut(&mut view.changed));
-                    }
-                    view.sections.insert(index, new);
+            news.push((&*change.name, new));
+        }
+        let is_whole = state.is_whole();
+        let (first, volatility) = (state.head.is_none(), &mut self.volatility);
+        let mut lost = std::mem::take(&mut state.lost);
+        state.change(&mut self.index, |view| {
+            if first {
+                view.since = at;
+            }
+            let since = view.since;
+            // What the first commit says is no change.
+            let mut note = |old: Option<&Section>, new: Option<&Section>, changed: &mut Arc<_>| {
+                changes::between(old, new, |path, _, _| volatility.note(at, *node, path));
+                lost.note((old, new), at, since, Arc::make_mut(changed));
+            };
+            for name in removed {
+                if let Ok(index) = view.sections.binary_search_by(|section| section.name().cmp(name)) {
+                    let old = view.sections.remove(index);
+                    note(Some(&old), None, &mut view.changed);
                 }
             }
+            view.sections.retain(|section| !lost_by_store.contains(&section.name()));
+            for (name, new) in news {
+                match view.sections.binary_search_by(|section| section.name().cmp(name)) {
+                    Ok(index) => {
+                        note(Some(&view.sections[index]), Some(&new), &mut view.changed);
+                        view.sections[index] = new;
+                    }
+                    Err(index) => {
+                        if !first {
+                            note(None, Some(&new), &mut view.changed);
+                        }
+                        view.sections.insert(index, new);
+                    }
+                }
+            }
+            if let Some(Labels { host, role, agent: _ }) = labels {
+                (view.name, view.role) = (host.as_str().into(), role.as_str().into());
+            }
+            view.fresh = is_whole;
+        });
+        state.lost = lost;
+        if let Some(labels) = labels {
+            state.agent.clone_from(&labels.agent);
         }
-        if let Some(Labels { host, role, agent }) = labels {
-            (view.name, view.role) = (host.as_str().into(), role.as_str().into());
-            node.agent.clone_from(agent);
-        }
-        view.fresh = node.damaged.is_empty();
-        node.epoch_heard.fetch_max(*boot_epoch, Ordering::Relaxed);
-        node.head = Some(Head { boot_epoch: *boot_epoch, sequence: *sequence, root: *root, changed_at: at });
+        state.epoch_heard.fetch_max(*boot_epoch, Ordering::Relaxed);
+        state.head = Some(Head { boot_epoch: *boot_epoch, sequence: *sequence, root: *root, changed_at: at });
         self.forget_unused_contents();
         Ok(())
     }
@@ -515,6 +538,14 @@ impl State {
 }
 
 impl NodeState {
+    /// Changes what the drift engine reads of it.
+    fn change(&mut self, index: &mut Nodes, change: impl FnOnce(&mut Node)) {
+        match self.place {
+            Some(place) => index.update(place, &mut self.view, change),
+            None => change(Arc::make_mut(&mut self.view)),
+        }
+    }
+
     /// Its name, role and agent version, as its last commit said.
     pub fn labels(&self) -> Labels {
         Labels {

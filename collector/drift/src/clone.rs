@@ -13,7 +13,8 @@ const REASON: &str = "A node is known by its key, and each agent makes its own. 
 
 /// One finding for each such node, by the node's id.
 pub(crate) fn clones(scope: &Scope<'_>) -> Vec<Finding> {
-    let nodes = scope.roles.iter().flat_map(|role| role.nodes.iter().copied());
+    let nodes = &scope.fleet.nodes;
+    let nodes = nodes.held().iter().filter(|at| scope.includes(**at)).map(|at| nodes.at(*at));
     let mut cloned: Vec<(&Node, &Holders)> =
         nodes.filter_map(|node| Some((node, node.holders.as_deref()?))).collect();
     cloned.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));

@@ -1,86 +1,196 @@
 //! The distinct contents of one source among the nodes of a role, and where they deviate from the most common one.
 //!
-//! Cost follows distinct contents: nodes are sorted into groups by the addresses of their sections, each distinct
+//! Cost follows distinct contents: the fleet keeps nodes in groups by the addresses of their sections, each distinct
 //! section is opened once, and what equals the base (the content that most nodes have) is never listed.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use evenkeel_facts::{Observation, Reason, Section};
+use evenkeel_facts::{FactPath, Observation, Reason, Section};
+use roaring::RoaringBitmap;
 
+use crate::nodes::{Deviation, Deviations, Gaps, Members, OfGroup, OfSource, Set, count};
 use crate::scope::Role;
 
 /// Nodes that say exactly the same of one source.
 pub(crate) struct Group<'a> {
     /// What they say: sections by name; none when they do not have the source.
-    pub(crate) sections: Vec<&'a Section>,
-    /// Ascending indices into [`Role::nodes`].
-    pub(crate) nodes: Vec<usize>,
-    /// How many of them each cohort has.
-    pub(crate) counts: Vec<u32>,
+    pub(crate) sections: &'a [Arc<Section>],
+    /// Who they are: also nodes of environments that were not asked for.
+    members: Cow<'a, Members>,
+    /// How many of them were asked for.
+    pub(crate) size: u32,
     /// Every path that could not be read.
-    pub(crate) unreadable: Vec<(&'a str, Reason)>,
+    pub(crate) unreadable: &'a [(FactPath, Reason)],
+    /// What cannot be told: the same allocation where it is the same.
+    pub(crate) gaps: &'a Gaps,
+    /// The facts that it notes otherwise than the base, where they are known.
+    pub(crate) deviations: Option<&'a [Deviation]>,
+    /// Whether it may mean something else than the base where both note nothing.
+    pub(crate) is_odd: bool,
 }
 
 /// One source among the nodes of a role: the base first.
 pub(crate) struct Contents<'a> {
     pub(crate) source: &'a str,
     pub(crate) groups: Vec<Group<'a>>,
+    role: &'a Role<'a>,
+    /// The group of each node that is not of the base; made when it is asked for.
+    odd: OnceCell<HashMap<u32, usize>>,
 }
 
-/// The one section that is unique on every host by contract (DESIGN §2): it is never opened to compare.
-const IDENTITY: &str = "identity";
-
-/// The source that this one is looked at together with: what sysctl.d sets is held against what runs, node by node.
-pub(crate) fn family(source: &str) -> &str {
-    if source == "sysctl_persisted" { "sysctl" } else { source }
+/// Groups that cannot tell the same.
+pub(crate) struct Same<'a> {
+    /// What they cannot tell.
+    pub(crate) gaps: &'a Gaps,
+    /// Which they are, ascending.
+    pub(crate) groups: Vec<usize>,
+    /// Their nodes.
+    pub(crate) nodes: RoaringBitmap,
 }
 
 /// The nodes of a role by what they say, source by source, sources by name.
-pub(crate) fn contents<'a>(role: &Role<'a>) -> Vec<Contents<'a>> {
-    let mut sorter = Sorter::default();
-    for (cohort, fresh) in role.cohorts.iter().map(|cohort| cohort.fresh.clone()).enumerate() {
-        for node in fresh {
-            sorter.take(&role.nodes[node].sections, node, cohort);
-        }
-    }
-    sorter.finish(role)
+pub(crate) fn contents<'a>(role: &'a Role<'a>) -> Vec<Contents<'a>> {
+    role.of.sources.iter().filter_map(|(name, source)| Contents::new(role, name, source)).collect()
 }
 
-/// One source only, by its [`family`]: what `contents` gives of it, and the others are not looked at.
-pub(crate) fn contents_of<'a>(role: &Role<'a>, source: &'a str) -> Option<Contents<'a>> {
-    let mut sorter = Sorter { only: Some(source), ..Sorter::default() };
-    for (cohort, fresh) in role.cohorts.iter().map(|cohort| cohort.fresh.clone()).enumerate() {
-        for node in fresh {
-            sorter.take(&role.nodes[node].sections, node, cohort);
+impl<'a> Contents<'a> {
+    /// `None` when nobody who was asked for has the source.
+    fn new(role: &'a Role<'a>, name: &'a str, source: &'a OfSource) -> Option<Self> {
+        let mut groups = Vec::new();
+        let mut kept_base = None;
+        let mut rest: Vec<u32> = role.cohorts.iter().map(|cohort| cohort.size).collect();
+        for (group, is_base) in source.groups() {
+            let mut size = 0;
+            for (environment, places) in group.members.parts() {
+                if let Some(cohort) = role.cohort(environment) {
+                    size += places.len();
+                    rest[cohort] -= places.len();
+                }
+            }
+            if size > 0 {
+                if is_base {
+                    kept_base = Some(groups.len());
+                }
+                groups.push(Group::new(group, size));
+            }
         }
+        if groups.is_empty() {
+            return None;
+        }
+        if rest.iter().any(|rest| *rest > 0) {
+            groups.push(without(role, source));
+        }
+        let largest = || (0..groups.len()).max_by_key(|at| groups[*at].size);
+        let base = kept_base.or_else(largest).unwrap_or(0);
+        groups.swap(0, base);
+        if let Some((base, others)) = groups.split_first_mut() {
+            for group in others {
+                if kept_base.is_none() || group.sections.is_empty() {
+                    (group.deviations, group.is_odd) = (None, is_odd(base, group));
+                }
+            }
+        }
+        Some(Self { source: name, groups, role, odd: OnceCell::new() })
     }
-    sorter.finish(role).pop()
+
+    /// The nodes of a group, by cohort.
+    pub(crate) fn parts(&self, group: usize) -> impl Iterator<Item = (usize, Cow<'_, Set>)> {
+        let parts = self.groups[group].members.parts();
+        parts.filter_map(|(environment, places)| Some((self.role.cohort(environment)?, places)))
+    }
+
+    /// What cannot be told, each once, that of the base first.
+    pub(crate) fn by_gaps(&self) -> Vec<Same<'a>> {
+        let mut places: HashMap<*const Gaps, usize> = HashMap::new();
+        let mut by_gaps: Vec<Same<'a>> = Vec::new();
+        for (at, group) in self.groups.iter().enumerate() {
+            let place = *places.entry(std::ptr::from_ref(group.gaps)).or_insert_with(|| {
+                by_gaps.push(Same { gaps: group.gaps, groups: Vec::new(), nodes: RoaringBitmap::new() });
+                by_gaps.len() - 1
+            });
+            by_gaps[place].groups.push(at);
+            // Who has the gaps of the base is who is none of the others.
+            if place > 0 {
+                self.parts(at).for_each(|(_, nodes)| nodes.add_to(&mut by_gaps[place].nodes));
+            }
+        }
+        if let Some((Same { nodes, .. }, others)) = by_gaps.split_first_mut() {
+            self.role.cohorts.iter().for_each(|cohort| *nodes |= cohort.fresh());
+            for other in others {
+                *nodes -= &other.nodes;
+            }
+        }
+        by_gaps
+    }
+
+    /// The group of a node.
+    pub(crate) fn group_of(&self, place: u32) -> usize {
+        let odd = self.odd.get_or_init(|| {
+            let mut odd = HashMap::new();
+            for group in 1..self.groups.len() {
+                for (_, places) in self.parts(group) {
+                    odd.extend(places.iter().map(|place| (place, group)));
+                }
+            }
+            odd
+        });
+        odd.get(&place).copied().unwrap_or(0)
+    }
 }
 
-/// The distinct sections of the fresh nodes, in order of source.
-pub(crate) fn distinct<'a>(role: &Role<'a>) -> BTreeMap<&'a str, Vec<&'a Section>> {
-    let mut sources: BTreeMap<&str, Vec<&Section>> = BTreeMap::new();
-    let (mut places, mut seen): (Vec<*const Section>, _) = (Vec::new(), HashSet::new());
-    for node in &role.nodes {
-        places.resize(places.len().max(node.sections.len()), std::ptr::null());
-        for (place, section) in places.iter_mut().zip(&node.sections) {
-            let address = Arc::as_ptr(section);
-            if *place == address {
-                continue;
-            }
-            *place = address;
-            let source = family(section.source());
-            if source != IDENTITY && seen.insert(address) {
-                sources.entry(source).or_default().push(section);
-            }
-        }
+/// The nodes that do not have the source.
+fn without<'a>(role: &Role<'_>, source: &OfSource) -> Group<'a> {
+    let mut having = RoaringBitmap::new();
+    for (_, places) in source.groups().flat_map(|(group, _)| group.members.parts()) {
+        places.add_to(&mut having);
     }
-    sources
+    let mut cohorts: Vec<_> = role.cohorts.iter().collect();
+    cohorts.sort_unstable_by_key(|cohort| cohort.environment);
+    let rest = cohorts.into_iter().filter_map(|cohort| {
+        let rest = cohort.fresh() - &having;
+        (!rest.is_empty()).then_some((cohort.environment, rest))
+    });
+    let rest: Vec<_> = rest.collect();
+    let size = rest.iter().map(|(_, rest)| count(rest)).sum();
+    Group {
+        sections: &[],
+        members: Cow::Owned(Members::of(rest)),
+        size,
+        unreadable: &[],
+        gaps: &NONE,
+        deviations: None,
+        is_odd: true,
+    }
+}
+
+/// What is missing where nothing is said at all: nobody tried.
+static NONE: Gaps = Gaps { unreadable: Vec::new(), unversioned: Vec::new() };
+
+/// Whether a group that notes nothing of a path, like the base, may yet mean something else by it.
+fn is_odd(base: &Group<'_>, group: &Group<'_>) -> bool {
+    let names = |group: &Group<'_>| {
+        group.sections.iter().map(|section| section.name().to_owned()).collect::<Vec<_>>()
+    };
+    base.unreadable != group.unreadable || names(base) != names(group)
 }
 
 impl<'a> Group<'a> {
+    fn new(group: &'a OfGroup, size: u32) -> Self {
+        let Deviations { facts, same_names, same_gaps, gaps } = &group.deviations;
+        Self {
+            sections: group.sections(),
+            members: Cow::Borrowed(&group.members),
+            size,
+            unreadable: &gaps.unreadable,
+            gaps,
+            deviations: Some(facts),
+            is_odd: !same_names || !same_gaps,
+        }
+    }
+
     /// What the group notes of a path; `None` when it notes nothing.
     pub(crate) fn find(&self, path: &str) -> Option<&'a Observation> {
         self.sections.iter().find_map(|section| section.find(path))
@@ -90,139 +200,4 @@ impl<'a> Group<'a> {
     pub(crate) fn has(&self, section: &str) -> bool {
         self.sections.iter().any(|own| own.name() == section)
     }
-}
-
-type Members = Vec<(usize, usize)>;
-
-/// Sorts nodes into groups. Sections are compared by address only.
-#[derive(Default)]
-struct Sorter<'a> {
-    /// For each position in a node's list: the section seen there last and its source. Most nodes repeat it.
-    places: Vec<(*const Section, usize)>,
-    sources: Vec<SourceSorter<'a>>,
-    by_name: HashMap<&'a str, usize>,
-    /// The one source that is wanted, if not all are.
-    only: Option<&'a str>,
-    taken: Members,
-}
-
-struct SourceSorter<'a> {
-    name: &'a str,
-    /// The sections of the node in hand.
-    hand: Vec<&'a Arc<Section>>,
-    groups: Vec<(Vec<&'a Arc<Section>>, Members)>,
-    by_address: HashMap<Vec<*const Section>, usize>,
-    /// The group of the node before.
-    last: usize,
-    /// How many nodes were sorted in.
-    sorted: usize,
-}
-
-impl<'a> Sorter<'a> {
-    fn take(&mut self, sections: &'a [Arc<Section>], node: usize, cohort: usize) {
-        for (place, section) in sections.iter().enumerate() {
-            let address = Arc::as_ptr(section);
-            let source = match self.places.get(place) {
-                Some((seen, source)) if *seen == address => *source,
-                _ => self.source(place, section),
-            };
-            if let Some(source) = self.sources.get_mut(source) {
-                source.hand.push(section);
-            }
-        }
-        for source in &mut self.sources {
-            // A source that appears late: the nodes before do not have it.
-            while source.sorted < self.taken.len() {
-                let (node, cohort) = self.taken[source.sorted];
-                source.put(Vec::new(), node, cohort);
-            }
-            source.put_hand(node, cohort);
-        }
-        self.taken.push((node, cohort));
-    }
-
-    /// The source of a section; `usize::MAX` for identity, and for what is not wanted.
-    fn source(&mut self, place: usize, section: &'a Section) -> usize {
-        let name = family(section.source());
-        let at = if name == IDENTITY || self.only.is_some_and(|only| name != only) {
-            usize::MAX
-        } else {
-            *self.by_name.entry(name).or_insert_with(|| {
-                self.sources.push(SourceSorter::new(name));
-                self.sources.len() - 1
-            })
-        };
-        if self.places.len() <= place {
-            self.places.resize(place + 1, (std::ptr::null(), usize::MAX));
-        }
-        self.places[place] = (section, at);
-        at
-    }
-
-    fn finish(self, role: &Role<'a>) -> Vec<Contents<'a>> {
-        let mut sources: Vec<_> =
-            self.sources.into_iter().map(|source| source.finish(role.cohorts.len())).collect();
-        sources.sort_unstable_by_key(|contents| contents.source);
-        sources
-    }
-}
-
-impl<'a> SourceSorter<'a> {
-    fn new(name: &'a str) -> Self {
-        Self { name, hand: Vec::new(), groups: Vec::new(), by_address: HashMap::new(), last: 0, sorted: 0 }
-    }
-
-    fn put_hand(&mut self, node: usize, cohort: usize) {
-        let last = self.groups.get_mut(self.last).filter(|(sections, _)| {
-            sections.len() == self.hand.len()
-                && sections.iter().zip(&self.hand).all(|(a, b)| Arc::ptr_eq(a, b))
-        });
-        if let Some((_, members)) = last {
-            members.push((node, cohort));
-            self.sorted += 1;
-            self.hand.clear();
-        } else {
-            let hand = std::mem::take(&mut self.hand);
-            self.put(hand, node, cohort);
-        }
-    }
-
-    fn put(&mut self, sections: Vec<&'a Arc<Section>>, node: usize, cohort: usize) {
-        self.sorted += 1;
-        match self.by_address.entry(sections.iter().map(|section| Arc::as_ptr(section)).collect()) {
-            Entry::Occupied(at) => {
-                self.last = *at.get();
-                self.groups[self.last].1.push((node, cohort));
-            }
-            Entry::Vacant(free) => {
-                self.last = *free.insert(self.groups.len());
-                self.groups.push((sections, vec![(node, cohort)]));
-            }
-        }
-    }
-
-    fn finish(self, cohorts: usize) -> Contents<'a> {
-        let mut groups: Vec<_> =
-            self.groups.into_iter().map(|(sections, members)| group(&sections, &members, cohorts)).collect();
-        let base = (0..groups.len()).max_by_key(|at| groups[*at].nodes.len()).unwrap_or(0);
-        groups.swap(0, base);
-        Contents { source: self.name, groups }
-    }
-}
-
-fn group<'a>(sections: &[&'a Arc<Section>], members: &Members, cohorts: usize) -> Group<'a> {
-    let mut sections: Vec<&Section> = sections.iter().map(|section| &***section).collect();
-    sections.sort_by_key(|section| section.name());
-    let mut counts = vec![0; cohorts];
-    for (_, cohort) in members {
-        counts[*cohort] += 1;
-    }
-    let facts = sections.iter().flat_map(|section| section.facts());
-    let unreadable = facts
-        .filter_map(|(path, observation)| match observation {
-            Observation::Unreadable(reason) => Some((path.as_str(), *reason)),
-            Observation::Present(_) | Observation::Absent => None,
-        })
-        .collect();
-    Group { nodes: members.iter().map(|(node, _)| *node).collect(), sections, counts, unreadable }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use evenkeel_facts::Observation;
 
-use crate::contents::Contents;
+use crate::contents::{Contents, Same};
 use crate::rows::{Look, Row, covers};
 
 /// Facts counted over fresh nodes.
@@ -32,7 +32,13 @@ impl Coverage {
 ///
 /// What counts are the paths that some node of the role could read, and the unreadable ones with no such path below
 /// them. Each fresh node is asked for each of them; "not there" is an answer.
-pub(crate) fn count(contents: &Contents<'_>, rows: &[Row<'_>], nodes: &[u64], coverage: &mut [Coverage]) {
+pub(crate) fn count(
+    contents: &Contents<'_>,
+    same: &[Same<'_>],
+    rows: &[Row<'_>],
+    nodes: &[u64],
+    coverage: &mut [Coverage],
+) {
     let base = &contents.groups[0];
     let facts: usize = base.sections.iter().map(|section| section.facts().len()).sum();
     let gained: Vec<&str> =
@@ -41,27 +47,29 @@ pub(crate) fn count(contents: &Contents<'_>, rows: &[Row<'_>], nodes: &[u64], co
 
     // Noted as unreadable by somebody, read by nobody: one fact, unless it stands for the readable ones below it.
     let by_path: BTreeMap<&str, &Row<'_>> = rows.iter().map(|row| (row.path, row)).collect();
-    let noted = contents.groups.iter().flat_map(|group| &group.unreadable).map(|(path, _)| *path);
-    let mut unread: Vec<&str> = if contents.groups.len() == 1 {
-        base.unreadable.iter().map(|(path, _)| *path).collect()
-    } else {
-        noted.collect()
-    };
+    let noted = same.iter().flat_map(|same| &same.gaps.unreadable).map(|(path, _)| path.as_str());
+    let mut unread: Vec<&str> = noted.collect();
     unread.sort_unstable();
     unread.dedup();
     let stands_for_others = |path: &str| {
         gained.iter().any(|other| other.len() > path.len() && covers(path, other))
             || has_below(contents, path)
     };
+    let unreadable = |look: Look<'_>| matches!(look, Look::Unreadable(_));
     let count_row = |row: &Row<'_>, coverage: &mut [Coverage]| {
-        let unreadable = |look: Look<'_>| matches!(look, Look::Unreadable(_));
-        for (cohort, coverage) in coverage.iter_mut().enumerate() {
-            let excepted: u64 =
-                row.exceptions.iter().map(|(at, _)| u64::from(contents.groups[*at].counts[cohort])).sum();
-            let base = if unreadable(row.base) { nodes[cohort] - excepted } else { 0 };
-            let others = row.exceptions.iter().filter(|(_, look)| unreadable(*look));
-            let others: u64 = others.map(|(at, _)| u64::from(contents.groups[*at].counts[cohort])).sum();
-            coverage.unreadable += base + others;
+        if unreadable(row.base) {
+            coverage.iter_mut().zip(nodes).for_each(|(coverage, nodes)| coverage.unreadable += nodes);
+        }
+        for (at, look) in &row.exceptions {
+            match (unreadable(row.base), unreadable(*look)) {
+                (true, false) => contents.parts(*at).for_each(|(cohort, places)| {
+                    coverage[cohort].unreadable -= u64::from(places.len());
+                }),
+                (false, true) => contents.parts(*at).for_each(|(cohort, places)| {
+                    coverage[cohort].unreadable += u64::from(places.len());
+                }),
+                (true, true) | (false, false) => {}
+            }
         }
     };
     rows.iter().filter(|row| row.readable).for_each(|row| count_row(row, coverage));

@@ -1,26 +1,21 @@
 //! Identities that must be unique and are not: two machines with one machine id are a cloned one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use evenkeel_facts::{Digest, Observation, Value, natural};
+use evenkeel_facts::{Digest, Value, natural};
 use jiff::Timestamp;
 
 use crate::fleet::Node;
 use crate::judge::id_of;
+use crate::nodes::{identities, identity_family as family};
 use crate::policy::{Class, Policy};
 use crate::report::{Finding, Kind, Part, State, Status, ValueCount};
 use crate::scope::Scope;
 use crate::since::changed;
 
-/// The source whose facts are unique on every machine.
-const IDENTITY: &str = "identity";
-
 /// One claim of one node: a fact that nobody else may have.
 #[derive(Clone, Copy)]
 struct Claim<'a> {
-    /// Of family and value; only what is equal here is looked at.
-    hash: u64,
     node: &'a Node,
     path: &'a str,
     value: &'a Value,
@@ -28,14 +23,20 @@ struct Claim<'a> {
 
 /// One finding for each set of nodes that share identities, by path of the first of them.
 pub(crate) fn duplicates(scope: &Scope<'_>, policy: &Policy) -> Vec<Finding> {
-    let nodes = || scope.roles.iter().flat_map(|role| role.nodes.iter().copied());
-    let mut claims = Claims { policy, unique: HashMap::new(), all: Vec::new() };
-    nodes().for_each(|node| claims.of(node));
-    let Claims { mut all, .. } = claims;
-    all.sort_unstable_by_key(|claim| claim.hash);
-    // Nearly every claim stands alone: only the others are looked at.
-    let shared = all.chunk_by(|a, b| a.hash == b.hash).filter(|same| same.len() > 1);
-    let mut shared: Vec<Claim<'_>> = shared.flatten().copied().collect();
+    let (nodes, mut unique) = (&scope.fleet.nodes, HashMap::new());
+    let mut shared: Vec<Claim<'_>> = Vec::new();
+    for (hash, places) in nodes.claims().shared() {
+        let places: Vec<u32> = places.iter().copied().filter(|place| scope.includes(*place)).collect();
+        if places.len() < 2 {
+            continue;
+        }
+        for node in places.into_iter().map(|place| nodes.at(place)) {
+            let claimed = identities(node).filter(|(path, value)| nodes.claims().hash(path, value) == hash);
+            let claimed =
+                claimed.filter(|(path, _)| *unique.entry(*path).or_insert_with(|| is_unique(policy, path)));
+            shared.extend(claimed.map(|(path, value)| Claim { node, path, value }));
+        }
+    }
     let key = |claim: &Claim<'_>| (family(claim.path).to_owned(), claim.value.to_string());
     shared.sort_by_cached_key(|claim| (key(claim), claim.node.id.clone(), claim.path));
     // By the nodes that share them: a cloned machine has the machine id and every host key of its origin.
@@ -52,49 +53,9 @@ pub(crate) fn duplicates(scope: &Scope<'_>, policy: &Policy) -> Vec<Finding> {
     told.map(|shared| finding(scope, policy, shared)).collect()
 }
 
-/// What nodes claim for themselves alone.
-struct Claims<'a> {
-    policy: &'a Policy,
-    /// Whether a path must be unique: the policy is asked once.
-    unique: HashMap<&'a str, bool>,
-    all: Vec<Claim<'a>>,
-}
-
-impl<'a> Claims<'a> {
-    fn of(&mut self, node: &'a Node) {
-        for section in node.sections.iter().filter(|section| section.source() == IDENTITY) {
-            for (path, seen) in section.facts() {
-                let (path, Observation::Present(value)) = (path.as_str(), seen) else { continue };
-                let policy = self.policy;
-                let is_unique = *self.unique.entry(path).or_insert_with(|| is_unique(policy, path));
-                let is_empty = matches!(value, Value::Text(text) if text.is_empty());
-                if is_unique && !is_empty {
-                    self.all.push(Claim { hash: hash(family(path), value), node, path, value });
-                }
-            }
-        }
-    }
-}
-
 fn is_unique(policy: &Policy, path: &str) -> bool {
     let verdict = policy.verdict(path);
     verdict.class == Class::Identity && !verdict.ignore
-}
-
-/// `identity.mac` for `identity.mac[eth0]`: interfaces are named by the machine.
-fn family(path: &str) -> &str {
-    path.split('[').next().unwrap_or(path)
-}
-
-fn hash(family: &str, value: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    family.hash(&mut hasher);
-    match value {
-        Value::Text(text) => text.hash(&mut hasher),
-        // As it is shown: 1 and "1" are one identity.
-        other => other.to_string().hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 fn finding(scope: &Scope<'_>, policy: &Policy, mut shared: Vec<&[Claim<'_>]>) -> Finding {

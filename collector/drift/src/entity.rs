@@ -1,10 +1,12 @@
 //! Things in brackets (`go.program[x]`, `package[x]`): when one is missing, that is one difference, not one for each
 //! fact of it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use evenkeel_facts::{Observation, Section, Value};
 use jiff::Timestamp;
+use roaring::RoaringBitmap;
 
 use crate::contents::{Contents, Group};
 use crate::rows::{Look, Row, covering, covers, resolve};
@@ -28,8 +30,7 @@ pub(crate) fn roll_up<'a>(contents: &Contents<'a>, rows: &mut Vec<Row<'a>>) -> u
         }
     }
     let groups = contents.groups.iter().enumerate();
-    let doubtful: Vec<usize> =
-        groups.filter(|(_, group)| !group.unreadable.is_empty()).map(|(at, _)| at).collect();
+    let doubtful: Vec<usize> = groups.filter(|(_, group)| group.is_odd).map(|(at, _)| at).collect();
     let mut things = Vec::new();
     let mut replaced = Vec::new();
     for (thing, facts) in by_thing {
@@ -70,12 +71,9 @@ fn presence<'a>(
     let homes: Vec<&str> = homes.into_iter().collect();
     // Groups whose facts of it are all as the first group's can still differ in whether it could be seen.
     let is_doubtful = |at: usize| covering(&contents.groups[at], thing).is_some();
-    let groups: BTreeSet<usize> = if is_doubtful(0) {
-        (0..contents.groups.len()).collect()
-    } else {
-        let exceptions = facts.iter().flat_map(|at| rows[*at].exceptions.iter().map(|(group, _)| *group));
-        exceptions.chain(doubtful.iter().copied().filter(|at| is_doubtful(*at))).collect()
-    };
+    let exceptions = facts.iter().flat_map(|at| rows[*at].exceptions.iter().map(|(group, _)| *group));
+    let may_differ = |at: &usize| is_doubtful(0) || is_doubtful(*at);
+    let groups: BTreeSet<usize> = exceptions.chain(doubtful.iter().copied().filter(may_differ)).collect();
     let base = look(contents, 0, thing, &homes);
     let exceptions: Vec<_> = groups
         .into_iter()
@@ -156,22 +154,19 @@ fn having<'c, 'a>(contents: &'c Contents<'a>, thing: &'c Row<'a>) -> impl Iterat
 
 /// When a thing came or went: it came when the first of the facts that are known of it now did, and went when the
 /// last of them did.
-pub(crate) struct ThingBecame<'a> {
-    role: &'a Role<'a>,
-    /// For each node its group.
-    group: Vec<usize>,
+pub(crate) struct ThingBecame<'c, 'a> {
+    contents: &'c Contents<'a>,
+    role: &'c Role<'c>,
     /// For each group that has the thing the facts of it.
     facts: HashMap<usize, Vec<&'a str>>,
     /// Every fact of it that some node knows.
     known: BTreeSet<&'a str>,
 }
 
-impl<'a> ThingBecame<'a> {
-    pub(crate) fn new(contents: &Contents<'a>, role: &'a Role<'a>, thing: &Row<'a>) -> Self {
-        let mut this =
-            Self { role, group: vec![0; role.nodes.len()], facts: HashMap::new(), known: BTreeSet::new() };
+impl<'c, 'a> ThingBecame<'c, 'a> {
+    pub(crate) fn new(contents: &'c Contents<'a>, role: &'c Role<'c>, thing: &Row<'a>) -> Self {
+        let mut this = Self { contents, role, facts: HashMap::new(), known: BTreeSet::new() };
         for (at, group) in contents.groups.iter().enumerate() {
-            group.nodes.iter().for_each(|node| this.group[*node] = at);
             if thing.look(at) == Look::There {
                 let present =
                     facts_of(group, thing.path).filter(|(_, seen)| matches!(seen, Observation::Present(_)));
@@ -184,11 +179,11 @@ impl<'a> ThingBecame<'a> {
     }
 }
 
-impl Became for ThingBecame<'_> {
-    fn became(&self, at: usize) -> Timestamp {
-        let node = self.role.nodes[at];
+impl Became for ThingBecame<'_, '_> {
+    fn became(&self, at: u32) -> Timestamp {
+        let node = self.role.node(at);
         let first_commit = node.since;
-        match self.facts.get(&self.group[at]) {
+        match self.facts.get(&self.contents.group_of(at)) {
             Some(facts) => facts
                 .iter()
                 .map(|path| changed(node, path).unwrap_or(first_commit))
@@ -196,5 +191,12 @@ impl Became for ThingBecame<'_> {
                 .unwrap_or(first_commit),
             None => self.known.iter().filter_map(|path| changed(node, path)).max().unwrap_or(first_commit),
         }
+    }
+    fn moved(&self) -> Cow<'_, RoaringBitmap> {
+        let mut moved = RoaringBitmap::new();
+        for places in self.known.iter().filter_map(|path| self.role.nodes.changed(path)) {
+            places.add_to(&mut moved);
+        }
+        Cow::Owned(moved)
     }
 }

@@ -23,7 +23,7 @@ use crate::report::{
     Environment, Finding, Kind, MAX_UNKNOWNS, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary,
 };
 use crate::rows::{Row, rows};
-use crate::scope::{Role, Scope};
+use crate::scope::{Cohort, Role, Scope};
 use crate::unknown::{Draft, Unknowns};
 use crate::violation::violations;
 
@@ -115,7 +115,7 @@ fn run(
             .cmp(&a.severity)
             .then_with(|| a.path.cmp(&b.path))
             .then(role.cmp(other))
-            .then(a.nodes.cmp(&b.nodes))
+            .then(a.stale_cohort().cmp(&b.stale_cohort()))
     });
     unknowns.truncate(max_unknowns);
     let reference = scope.reference.map(|at| fleet.environments[at].to_string());
@@ -160,15 +160,16 @@ struct Run<'a> {
 impl Run<'_> {
     fn role(&mut self, at: usize, role: &Role<'_>) {
         let sources = contents(role);
-        let hardware = Hardware::new(&sources, role.nodes.len());
-        let fresh: Vec<u64> = role.cohorts.iter().map(|cohort| cohort.fresh.len() as u64).collect();
+        let hardware = Hardware::new(&sources, role.size());
+        let fresh: Vec<u64> = role.cohorts.iter().map(|cohort| cohort.size.into()).collect();
         let mut coverage = vec![Coverage::default(); role.cohorts.len()];
         let mut unknowns = Unknowns::default();
         let (mut open, mut seen) = (HashSet::new(), HashSet::new());
         for contents in &sources {
             let mut rows = rows(contents);
-            coverage::count(contents, &rows, &fresh, &mut coverage);
-            unknowns.add(contents, &rows, self.policy);
+            let same = contents.by_gaps();
+            coverage::count(contents, &same, &rows, &fresh, &mut coverage);
+            unknowns.add(contents, &same, &rows, self.policy);
             let things = entity::roll_up(contents, &mut rows);
             let lookup = Lookup::new(contents, &rows);
             let persisted = latent::persisted(&lookup);
@@ -196,12 +197,12 @@ impl Run<'_> {
         }
         for path in literal(self.policy).filter(|path| !seen.contains(*path)) {
             let verdict = self.policy.verdict_at(path, &Place { role: Some(role.name), ..Place::default() });
-            unknowns.nobody(path, verdict.severity().max(Severity::Warning), role.nodes.len());
+            unknowns.nobody(path, verdict.severity().max(Severity::Warning), role);
         }
         for (cohort, count) in role.cohorts.iter().zip(coverage) {
             self.coverage[cohort.environment].add(count);
         }
-        let stale = role.cohorts.iter().enumerate().filter(|(_, cohort)| cohort.fresh.is_empty());
+        let stale = role.cohorts.iter().enumerate().filter(|(_, cohort)| cohort.size == 0);
         self.unknowns.extend(stale.map(|(cohort, _)| (at, Draft::stale(cohort))));
         self.unknowns.extend(unknowns.finish(&open).into_iter().map(|unknown| (at, unknown)));
     }
@@ -319,14 +320,14 @@ fn with_parts(summary: &str, parts: usize) -> String {
 fn environment(scope: &Scope<'_>, at: usize, coverage: Coverage) -> Environment {
     let cohorts =
         || scope.roles.iter().flat_map(|role| &role.cohorts).filter(move |cohort| cohort.environment == at);
-    let fresh: usize = cohorts().map(|cohort| cohort.fresh.len()).sum();
-    let mut stale_nodes: Vec<String> =
-        cohorts().flat_map(|cohort| &cohort.stale).map(|node| node.name.to_string()).collect();
+    let fresh: u64 = cohorts().map(|cohort| u64::from(cohort.size)).sum();
+    let stale = cohorts().flat_map(Cohort::stale);
+    let mut stale_nodes: Vec<String> = stale.map(|at| scope.fleet.nodes.at(at).name.to_string()).collect();
     stale_nodes.sort_unstable();
     Environment {
         name: scope.fleet.environments[at].to_string(),
-        nodes: (fresh + stale_nodes.len()) as u64,
-        fresh: fresh as u64,
+        nodes: fresh + stale_nodes.len() as u64,
+        fresh,
         stale: stale_nodes.len() as u64,
         stale_nodes,
         coverage: coverage.share(),

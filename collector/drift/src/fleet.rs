@@ -7,6 +7,7 @@ use evenkeel_facts::{FactPath, Section, Snapshot};
 use jiff::Timestamp;
 
 use crate::acceptance::Acceptance;
+use crate::nodes::Nodes;
 use crate::report::Quarantined;
 
 /// A view of the fleet at one position of the journal. Cheap to build and to copy: nodes are shared, and nodes with the
@@ -18,7 +19,7 @@ pub struct Fleet {
     /// The environments in their order of promotion; the last is the default reference.
     pub environments: Vec<Arc<str>>,
     /// Every enrolled node, in any order.
-    pub nodes: Vec<Arc<Node>>,
+    pub nodes: Nodes,
     /// Whether each node is a machine of its own, so that an identity that two of them have is a finding. Sides of a
     /// comparison may well be one machine at two times.
     pub unique: bool,

@@ -37,10 +37,10 @@ pub(crate) struct Judged<'r, 'a> {
 /// Finds what has one cause. Nodes that differ from their first commit on differ for many reasons, so only what was the
 /// same before counts. Of what is critical each speaks for itself.
 pub(crate) fn fold(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>]) {
-    if bench.role.nodes.iter().all(|node| node.changed.is_empty()) {
+    if bench.role.nodes.is_unchanged() {
         return;
     }
-    let mut by_cause: HashMap<(Vec<usize>, Timestamp, Option<String>), Vec<usize>> = HashMap::new();
+    let mut by_cause: HashMap<(Vec<u32>, Timestamp, Option<String>), Vec<usize>> = HashMap::new();
     for (at, one) in judged.iter().enumerate() {
         let Difference { status, acceptance, .. } = &one.difference;
         if one.is_part || !matches!(status, Status::Open | Status::Accepted) {

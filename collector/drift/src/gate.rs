@@ -85,8 +85,9 @@ pub fn gate(
 fn nothing_to_compare(fleet: &Fleet, from: &str, to: &str) -> Vec<Unknown> {
     let roles = |name: &str| -> HashSet<&str> {
         let environment = fleet.environments.iter().position(|known| **known == *name);
-        let nodes = fleet.nodes.iter().filter(|node| Some(node.environment) == environment);
-        nodes.map(|node| &*node.role).collect()
+        let Some(environment) = environment else { return HashSet::new() };
+        let roles = fleet.nodes.roles().iter().filter(|(_, role)| role.cohorts.contains_key(&environment));
+        roles.map(|(name, _)| &**name).collect()
     };
     let unknown = |role: &str, reason: &str| Unknown {
         path: EVERYTHING.to_owned(),

@@ -1,6 +1,6 @@
 //! What the size of a machine and its kernel explain by themselves.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use evenkeel_facts::Observation;
 
@@ -11,9 +11,13 @@ use crate::spread::{Spread, What};
 
 /// The machines behind the nodes of a role.
 pub(crate) struct Hardware {
-    /// For each node which of the profiles it has.
-    profile_of: Vec<usize>,
+    /// The profile that most nodes have.
+    base: usize,
+    /// The profile of each other node.
+    others: HashMap<u32, usize>,
     profiles: Vec<Profile>,
+    /// How many nodes have each profile.
+    sizes: Vec<u32>,
 }
 
 /// Machines of equal size under kernels of one release.
@@ -35,12 +39,13 @@ impl Profile {
 
 impl Hardware {
     /// Reads `hardware.memory.bytes`, `hardware.cpu.count` and `kernel.release`.
-    pub(crate) fn new(sources: &[Contents<'_>], nodes: usize) -> Self {
-        let mut own: Vec<[usize; 2]> = vec![[usize::MAX; 2]; nodes];
-        let mut parts: Vec<Profile> = Vec::new();
+    pub(crate) fn new(sources: &[Contents<'_>], nodes: u32) -> Self {
+        let mut own: BTreeMap<u32, [usize; 2]> = BTreeMap::new();
+        let mut parts: Vec<Profile> = vec![Profile::default()];
+        let mut base = [0; 2];
         for (slot, source) in ["hardware", "kernel"].into_iter().enumerate() {
             let Some(contents) = sources.iter().find(|contents| contents.source == source) else { continue };
-            for group in &contents.groups {
+            for (at, group) in contents.groups.iter().enumerate() {
                 let text = |path: &str| match group.find(path) {
                     Some(Observation::Present(value)) => Some(value.to_string()),
                     _ => None,
@@ -50,24 +55,38 @@ impl Hardware {
                     processors: text("hardware.cpu.count"),
                     release: text("kernel.release").as_deref().and_then(kernel_default::release),
                 };
-                let at = parts.iter().position(|known| *known == part).unwrap_or_else(|| {
+                let part = parts.iter().position(|known| *known == part).unwrap_or_else(|| {
                     parts.push(part);
                     parts.len() - 1
                 });
-                group.nodes.iter().for_each(|node| own[*node][slot] = at);
+                if at == 0 {
+                    base[slot] = part;
+                    for own in own.values_mut() {
+                        own[slot] = part;
+                    }
+                } else {
+                    for (_, places) in contents.parts(at) {
+                        places.iter().for_each(|place| own.entry(place).or_insert(base)[slot] = part);
+                    }
+                }
             }
         }
-        let mut profiles: Vec<Profile> = Vec::new();
+        let (mut profiles, mut sizes): (Vec<Profile>, Vec<u32>) = Default::default();
         let mut by_parts: HashMap<[usize; 2], usize> = HashMap::new();
-        let mut profile = |[size, kernel]: [usize; 2]| {
-            let none = Profile::default();
-            let (size, kernel) = (parts.get(size).unwrap_or(&none), parts.get(kernel).unwrap_or(&none));
-            profiles.push(Profile { release: kernel.release, ..size.clone() });
-            profiles.len() - 1
+        let mut profile = |at: [usize; 2], nodes: u32| {
+            let profile = *by_parts.entry(at).or_insert_with(|| {
+                let [size, kernel] = at.map(|at| &parts[at]);
+                profiles.push(Profile { release: kernel.release, ..size.clone() });
+                sizes.push(0);
+                profiles.len() - 1
+            });
+            sizes[profile] += nodes;
+            profile
         };
-        let profile_of =
-            own.into_iter().map(|parts| *by_parts.entry(parts).or_insert_with(|| profile(parts))).collect();
-        Self { profile_of, profiles }
+        let rest = nodes - u32::try_from(own.len()).unwrap_or(nodes);
+        let base = profile(base, rest);
+        let others = own.into_iter().map(|(place, parts)| (place, profile(parts, 1))).collect();
+        Self { base, others, profiles, sizes }
     }
 
     /// Whether the memory of each node gives what it holds, wherever the value can be read.
@@ -83,7 +102,8 @@ impl Hardware {
     /// Whether each machine here gets the value by itself, as far as a formula is known.
     pub(crate) fn gives(&self, path: &str, value: &str) -> bool {
         formula::of(path).is_some_and(|formula| {
-            self.profiles.iter().all(|profile| formula.derives(value, &profile.size()) == Some(true))
+            let mut profiles = self.profiles.iter().zip(&self.sizes).filter(|(_, size)| **size > 0);
+            profiles.all(|(profile, _)| formula.derives(value, &profile.size()) == Some(true))
         })
     }
 
@@ -135,16 +155,18 @@ impl Hardware {
 
     /// Which outcomes nodes of which profile hold, of those that can be read.
     fn held(&self, spread: &Spread, contents: &Contents<'_>) -> Vec<(usize, usize)> {
-        let mut held = HashSet::new();
-        for (at, group) in contents.groups.iter().enumerate() {
-            let outcome = spread.outcome_of(at);
-            if spread.outcomes[outcome].what.is_readable() {
-                held.extend(group.nodes.iter().map(|node| (outcome, self.profile_of[*node])));
+        let mut held = BTreeSet::new();
+        let mut rest = self.sizes.clone();
+        for &(group, outcome) in spread.exceptions() {
+            for place in contents.parts(group).flat_map(|(_, places)| places.iter().collect::<Vec<_>>()) {
+                let profile = self.others.get(&place).copied().unwrap_or(self.base);
+                rest[profile] -= 1;
+                held.insert((outcome, profile));
             }
         }
-        let mut held: Vec<_> = held.into_iter().collect();
-        held.sort_unstable();
-        held
+        let rest = rest.into_iter().enumerate().filter(|(_, rest)| *rest > 0);
+        held.extend(rest.map(|(profile, _)| (spread.base(), profile)));
+        held.into_iter().filter(|(outcome, _)| spread.outcomes[*outcome].what.is_readable()).collect()
     }
 }
 

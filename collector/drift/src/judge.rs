@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use evenkeel_facts::Digest;
 use jiff::Timestamp;
+use roaring::RoaringBitmap;
 
 use crate::acceptance::covering;
 use crate::contents::Contents;
@@ -17,7 +18,7 @@ use crate::promotion::Promotion;
 use crate::report::{Finding, Kind, Part, Quarantined, Severity, SignOff, Status};
 use crate::rows::Row;
 use crate::scope::Role;
-use crate::since::{Became, FactBecame, agreed, disagreed, since};
+use crate::since::{Became, FactBecame, Moments, disagreed, since};
 use crate::spread::{Spread, What};
 use crate::summary::{sentence, unwanted};
 
@@ -107,8 +108,8 @@ impl Bench<'_> {
     }
 
     /// What the policy says of a path on one node.
-    pub(crate) fn verdict_of(&self, path: &str, node: usize) -> Verdict {
-        let node = self.role.nodes[node];
+    pub(crate) fn verdict_of(&self, path: &str, node: u32) -> Verdict {
+        let node = self.role.node(node);
         let environment = Some(&*self.fleet.environments[node.environment]);
         let place = Place { environment, role: Some(self.role.name), node: Some(&node.name) };
         self.policy.verdict_at(path, &place)
@@ -184,13 +185,13 @@ impl Bench<'_> {
         }
     }
 
-    /// The deviating nodes (indices into `role.nodes`), and since when.
+    /// The deviating nodes, and since when.
     pub(crate) fn extent(
         &self,
         row: &Row<'_>,
         difference: &Difference,
         is_thing: bool,
-    ) -> (Vec<usize>, Option<Timestamp>) {
+    ) -> (Vec<u32>, Option<Timestamp>) {
         let Difference { spread, kind, promotion, .. } = difference;
         let mut nodes =
             spread.nodes(self.contents, self.role, |cohort, outcome| difference.deviates(cohort, outcome));
@@ -210,15 +211,16 @@ impl Bench<'_> {
 
     /// Whether some node became what it is at this moment, having been something else before.
     pub(crate) fn changed_at(&self, row: &Row<'_>, is_thing: bool, moment: Timestamp) -> bool {
-        let then = |became: &dyn Fn(usize) -> Timestamp| {
-            let mut nodes = self.role.nodes.iter().enumerate();
-            nodes.any(|(at, node)| node.since < moment && became(at) == moment)
+        let then = |moved: &RoaringBitmap, became: &dyn Fn(u32) -> Timestamp| {
+            let mut nodes = self.role.cohorts.iter().flat_map(|cohort| moved & cohort.fresh());
+            nodes.any(|at| self.role.node(at).since < moment && became(at) == moment)
         };
         if is_thing {
             let thing = ThingBecame::new(self.contents, self.role, row);
-            then(&|at| thing.became(at))
+            then(&thing.moved(), &|at| thing.became(at))
         } else {
-            then(&|at| FactBecame { role: self.role, path: row.path }.became(at))
+            let fact = FactBecame { role: self.role, path: row.path };
+            then(&fact.moved(), &|at| fact.became(at))
         }
     }
 
@@ -317,28 +319,20 @@ impl Bench<'_> {
         became: &impl Became,
         spread: &Spread,
         kind: Kind,
-        deviating: &[usize],
+        deviating: &[u32],
     ) -> Option<Timestamp> {
-        let of = |cohort: usize, wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            spread.nodes(self.contents, self.role, |at, outcome| at == cohort && wanted(outcome))
-        };
-        let readable = |outcome: usize| spread.outcomes[outcome].what.is_readable();
-        let agreed_in = |cohort: usize| {
-            let consensus = spread.consensus(cohort)?;
-            let holders = of(cohort, &|outcome| outcome == consensus);
-            let others = of(cohort, &|outcome| outcome != consensus && readable(outcome));
-            agreed(self.role, became, &holders, &others)
-        };
+        let moments = |cohort| Moments::new(spread, self.contents, self.role, became, cohort);
         if kind != Kind::Split {
-            return since(became, deviating, agreed_in(0));
+            let agreed = spread.consensus(0).and_then(|consensus| moments(0).agreed(consensus));
+            return since(became, deviating, agreed);
         }
         let cohorts = (0..self.role.cohorts.len()).filter(|cohort| spread.disagrees(*cohort));
-        let moments = cohorts.filter_map(|cohort| {
-            let outcomes = spread.held(cohort).map(|(at, _)| at).filter(|at| readable(*at));
-            let holders: Vec<Vec<usize>> = outcomes.map(|at| of(cohort, &|outcome| outcome == at)).collect();
-            disagreed(became, &holders)
+        let disagree = cohorts.filter_map(|cohort| {
+            let moments = moments(cohort);
+            let readable = spread.held(cohort).filter(|(_, outcome)| outcome.what.is_readable());
+            disagreed(readable.filter_map(|(at, _)| moments.first(at)))
         });
-        moments.min()
+        disagree.min()
     }
 }
 

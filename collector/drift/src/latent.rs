@@ -203,7 +203,7 @@ impl<'a> Latent<'a> {
         };
         let worst = *verdicts.iter().max_by_key(|verdict| severity(verdict))?;
         let is_hidden = verdicts.iter().all(|verdict| verdict.hide);
-        let became = |at: &usize| {
+        let became = |at: &u32| {
             let of = |path: &str| FactBecame { role: bench.role, path }.became(*at);
             of(&path).max(of(next))
         };

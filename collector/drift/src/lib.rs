@@ -6,6 +6,7 @@
 //! What goes in and what comes out:
 //!
 //! - [`fleet`]: what is compared: environments, nodes, their sections (shared by content)
+//! - [`nodes`]: the nodes, kept sorted by what they say, so that a report opens each distinct content once
 //! - [`policy`]: rules: which facts, how they compare, how bad a difference is, and why
 //! - [`query`]: what is asked for
 //! - [`report`]: what comes out: `evenkeel.report/v1`
@@ -14,7 +15,7 @@
 //!
 //! - `evaluate`: the one entry, role by role, source by source
 //! - `scope`: roles, cohorts, and each role's reference
-//! - `contents`: nodes sorted into groups that say the same; each distinct content is opened once
+//! - `contents`: the groups of nodes that say the same; each distinct content is opened once
 //! - `rows`: the facts that are not the same everywhere, and what each group says of them
 //! - `entity`: a missing thing is one difference, not one for each fact of it
 //! - `spread`: one fact over the cohorts: values, counts, consensus
@@ -56,6 +57,7 @@ mod judge;
 pub mod kernel_default;
 mod latent;
 mod lookup;
+pub mod nodes;
 pub mod policy;
 mod promotion;
 pub mod query;
@@ -75,6 +77,7 @@ pub use evaluate::{Lasting, evaluate, evaluate_lasting, open_findings};
 pub use explain::{Explanation, explain};
 pub use fleet::{Fleet, Node, Side};
 pub use gate::{GateOutcome, GateVerdict, gate};
+pub use nodes::Nodes;
 pub use policy::{Policy, PolicyError};
 pub use query::{Query, QueryError};
 pub use report::Report;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::judge::Bench;
 use crate::policy::Verdict;
-use crate::since::{Became as _, FactBecame, agreed};
+use crate::since::{Became as _, FactBecame, Moments};
 use crate::spread::{Spread, What};
 
 /// A change on its way through the environments.
@@ -39,11 +39,10 @@ pub(crate) fn promotion(
     }
     let first = *agreed_on.iter().min_by_key(|at| cohorts[**at].environment)?;
     let new = spread.consensus(first)?;
+    let became = FactBecame { role: bench.role, path };
     let since = |cohort: usize| {
         let consensus = spread.consensus(cohort)?;
-        let nodes =
-            spread.nodes(bench.contents, bench.role, |at, outcome| at == cohort && outcome == consensus);
-        agreed(bench.role, &FactBecame { role: bench.role, path }, &nodes, &[])
+        Moments::new(spread, bench.contents, bench.role, &became, cohort).agreed(consensus)
     };
     let came = since(first)?;
     let mut behind = vec![false; cohorts.len()];
@@ -66,10 +65,11 @@ pub(crate) fn promotion(
         behind[at] = true;
     }
     // Whoever came with it has not changed: that is a difference, and nothing was promoted.
-    let changed = spread
-        .nodes(bench.contents, bench.role, |at, outcome| at == first && outcome == new)
-        .into_iter()
-        .any(|node| FactBecame { role: bench.role, path }.became(node) > bench.role.nodes[node].since);
+    let of_first = bench.role.cohorts[first].fresh() & &*became.moved();
+    let changed = of_first.into_iter().any(|node| {
+        spread.outcome_of(bench.contents.group_of(node)) == new
+            && became.became(node) > bench.role.node(node).since
+    });
     if !changed {
         return None;
     }

@@ -71,13 +71,11 @@ impl Query {
             }
         }
         let Some(name) = &self.role else { return Ok(()) };
-        if fleet.nodes.iter().any(|node| *node.role == **name) {
+        if fleet.nodes.roles().contains_key(&**name) {
             return Ok(());
         }
-        let mut roles: Vec<&str> =
-            fleet.nodes.iter().map(|node| &*node.role).filter(|role| !role.is_empty()).collect();
-        roles.sort_unstable();
-        roles.dedup();
+        let roles = fleet.nodes.roles().keys().map(|role| &**role).filter(|role| !role.is_empty());
+        let roles: Vec<&str> = roles.collect();
         Err(QueryError::Role {
             name: name.clone(),
             nearest: nearest(name, roles.iter().copied()).map(str::to_owned),

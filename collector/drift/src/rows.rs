@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use evenkeel_facts::{FactPath, Observation, Reason, Section, Value};
 
 use crate::contents::{Contents, Group};
+use crate::nodes::Deviation;
 
 /// What a group of nodes says of one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,19 +51,13 @@ pub(crate) fn rows<'a>(contents: &Contents<'a>) -> Vec<Row<'a>> {
     let (base, others) = contents.groups.split_first().expect("a source has the groups that note it");
     let mut drafts = Drafts::default();
     for (at, group) in others.iter().enumerate() {
-        drafts.deviations(at + 1, &base.sections, &group.sections);
+        match group.deviations {
+            Some(deviations) => drafts.known(at + 1, deviations, base.sections, group.sections),
+            None => drafts.deviations(at + 1, base.sections, group.sections),
+        }
     }
-    let odd: Vec<usize> =
-        (1..contents.groups.len()).filter(|at| is_odd(base, &contents.groups[*at])).collect();
+    let odd: Vec<usize> = (1..contents.groups.len()).filter(|at| contents.groups[*at].is_odd).collect();
     drafts.rows.into_values().map(|draft| draft.resolve(contents, &odd)).collect()
-}
-
-/// Whether a group that notes nothing of a path, like the base, may yet mean something else by it.
-fn is_odd(base: &Group<'_>, group: &Group<'_>) -> bool {
-    let names = |group: &Group<'_>| {
-        group.sections.iter().map(|section| section.name().to_owned()).collect::<Vec<_>>()
-    };
-    base.unreadable != group.unreadable || names(base) != names(group)
 }
 
 #[derive(Default)]
@@ -80,8 +76,25 @@ struct Draft<'a> {
 type Fact = (FactPath, Observation);
 
 impl<'a> Drafts<'a> {
+    /// Notes what is known to deviate.
+    fn known(
+        &mut self,
+        group: usize,
+        deviations: &[Deviation],
+        base: &'a [Arc<Section>],
+        own: &'a [Arc<Section>],
+    ) {
+        for deviation in deviations {
+            let left = deviation.base.map(|spot| spot.of(base));
+            let right = deviation.own.map(|spot| spot.of(own));
+            let Some((section, (path, _))) = left.or(right) else { continue };
+            let seen = |fact: Option<(&'a Section, &'a Fact)>| fact.map(|(_, (_, seen))| seen);
+            self.note(group, section.name(), path, seen(left), seen(right));
+        }
+    }
+
     /// Walks the sections of the base and of a group side by side, by name.
-    fn deviations(&mut self, group: usize, base: &[&'a Section], own: &[&'a Section]) {
+    fn deviations(&mut self, group: usize, base: &'a [Arc<Section>], own: &'a [Arc<Section>]) {
         let (mut b, mut o) = (base.iter().peekable(), own.iter().peekable());
         loop {
             let (left, right) = match (b.peek(), o.peek()) {
@@ -95,8 +108,8 @@ impl<'a> Drafts<'a> {
                 },
             };
             match (left, right) {
-                (Some(x), Some(y)) if std::ptr::eq(*x, *y) => {}
-                _ => self.section(group, left.copied(), right.copied()),
+                (Some(x), Some(y)) if Arc::ptr_eq(x, y) => {}
+                _ => self.section(group, left.map(|x| &**x), right.map(|x| &**x)),
             }
         }
     }
@@ -208,8 +221,8 @@ pub(crate) fn resolve<'a>(
 
 /// The outermost path above this one that the group could not read.
 pub(crate) fn covering<'a>(group: &Group<'a>, path: &str) -> Option<(&'a str, Reason)> {
-    let above = group.unreadable.iter().filter(|(at, _)| *at != path && covers(at, path));
-    above.copied().min_by_key(|(at, _)| at.len())
+    let above = group.unreadable.iter().map(|(at, reason)| (at.as_str(), *reason));
+    above.filter(|(at, _)| *at != path && covers(at, path)).min_by_key(|(at, _)| at.len())
 }
 
 /// [`FactPath::covers`] for texts that are known to be paths.

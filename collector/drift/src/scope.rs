@@ -2,9 +2,12 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::ops::Range;
+
+use jiff::Timestamp;
+use roaring::RoaringBitmap;
 
 use crate::fleet::{Fleet, Node};
+use crate::nodes::{Nodes, OfCohort, OfRole, count};
 use crate::query::Query;
 
 /// The part of a fleet that a query asks for.
@@ -25,12 +28,16 @@ pub(crate) struct Role<'a> {
     pub(crate) name: &'a str,
     /// The reference first, then down the order of promotion. Only environments that have nodes of the role.
     pub(crate) cohorts: Vec<Cohort<'a>>,
-    /// The fresh nodes, cohort by cohort.
-    pub(crate) nodes: Vec<&'a Node>,
+    /// Every node of the fleet, by place.
+    pub(crate) nodes: &'a Nodes,
+    /// What the nodes of the role say, also those of environments that were not asked for.
+    pub(crate) of: &'a OfRole,
+    /// By environment: the index of its cohort.
+    places: Vec<Option<usize>>,
     /// Said behind every summary: that the reference asked for has no node of this role.
     pub(crate) note: Option<String>,
-    /// For each node its place in the order of names; made when a long list of names is asked for.
-    places: OnceCell<Vec<usize>>,
+    /// For each place its rank in the order of names; made when a long list of names is asked for.
+    ranks: OnceCell<Vec<u32>>,
 }
 
 /// The nodes of one environment and one role.
@@ -39,101 +46,124 @@ pub(crate) struct Cohort<'a> {
     pub(crate) name: &'a str,
     /// Index into [`Fleet::environments`].
     pub(crate) environment: usize,
-    /// The fresh nodes: a range of [`Role::nodes`].
-    pub(crate) fresh: Range<usize>,
-    /// The nodes that did not report within their deadline.
-    pub(crate) stale: Vec<&'a Node>,
+    /// How many are fresh.
+    pub(crate) size: u32,
+    of: &'a OfCohort,
 }
 
 impl<'a> Scope<'a> {
     /// What the query asks for.
     pub(crate) fn new(fleet: &'a Fleet, query: &Query) -> Self {
-        let wanted_role = |node: &Node| query.role.as_deref().is_none_or(|role| *node.role == *role);
-        let mut populated = vec![false; fleet.environments.len()];
-        let mut nodes: Vec<&Node> = Vec::with_capacity(fleet.nodes.len());
-        for node in fleet.nodes.iter().map(|node| &**node).filter(|node| wanted_role(node)) {
-            if let Some(populated) = populated.get_mut(node.environment) {
-                *populated = true;
-                nodes.push(node);
-            }
-        }
+        let wanted = |name: &str| query.role.as_deref().is_none_or(|role| name == role);
+        let roles = || fleet.nodes.roles().iter().filter(|(name, _)| wanted(name));
+        let count = fleet.environments.len();
+        let populated = |at: usize| roles().any(|(_, role)| role.cohorts.contains_key(&at));
         let named = |name: &str| fleet.environments.iter().position(|known| **known == *name);
         let reference = match &query.reference {
             Some(name) => named(name),
-            None => populated.iter().rposition(|some| *some).or(fleet.environments.len().checked_sub(1)),
+            None => (0..count).rev().find(|at| populated(*at)).or(count.checked_sub(1)),
         };
         let asked = |at: usize| {
             let name = &fleet.environments[at];
             query.environments.as_ref().is_none_or(|names| names.iter().any(|asked| **asked == **name))
         };
-        let environments: Vec<usize> =
-            (0..fleet.environments.len()).filter(|at| asked(*at) || Some(*at) == reference).collect();
+        let environments: Vec<usize> = (0..count).filter(|at| asked(*at) || Some(*at) == reference).collect();
         let mut scope =
             Self { fleet, reference, explicit: query.reference.is_some(), environments, roles: Vec::new() };
-        scope.roles = scope.roles(&nodes);
+        scope.roles = roles().filter_map(|(name, of)| scope.role(name, of)).collect();
         scope
     }
 
-    fn roles(&self, nodes: &[&'a Node]) -> Vec<Role<'a>> {
-        let mut by_role: BTreeMap<&str, Vec<Vec<&Node>>> = BTreeMap::new();
-        for node in nodes.iter().filter(|node| self.environments.contains(&node.environment)) {
-            let cohorts =
-                by_role.entry(&node.role).or_insert_with(|| vec![Vec::new(); self.fleet.environments.len()]);
-            cohorts[node.environment].push(node);
-        }
-        by_role.into_iter().map(|(name, cohorts)| self.role(name, cohorts)).collect()
-    }
-
-    fn role(&self, name: &'a str, mut nodes: Vec<Vec<&'a Node>>) -> Role<'a> {
+    /// `None`: no node of the role is in an environment that is asked for.
+    fn role(&self, name: &'a str, of: &'a OfRole) -> Option<Role<'a>> {
+        let here: Vec<usize> =
+            self.environments.iter().copied().filter(|at| of.cohorts.contains_key(at)).collect();
         // The reference itself, or the last environment that has such nodes.
-        let first = self
-            .reference
-            .filter(|at| !nodes[*at].is_empty())
-            .or_else(|| nodes.iter().rposition(|nodes| !nodes.is_empty()));
-        let order = first.into_iter().chain((0..nodes.len()).rev().filter(|at| Some(*at) != first));
-        let mut role =
-            Role { name, cohorts: Vec::new(), nodes: Vec::new(), note: None, places: OnceCell::new() };
-        for at in order {
-            let members = std::mem::take(&mut nodes[at]);
-            if members.is_empty() {
-                continue;
-            }
-            let (fresh, stale): (Vec<&Node>, Vec<&Node>) = members.into_iter().partition(|node| node.fresh);
-            let start = role.nodes.len();
-            role.nodes.extend(fresh);
-            let (name, fresh) = (&*self.fleet.environments[at], start..role.nodes.len());
-            role.cohorts.push(Cohort { name, environment: at, fresh, stale });
-        }
-        if let Some(reference) = self.reference.filter(|at| self.explicit && first != Some(*at)) {
+        let first = self.reference.filter(|at| here.contains(at)).or_else(|| here.last().copied())?;
+        let order = [first].into_iter().chain(here.into_iter().rev().filter(|at| *at != first));
+        let fleet = self.fleet;
+        let cohorts: Vec<Cohort<'a>> = order
+            .map(|at| {
+                let of = &of.cohorts[&at];
+                Cohort { name: &fleet.environments[at], environment: at, size: count(&of.fresh), of }
+            })
+            .collect();
+        let mut places = vec![None; fleet.environments.len()];
+        cohorts.iter().enumerate().for_each(|(at, cohort)| places[cohort.environment] = Some(at));
+        let note = self.reference.filter(|at| self.explicit && first != *at).map(|reference| {
             let of_role = if name.is_empty() { String::new() } else { format!("{name} ") };
-            role.note = Some(format!("{} has no {of_role}node", self.fleet.environments[reference]));
-        }
-        role
+            format!("{} has no {of_role}node", fleet.environments[reference])
+        });
+        Some(Role { name, cohorts, nodes: &fleet.nodes, of, places, note, ranks: OnceCell::new() })
+    }
+
+    /// Whether a node (by place) is fresh, and in an environment and of a role that are asked for.
+    pub(crate) fn includes(&self, place: u32) -> bool {
+        let node = self.fleet.nodes.at(place);
+        let role = self.roles.iter().find(|role| *role.name == *node.role);
+        node.fresh && role.is_some_and(|role| role.cohort(node.environment).is_some())
     }
 }
 
-impl Role<'_> {
-    /// The names of these nodes (indices into [`Role::nodes`]), in order.
-    pub(crate) fn names(&self, nodes: impl IntoIterator<Item = usize>) -> Vec<String> {
-        let mut nodes: Vec<usize> = nodes.into_iter().collect();
-        if nodes.len() < self.nodes.len() / 8 {
-            nodes.sort_unstable_by_key(|at| &self.nodes[*at].name);
+impl<'a> Role<'a> {
+    /// A node by its place.
+    pub(crate) fn node(&self, place: u32) -> &'a Node {
+        self.nodes.at(place)
+    }
+
+    /// The cohort of an environment; `None` when it is not asked for.
+    pub(crate) fn cohort(&self, environment: usize) -> Option<usize> {
+        self.places.get(environment).copied().flatten()
+    }
+
+    /// How many nodes are fresh.
+    pub(crate) fn size(&self) -> u32 {
+        self.cohorts.iter().map(|cohort| cohort.size).sum()
+    }
+
+    /// Every fresh node.
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = u32> {
+        self.cohorts.iter().flat_map(|cohort| cohort.fresh().iter())
+    }
+
+    /// The names of these nodes, in order.
+    pub(crate) fn names(&self, nodes: impl IntoIterator<Item = u32>) -> Vec<String> {
+        let mut nodes: Vec<u32> = nodes.into_iter().collect();
+        if nodes.len() < self.size() as usize / 8 {
+            nodes.sort_unstable_by_key(|at| &self.node(*at).name);
         // A fleet that is in order of names pays for no sorting.
-        } else if !nodes.is_sorted_by_key(|at| &self.nodes[*at].name) {
-            let places = self.places.get_or_init(|| places(&self.nodes));
-            nodes.sort_unstable_by_key(|at| places[*at]);
+        } else if !nodes.is_sorted_by_key(|at| &self.node(*at).name) {
+            let ranks = self.ranks.get_or_init(|| self.ranks());
+            nodes.sort_unstable_by_key(|at| ranks[*at as usize]);
         }
-        nodes.into_iter().map(|at| self.nodes[at].name.to_string()).collect()
+        nodes.into_iter().map(|at| self.node(at).name.to_string()).collect()
+    }
+
+    fn ranks(&self) -> Vec<u32> {
+        let all = self.cohorts.iter().flat_map(|cohort| cohort.fresh() | cohort.stale());
+        let mut order: Vec<u32> = all.collect();
+        order.sort_unstable_by_key(|at| &self.node(*at).name);
+        let mut ranks = vec![0; self.nodes.capacity()];
+        for (rank, place) in (0..).zip(order) {
+            ranks[place as usize] = rank;
+        }
+        ranks
     }
 }
 
-/// For each node its place in the order of names.
-fn places(nodes: &[&Node]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..nodes.len()).collect();
-    order.sort_unstable_by_key(|at| &nodes[*at].name);
-    let mut places = vec![0; nodes.len()];
-    for (place, node) in order.into_iter().enumerate() {
-        places[node] = place;
+impl<'a> Cohort<'a> {
+    /// The nodes that reported within their deadline.
+    pub(crate) fn fresh(&self) -> &'a RoaringBitmap {
+        &self.of.fresh
     }
-    places
+
+    /// The nodes that did not.
+    pub(crate) fn stale(&self) -> &'a RoaringBitmap {
+        &self.of.stale
+    }
+
+    /// How many of the fresh ones were taken in first at each moment.
+    pub(crate) fn known(&self) -> &'a BTreeMap<Timestamp, u32> {
+        &self.of.known
+    }
 }

@@ -65,14 +65,13 @@ impl Spread {
         let mut tally = Tally { cohorts: role.cohorts.len(), outcomes: Vec::new(), by_what: HashMap::new() };
         let base = tally.outcome(base);
         let mut exceptions = Vec::new();
-        let mut rest: Vec<u32> =
-            role.cohorts.iter().map(|cohort| u32::try_from(cohort.fresh.len()).unwrap_or(u32::MAX)).collect();
+        let mut rest: Vec<u32> = role.cohorts.iter().map(|cohort| cohort.size).collect();
         for (group, said) in said {
             let outcome = tally.outcome(said);
             exceptions.push((group, outcome));
-            for (cohort, count) in contents.groups[group].counts.iter().enumerate() {
-                tally.outcomes[outcome].counts[cohort] += count;
-                rest[cohort] -= count;
+            for (cohort, places) in contents.parts(group) {
+                tally.outcomes[outcome].counts[cohort] += places.len();
+                rest[cohort] -= places.len();
             }
         }
         for (count, rest) in tally.outcomes[base].counts.iter_mut().zip(rest) {
@@ -116,26 +115,31 @@ impl Spread {
             .map_or(self.base, |at| self.exceptions[at].1)
     }
 
-    /// The nodes (indices into `role.nodes`) of whose cohort and outcome `wanted` says so, group by group.
+    /// The nodes of whose cohort and outcome `wanted` says so, group by group.
     pub(crate) fn nodes(
         &self,
         contents: &Contents<'_>,
         role: &Role<'_>,
         wanted: impl Fn(usize, usize) -> bool,
-    ) -> Vec<usize> {
-        let cohorts: Vec<Vec<usize>> = (0..self.outcomes.len())
-            .map(|outcome| (0..role.cohorts.len()).filter(|cohort| wanted(*cohort, outcome)).collect())
-            .collect();
+    ) -> Vec<u32> {
+        let is_base_wanted = (0..role.cohorts.len()).any(|cohort| wanted(cohort, self.base));
         let mut nodes = Vec::new();
-        for (group, outcome) in self.groups(contents, !cohorts[self.base].is_empty()) {
-            let group = &contents.groups[group];
-            let own: Vec<_> = cohorts[outcome].iter().filter(|cohort| group.counts[**cohort] > 0).collect();
-            if !own.is_empty() {
-                let is_own = |node: &&usize| own.iter().any(|at| role.cohorts[**at].fresh.contains(node));
-                nodes.extend(group.nodes.iter().filter(is_own));
+        for (group, outcome) in self.groups(contents, is_base_wanted) {
+            for (_, places) in contents.parts(group).filter(|(cohort, _)| wanted(*cohort, outcome)) {
+                nodes.extend(places.iter());
             }
         }
         nodes
+    }
+
+    /// The outcome of every group that is no exception.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Every other group and its outcome.
+    pub(crate) fn exceptions(&self) -> &[(usize, usize)] {
+        &self.exceptions
     }
 
     /// Groups with their outcomes, ascending: all of them, or the exceptions alone. Where nodes deviate from the most

@@ -29,7 +29,7 @@ pub(crate) fn sentence(
             continue;
         }
         sort(&mut deviating, at);
-        let nodes = cohort.fresh.len();
+        let nodes = cohort.size as usize;
         let mut clause = match deviating[..] {
             [(_, only)] if only.counts[at] as usize == nodes => whole(cohort.name, only),
             _ => part(cohort.name, &deviating, at, nodes),
@@ -83,10 +83,10 @@ pub(crate) fn unwanted(spread: &Spread, role: &Role<'_>, wrong: &[Vec<u32>], wan
         sort(&mut held, at);
         match held[..] {
             [] => {}
-            [(_, only)] if only.counts[at] as usize == cohort.fresh.len() => {
+            [(_, only)] if only.counts[at] as usize == cohort.size as usize => {
                 clauses.push(whole(cohort.name, only));
             }
-            _ => clauses.push(part(cohort.name, &held, at, cohort.fresh.len())),
+            _ => clauses.push(part(cohort.name, &held, at, cohort.size as usize)),
         }
     }
     format!("{}; {wanted}", clauses.join("; "))
@@ -101,7 +101,7 @@ pub(crate) fn latent(spread: &Spread, role: &Role<'_>, changes: &[bool], is_rest
         sort(&mut changing, at);
         let Some((_, first)) = changing.first() else { continue };
         let count: u32 = changing.iter().map(|(_, outcome)| outcome.counts[at]).sum();
-        let nodes = cohort.fresh.len();
+        let nodes = cohort.size as usize;
         let who = if count as usize == nodes && nodes == 1 {
             cohort.name.to_owned()
         } else if count as usize == nodes {
@@ -127,7 +127,7 @@ pub(crate) fn latent(spread: &Spread, role: &Role<'_>, changes: &[bool], is_rest
 /// Whether all of its nodes hold it, and `prod has 65535` or `prod: 400 of 412 nodes have 65535`.
 fn of_reference(role: &Role<'_>, spread: &Spread, consensus: usize) -> (bool, String) {
     let (cohort, outcome) = (&role.cohorts[0], &spread.outcomes[consensus]);
-    let nodes = cohort.fresh.len();
+    let nodes = cohort.size as usize;
     if outcome.counts[0] as usize == nodes {
         (true, whole(cohort.name, outcome))
     } else {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use evenkeel_facts::{FactPath, Observation, Reason, Value};
+use evenkeel_facts::{FactPath, Reason};
+use roaring::RoaringBitmap;
 
-use crate::contents::{Contents, Group};
-use crate::fleet::Node;
+use crate::contents::{Contents, Same};
 use crate::policy::{Policy, Verdict};
 use crate::report::{Severity, Unknown};
 use crate::rows::{Look, Row, covers};
@@ -27,8 +27,8 @@ pub(crate) struct Unknowns {
 #[derive(Default)]
 struct Doubt {
     severity: Option<Severity>,
-    /// For each reason the nodes, as indices into `role.nodes`.
-    reasons: BTreeMap<&'static str, Vec<usize>>,
+    /// For each reason the nodes.
+    reasons: BTreeMap<&'static str, RoaringBitmap>,
 }
 
 /// An unknown whose nodes have not been named yet.
@@ -40,27 +40,34 @@ pub(crate) struct Draft {
 }
 
 /// Which nodes an unknown speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Who {
     /// All the stale nodes of this cohort, by index.
     Stale(usize),
-    /// These fresh nodes: indices into `role.nodes`, ascending.
-    Fresh(Vec<usize>),
+    /// These fresh nodes.
+    Fresh(RoaringBitmap),
 }
 
 impl Unknowns {
     /// Takes in one source.
-    pub(crate) fn add(&mut self, contents: &Contents<'_>, rows: &[Row<'_>], policy: &Policy) {
+    pub(crate) fn add(
+        &mut self,
+        contents: &Contents<'_>,
+        same: &[Same<'_>],
+        rows: &[Row<'_>],
+        policy: &Policy,
+    ) {
         let readable: HashSet<&str> = rows.iter().filter(|row| row.readable).map(|row| row.path).collect();
-        for (at, group) in contents.groups.iter().enumerate() {
-            for (path, reason) in &group.unreadable {
+        for Same { gaps, groups, nodes } in same {
+            for (path, reason) in &gaps.unreadable {
+                let path = path.as_str();
                 if *reason == Reason::Partial {
-                    let severity = worst_hidden(at, path, rows, policy).unwrap_or(Severity::Info);
-                    self.note(path, reason.as_str(), &group.nodes, || Some(severity));
+                    let severity = worst_hidden(groups, path, rows, policy).unwrap_or(Severity::Info);
+                    self.note(path, reason.as_str(), nodes, || Some(severity));
                     self.raise(path, severity);
                     continue;
                 }
-                self.note(path, reason.as_str(), &group.nodes, || {
+                self.note(path, reason.as_str(), nodes, || {
                     let verdict = policy.verdict(path);
                     // What no machine here has to look at could not have told anything, whatever it were.
                     let read = || rows.iter().any(|row| row.readable && covers(path, row.path));
@@ -72,10 +79,11 @@ impl Unknowns {
                     verdict.is_compared().then_some(severity)
                 });
             }
-            for (path, value) in unversioned(group) {
+            for (path, value) in &gaps.unversioned {
+                let path = path.as_str();
                 let verdict = policy.verdict(path);
                 if verdict.is_compared() && verdict.compare.canonical(value).is_none() {
-                    self.note(path, UNVERSIONED, &group.nodes, || Some(verdict.severity()));
+                    self.note(path, UNVERSIONED, nodes, || Some(verdict.severity()));
                 }
             }
         }
@@ -84,25 +92,20 @@ impl Unknowns {
 
     /// What remains where no open finding speaks of it.
     pub(crate) fn finish(self, open: &HashSet<String>) -> Vec<Draft> {
-        let drafts = self.by_path.into_iter().filter_map(|(path, mut doubt)| {
+        let drafts = self.by_path.into_iter().filter_map(|(path, doubt)| {
             let severity = doubt.severity?;
-            // A node may have been noted for several gaps that roll up to one path.
-            for nodes in doubt.reasons.values_mut() {
-                nodes.sort_unstable();
-                nodes.dedup();
-            }
             // The reason of most nodes; of equals the first word.
             let reason =
                 doubt.reasons.iter().rev().max_by_key(|(_, nodes)| nodes.len()).map(|(reason, _)| *reason)?;
-            let nodes = union(doubt.reasons.into_values());
+            let nodes = doubt.reasons.into_values().reduce(|all, nodes| all | nodes)?;
             Some(Draft { path, severity, reason, nodes: Who::Fresh(nodes) })
         });
         drafts.filter(|draft| !open.contains(&draft.path)).collect()
     }
 
     /// Nobody says anything of a path that somebody expects something of.
-    pub(crate) fn nobody(&mut self, path: &str, severity: Severity, nodes: usize) {
-        let nodes: Vec<usize> = (0..nodes).collect();
+    pub(crate) fn nobody(&mut self, path: &str, severity: Severity, role: &Role<'_>) {
+        let nodes = role.fresh().collect();
         self.note(path, Reason::NotCollected.as_str(), &nodes, || Some(severity));
         self.raise(path, severity);
     }
@@ -111,18 +114,18 @@ impl Unknowns {
         &mut self,
         path: &str,
         reason: &'static str,
-        nodes: &[usize],
+        nodes: &RoaringBitmap,
         severity: impl FnOnce() -> Option<Severity>,
     ) {
         if let Some(doubt) = self.by_path.get_mut(path) {
             if doubt.severity.is_some() {
-                doubt.reasons.entry(reason).or_default().extend(nodes);
+                *doubt.reasons.entry(reason).or_default() |= nodes;
             }
             return;
         }
         let severity = severity();
         let reasons =
-            if severity.is_some() { BTreeMap::from([(reason, nodes.to_vec())]) } else { BTreeMap::new() };
+            if severity.is_some() { BTreeMap::from([(reason, nodes.clone())]) } else { BTreeMap::new() };
         self.by_path.insert(path.to_owned(), Doubt { severity, reasons });
     }
 
@@ -152,23 +155,29 @@ impl Unknowns {
             gap.widen(row.path, verdict.severity(), groups);
         }
         for gap in gaps.into_values() {
-            let mut nodes: Vec<usize> =
-                gap.groups.iter().flat_map(|at| contents.groups[*at].nodes.iter().copied()).collect();
-            nodes.sort_unstable();
+            let mut nodes = RoaringBitmap::new();
+            for (_, places) in gap.groups.iter().flat_map(|at| contents.parts(*at)) {
+                places.add_to(&mut nodes);
+            }
             let doubt = self.by_path.entry(gap.path).or_default();
             doubt.severity = doubt.severity.max(Some(gap.severity));
-            doubt.reasons.entry(Reason::NotCollected.as_str()).or_default().extend(nodes);
+            *doubt.reasons.entry(Reason::NotCollected.as_str()).or_default() |= nodes;
         }
     }
 }
 
-/// The worst that a partly seen path may hide from a group: of the facts below it that others have and the group has
-/// not noted. `None`: nobody knows anything that the group did not see.
-fn worst_hidden(group: usize, path: &str, rows: &[Row<'_>], policy: &Policy) -> Option<Severity> {
+/// The worst that a partly seen path may hide from one of these groups (ascending): of the facts below it that others have
+/// and the group has not noted. `None`: nobody knows anything that they did not see.
+fn worst_hidden(groups: &[usize], path: &str, rows: &[Row<'_>], policy: &Policy) -> Option<Severity> {
+    let partial = |look: &Look<'_>| *look == Look::Unreadable(Reason::Partial);
     let hidden = |row: &&Row<'_>| {
-        row.readable && covers(path, row.path) && row.look(group) == Look::Unreadable(Reason::Partial)
+        let own = row.exceptions.iter().filter(|(at, _)| groups.binary_search(at).is_ok());
+        let (mut count, mut is_hidden) = (0, false);
+        own.for_each(|(_, look)| (count, is_hidden) = (count + 1, is_hidden || partial(look)));
+        is_hidden || (partial(&row.base) && count < groups.len())
     };
-    let verdicts = rows.iter().filter(hidden).map(|row| policy.verdict(row.path));
+    let below = rows.iter().filter(|row| row.readable && covers(path, row.path)).filter(hidden);
+    let verdicts = below.map(|row| policy.verdict(row.path));
     verdicts.filter(Verdict::is_compared).map(|verdict| verdict.severity()).max()
 }
 
@@ -183,32 +192,23 @@ impl Draft {
         }
     }
 
+    /// The cohort whose nodes are all stale, if it speaks of one.
+    pub(crate) fn stale_cohort(&self) -> Option<usize> {
+        match &self.nodes {
+            Who::Stale(cohort) => Some(*cohort),
+            Who::Fresh(_) => None,
+        }
+    }
+
     /// With the names of the nodes.
     pub(crate) fn name(self, role: &Role<'_>) -> Unknown {
         let Self { path, severity, reason, nodes } = self;
         let nodes = match nodes {
             Who::Fresh(nodes) => role.names(nodes),
-            Who::Stale(cohort) => names(&role.cohorts[cohort].stale),
+            Who::Stale(cohort) => role.names(role.cohorts[cohort].stale()),
         };
         Unknown { path, severity, role: role.name.to_owned(), reason: reason.to_owned(), nodes }
     }
-}
-
-fn names(nodes: &[&Node]) -> Vec<String> {
-    let mut names: Vec<String> = nodes.iter().map(|node| node.name.to_string()).collect();
-    names.sort_unstable();
-    names
-}
-
-/// Sorted lists as one.
-fn union(mut lists: impl Iterator<Item = Vec<usize>>) -> Vec<usize> {
-    let first = lists.next().unwrap_or_default();
-    lists.fold(first, |mut all, list| {
-        all.extend(list);
-        all.sort_unstable();
-        all.dedup();
-        all
-    })
 }
 
 struct Gap {
@@ -242,17 +242,6 @@ fn common<'a>(a: &'a str, b: &str) -> &'a str {
         .map(|at| &a[..at])
         .find(|path| FactPath::new(path).is_ok())
         .unwrap_or(a)
-}
-
-/// The facts of a group that say `(devel)`.
-fn unversioned<'a>(group: &Group<'a>) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let facts = group.sections.iter().flat_map(|section| section.facts());
-    facts.filter_map(|(path, seen)| match seen {
-        Observation::Present(value @ Value::Text(text)) if text.starts_with("(devel)") => {
-            Some((path.as_str(), value))
-        }
-        _ => None,
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evenkeel_facts::{Observation, Section};
 use serde::{Deserialize, Serialize};
 
-use crate::contents::{Contents, Group, contents_of, distinct};
+use crate::contents::{Contents, Group, contents};
 use crate::entity;
 use crate::fleet::Fleet;
 use crate::query::Query;
@@ -61,40 +61,39 @@ pub fn values(fleet: &Fleet, path: &str) -> Values {
     let everything = Query { environments: None, role: None, reference: None, min_severity: None, all: true };
     let scope = Scope::new(fleet, &everything);
     let roles = scope.roles.iter().filter_map(|role| {
-        let contents = contents_of(role, source(role, path)?)?;
-        Some(of_role(role, &looks(&contents, path)))
+        let contents = source(role, path)?;
+        Some(of_role(role, &contents, &looks(&contents, path)))
     });
     Values { path: path.to_owned(), roles: roles.collect() }
 }
 
 /// The source that knows the path: some node could read it; or it is a thing; or somebody tried.
-fn source<'a>(role: &Role<'a>, path: &str) -> Option<&'a str> {
-    let sources = distinct(role);
+fn source<'a>(role: &'a Role<'a>, path: &str) -> Option<Contents<'a>> {
+    let sources: Vec<Contents<'_>> = contents(role);
     let of = |knows: &dyn Fn(&Section) -> bool| {
-        let mut sources = sources.iter();
-        sources.find(|(_, sections)| sections.iter().any(|section| knows(section))).map(|(name, _)| *name)
+        let knows = |contents: &Contents<'_>| {
+            contents.groups.iter().flat_map(|group| group.sections).any(|section| knows(section))
+        };
+        sources.iter().position(knows)
     };
     let is_thing = entity::thing_of(path) == Some(path);
-    of(&|section| is_read(section.find(path)))
+    let tried = |section: &Section| {
+        let mut facts = section.facts().iter();
+        facts.any(|(at, seen)| matches!(seen, Observation::Unreadable(_)) && covers(at.as_str(), path))
+    };
+    let at = of(&|section| is_read(section.find(path)))
         .or_else(|| of(&|section| is_thing && entity::facts_in(section, path).next().is_some()))
-        .or_else(|| {
-            of(&|section| {
-                let mut facts = section.facts().iter();
-                facts
-                    .any(|(at, seen)| matches!(seen, Observation::Unreadable(_)) && covers(at.as_str(), path))
-            })
-        })
+        .or_else(|| of(&tried))?;
+    sources.into_iter().nth(at)
 }
 
 fn is_read(seen: Option<&Observation>) -> bool {
     matches!(seen, Some(Observation::Present(_) | Observation::Absent))
 }
 
-/// What each group of the source that knows the path says, and its nodes.
-fn looks<'a, 'c>(contents: &'c Contents<'a>, path: &str) -> Vec<(Look<'a>, &'c [usize])> {
-    let of = |look: &dyn Fn(usize) -> Look<'a>| {
-        contents.groups.iter().enumerate().map(|(at, group)| (look(at), group.nodes.as_slice())).collect()
-    };
+/// What each group of the source that knows the path says.
+fn looks<'a>(contents: &Contents<'a>, path: &str) -> Vec<Look<'a>> {
+    let of = |look: &dyn Fn(usize) -> Look<'a>| (0..contents.groups.len()).map(look).collect();
     let noted: Vec<Option<&Observation>> = contents.groups.iter().map(|group| group.find(path)).collect();
     if noted.iter().any(|seen| is_read(*seen)) {
         let homes = homes(contents, |at| at == path);
@@ -111,29 +110,26 @@ fn looks<'a, 'c>(contents: &'c Contents<'a>, path: &str) -> Vec<(Look<'a>, &'c [
 
 /// The sections that note such paths.
 fn homes<'a>(contents: &Contents<'a>, wanted: impl Fn(&str) -> bool) -> Vec<&'a str> {
-    let sections = contents.groups.iter().flat_map(|group| &group.sections);
+    let sections = contents.groups.iter().flat_map(|group| group.sections);
     let noting = sections.filter(|section| section.facts().iter().any(|(path, _)| wanted(path.as_str())));
     noting.map(|section| section.name()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn of_role(role: &Role<'_>, looks: &[(Look<'_>, &[usize])]) -> RoleValues {
-    let mut environments: Vec<(usize, EnvironmentValues)> = Vec::new();
-    for cohort in &role.cohorts {
-        let mut held: BTreeMap<(State, Option<String>, Option<String>), Vec<usize>> = BTreeMap::new();
-        for (look, nodes) in looks {
-            let start = nodes.partition_point(|node| *node < cohort.fresh.start);
-            let end = nodes.partition_point(|node| *node < cohort.fresh.end);
-            if start < end {
-                held.entry(words(*look)).or_default().extend(&nodes[start..end]);
-            }
+fn of_role(role: &Role<'_>, contents: &Contents<'_>, looks: &[Look<'_>]) -> RoleValues {
+    let mut held: Vec<BTreeMap<Words, Vec<u32>>> = vec![BTreeMap::new(); role.cohorts.len()];
+    for (group, look) in looks.iter().enumerate() {
+        for (cohort, places) in contents.parts(group) {
+            held[cohort].entry(words(*look)).or_default().extend(places.iter());
         }
+    }
+    let mut environments: Vec<(usize, EnvironmentValues)> = Vec::new();
+    for (cohort, held) in role.cohorts.iter().zip(held) {
         let mut values: Vec<Held> = held
             .into_iter()
             .map(|((state, value, reason), nodes)| Held { value, state, reason, nodes: role.names(nodes) })
             .collect();
         values.sort_by_key(|held| std::cmp::Reverse(held.nodes.len()));
-        let mut stale: Vec<String> = cohort.stale.iter().map(|node| node.name.to_string()).collect();
-        stale.sort_unstable();
+        let stale = role.names(cohort.stale());
         environments.push((
             cohort.environment,
             EnvironmentValues { environment: cohort.name.to_owned(), values, stale },
@@ -146,7 +142,10 @@ fn of_role(role: &Role<'_>, looks: &[(Look<'_>, &[usize])]) -> RoleValues {
     }
 }
 
-fn words(look: Look<'_>) -> (State, Option<String>, Option<String>) {
+/// What is said: its state, its value, and why it could not be read.
+type Words = (State, Option<String>, Option<String>);
+
+fn words(look: Look<'_>) -> Words {
     match look {
         Look::Present(value) => (State::Present, Some(value.to_string()), None),
         Look::There => (State::Present, None, None),

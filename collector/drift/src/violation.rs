@@ -39,7 +39,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
             let nodes = || spread.nodes(bench.contents, bench.role, |c, o| c == at && o == outcome);
             if bench.policy.limited().by_node {
                 for node in nodes() {
-                    let place = Place { node: Some(&bench.role.nodes[node].name), ..place };
+                    let place = Place { node: Some(&bench.role.node(node).name), ..place };
                     if found.violates(bench, row.path, &spread.outcomes[outcome], &place) {
                         wrong[at][outcome] += 1;
                         found.nodes.push(node);
@@ -54,7 +54,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
     let Found { worst, expected, nodes } = found;
     let (severity, reason) = worst?;
     let expected = expected.into_iter().collect::<Vec<_>>().join(" or ");
-    let became = |at: &usize| FactBecame { role: bench.role, path: row.path }.became(*at);
+    let became = |at: &u32| FactBecame { role: bench.role, path: row.path }.became(*at);
     Some(Finding {
         id: id_of(Kind::Violates, bench.role.name, row.path),
         path: row.path.to_owned(),
@@ -77,7 +77,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
 struct Found {
     worst: Option<(Severity, String)>,
     expected: BTreeSet<String>,
-    nodes: Vec<usize>,
+    nodes: Vec<u32>,
 }
 
 impl Found {

@@ -61,6 +61,7 @@ impl State {
             environments: self.environments.clone(),
             has_order: self.has_order,
             nodes: self.nodes.iter().map(|(id, node)| (*id, node.copy())).collect(),
+            index: self.index.clone(),
             left: self.left.clone(),
             tokens: self.tokens.clone(),
             people: self.people.clone(),
@@ -142,7 +143,7 @@ impl State {
             changed,
             lost: (lost, lost_since),
         } = node;
-        let (place, environment) = self.environment(&environment);
+        let (among, environment) = self.environment(&environment);
         let (mut own, mut damaged) = (Vec::with_capacity(sections.len()), BTreeMap::new());
         for named in &sections {
             match self.held(named, load) {
@@ -163,17 +164,17 @@ impl State {
         };
         let changed: HashMap<FactPath, Timestamp> =
             changed.iter().map(|(path, at)| Ok((own(path)?, *at))).collect::<Result<_, StoreError>>()?;
-        let view = Node {
+        let view = Arc::new(Node {
             id: id.to_string().into(),
             name: host.as_str().into(),
-            environment: place,
+            environment: among,
             role: role.as_str().into(),
             fresh: fresh && damaged.is_empty(),
             sections,
             since,
             changed: Arc::new(changed),
             holders: (!holders.is_empty()).then(|| Arc::new(Holders { names: holders, since: held_since })),
-        };
+        });
         let head = head.map(|(boot_epoch, sequence, root, changed_at)| Head {
             boot_epoch,
             sequence,
@@ -188,7 +189,8 @@ impl State {
             enrolled,
             key,
             is_certified_elsewhere,
-            view: Arc::new(view),
+            place: (among < self.environments.len()).then(|| self.index.insert(Arc::clone(&view))),
+            view,
             lost: Lost::put(&lost, &lost_since).map_err(StoreError::Damaged)?,
             damaged,
             head,
@@ -232,6 +234,7 @@ impl NodeState {
             key: self.key.clone(),
             is_certified_elsewhere: self.is_certified_elsewhere,
             view: Arc::clone(&self.view),
+            place: self.place,
             lost: self.lost.clone(),
             damaged: self.damaged.clone(),
             head: self.head,

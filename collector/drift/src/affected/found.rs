@@ -8,7 +8,7 @@ use evenkeel_facts::{Observation, Section};
 use super::version::Order;
 use super::{Advised, Advisory, Affected, Found, Package, Place, Unjudged};
 use crate::entity::thing_of;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Node};
 
 /// Stands between the values of several builds of one program on one node.
 const SEVERAL: &str = " | ";
@@ -26,7 +26,8 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
         let name = fleet.environments.get(at).map(|name| &**name);
         environments.is_none_or(|names| names.iter().any(|asked| Some(asked.as_str()) == name))
     };
-    let nodes: Vec<usize> = (0..fleet.nodes.len()).filter(|at| asked(fleet.nodes[*at].environment)).collect();
+    let nodes: Vec<&Node> =
+        fleet.nodes.iter().map(|node| &**node).filter(|node| asked(node.environment)).collect();
     let mut wanted: HashMap<&str, Vec<(usize, &Package)>> = HashMap::new();
     for (at, advisory) in advisories.iter().enumerate() {
         for package in &advisory.packages {
@@ -35,7 +36,7 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
     }
     let mut hits: BTreeMap<(usize, Hit), BTreeSet<usize>> = BTreeMap::new();
     let mut unknowns: BTreeMap<(String, String), BTreeSet<usize>> = BTreeMap::new();
-    for (section, nodes) in contents(fleet, &nodes) {
+    for (section, nodes) in contents(&nodes) {
         let mut look = Look { wanted: &wanted, section, hits: Vec::new(), unknowns: Vec::new() };
         look.through();
         for hit in look.hits {
@@ -45,25 +46,25 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
             unknowns.entry(unknown).or_default().extend(&nodes);
         }
     }
-    for &at in &nodes {
-        if !fleet.nodes[at].sections.iter().any(|section| section.name().starts_with("go")) {
+    for (at, node) in nodes.iter().enumerate() {
+        if !node.sections.iter().any(|section| section.name().starts_with("go")) {
             let unknown = ("go.program".to_owned(), NOT_COLLECTED.to_owned());
             unknowns.entry(unknown).or_default().insert(at);
         }
     }
     let mut by_advisory: BTreeMap<(&str, usize), Vec<Found>> = BTreeMap::new();
-    for ((at, Hit { module, version, thing, fixed, pending }), nodes) in hits {
-        let found = Found { module, version, fixed, thing, pending, places: places(fleet, &nodes) };
+    for ((at, Hit { module, version, thing, fixed, pending }), having) in hits {
+        let found = Found { module, version, fixed, thing, pending, places: places(fleet, &nodes, &having) };
         by_advisory.entry((&advisories[at].id, at)).or_default().push(found);
     }
     let affected = by_advisory.into_iter().map(|((_, at), found)| {
         let Advisory { id, aliases, summary, packages: _ } = advisories[at].clone();
         Advised { id, aliases, summary, found }
     });
-    let unknowns = unknowns.into_iter().map(|((path, reason), nodes)| Unjudged {
+    let unknowns = unknowns.into_iter().map(|((path, reason), having)| Unjudged {
         path,
         reason,
-        places: places(fleet, &nodes),
+        places: places(fleet, &nodes, &having),
     });
     Affected {
         advisories: advisories.len() as u64,
@@ -74,10 +75,10 @@ pub fn affected(fleet: &Fleet, environments: Option<&[String]>, advisories: &[Ad
 }
 
 /// Every distinct section that may speak of Go, and the nodes (indices) that have it.
-fn contents<'a>(fleet: &'a Fleet, nodes: &[usize]) -> Vec<(&'a Section, Vec<usize>)> {
+fn contents<'a>(nodes: &[&'a Node]) -> Vec<(&'a Section, Vec<usize>)> {
     let mut by_address: HashMap<*const Section, (&Section, Vec<usize>)> = HashMap::new();
-    for &at in nodes {
-        for section in fleet.nodes[at].sections.iter().filter(|section| section.name().starts_with("go")) {
+    for (at, node) in nodes.iter().enumerate() {
+        for section in node.sections.iter().filter(|section| section.name().starts_with("go")) {
             by_address.entry(Arc::as_ptr(section)).or_insert_with(|| (section, Vec::new())).1.push(at);
         }
     }
@@ -219,9 +220,9 @@ fn unescape(key: &str) -> String {
 }
 
 /// The nodes by environment, in order of promotion.
-fn places(fleet: &Fleet, nodes: &BTreeSet<usize>) -> Vec<Place> {
+fn places(fleet: &Fleet, nodes: &[&Node], having: &BTreeSet<usize>) -> Vec<Place> {
     let mut places: BTreeMap<usize, Place> = BTreeMap::new();
-    for node in nodes.iter().map(|at| &fleet.nodes[*at]) {
+    for node in having.iter().map(|at| nodes[*at]) {
         let Some(environment) = fleet.environments.get(node.environment) else { continue };
         let place = places.entry(node.environment).or_insert_with(|| Place {
             environment: environment.to_string(),

@@ -8,3 +8,4 @@ mod random;
 mod scenario;
 mod scenarios;
 mod signing;
+mod steps;

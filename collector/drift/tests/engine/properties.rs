@@ -92,13 +92,13 @@ proptest! {
     #[test]
     fn the_order_of_nodes_does_not_matter(
         (fleet, nodes) in random::fleet().prop_flat_map(|fleet| {
-            let nodes = Just(fleet.nodes.clone()).prop_shuffle();
+            let nodes = Just(fleet.nodes.iter().cloned().collect::<Vec<_>>()).prop_shuffle();
             (Just(fleet), nodes)
         }),
         query in random::query(),
     ) {
         let policy = Policy::default_policy();
-        let shuffled = Fleet { nodes, ..fleet.clone() };
+        let shuffled = Fleet { nodes: nodes.into_iter().collect(), ..fleet.clone() };
         prop_assert_eq!(
             serde_json::to_string(&evaluate(&fleet, &policy, &query, now())).unwrap(),
             serde_json::to_string(&evaluate(&shuffled, &policy, &query, now())).unwrap()

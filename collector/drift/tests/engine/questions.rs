@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::scenario::Scenario;
 use evenkeel_drift::gate::{NO_COMMON_ROLE, NO_NODES};
 use evenkeel_drift::report::{Severity, State};
-use evenkeel_drift::{Fleet, GateOutcome, GateVerdict, Policy, Query, evaluate, explain, gate, values};
+use evenkeel_drift::{Fleet, GateOutcome, GateVerdict, Node, Policy, Query, evaluate, explain, gate, values};
 use evenkeel_facts::{FactPath, SectionBuilder, Snapshot};
 use jiff::Timestamp;
 
@@ -68,9 +68,11 @@ fn nothing_to_compare_is_no_success() {
     let outcome = ask("equal", "staging", "nowhere", Severity::Critical);
     assert_eq!((outcome.verdict, outcome.unknowns[0].reason.as_str()), (GateVerdict::CannotTell, NO_NODES));
     let mut fleet = scenario("equal").fleet();
-    for node in fleet.nodes.iter_mut().filter(|node| node.environment == 1) {
-        Arc::make_mut(node).role = "web".into();
-    }
+    let moved = |node: &Arc<Node>| match node.environment {
+        1 => Arc::new(Node { role: "web".into(), ..Node::clone(node) }),
+        _ => Arc::clone(node),
+    };
+    fleet.nodes = fleet.nodes.iter().map(moved).collect();
     let outcome = gate(&fleet, &Policy::default_policy(), "staging", "prod", Severity::Critical, now());
     assert_eq!(
         (outcome.verdict, outcome.unknowns[0].reason.as_str()),

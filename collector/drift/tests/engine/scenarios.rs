@@ -24,11 +24,13 @@ fn read(path: &Path) -> Scenario {
 
 fn report(scenario: &Scenario, turn: usize) -> String {
     let mut fleet = scenario.fleet();
-    let length = fleet.nodes.len();
-    fleet.nodes.rotate_left(turn % length);
+    let mut nodes: Vec<_> = fleet.nodes.iter().cloned().collect();
+    let length = nodes.len();
+    nodes.rotate_left(turn % length);
     if turn % 2 == 1 {
-        fleet.nodes.reverse();
+        nodes.reverse();
     }
+    fleet.nodes = nodes.into_iter().collect();
     let report = evaluate(&fleet, &scenario.policy(), &scenario.query(), scenario.now());
     serde_json::to_string_pretty(&report).unwrap() + "\n"
 }
