@@ -20,14 +20,15 @@ use crate::table::{Budget, Table, Unit};
 /// The largest fleet with drift of its own on every node that is made here: its contents take 1 GB.
 const SCATTERED: usize = 10_000;
 /// The fleet whose contents larger ones repeat.
-const SEED: usize = 10_000;
+const SEED: usize = 1_000;
 
 pub(crate) fn run(table: &mut Table) {
     let template = Template::of_this_machine();
     say(&format!("drift: {} facts a node", template.facts()));
+    // First: memory that others gave back would hide what is taken.
+    million(table, &template);
     shared(table, &template);
     scattered(table, &template);
-    million(table, &template);
     table.note(
         "PuppetDB 7.12, as it was seen once, not in this run: all facts grouped, 1,000 nodes, 2.1 to 3.1 s; one fact 1.6 to 3.3 s; 642 KB of memory a node. Columns in memory: 27 ms at 10,000 nodes.",
     );
@@ -82,6 +83,7 @@ fn million(table: &mut Table, template: &Template) {
     let mut seed = Fleet::new(template.clone(), SEED);
     seed.seed_one_percent();
     let seed = seed.view(Timestamp::UNIX_EPOCH);
+    let mut kept = Vec::new();
     let resident = || Process(std::process::id()).memory().map_or(0, |memory| memory.rss);
     for (nodes, time, memory) in [
         (100_000, Budget::Nothing, Budget::Nothing),
@@ -96,6 +98,7 @@ fn million(table: &mut Table, template: &Template) {
         let what = format!("drift: memory a node, contents shared (of {nodes})");
         table.row(&what, Unit::Bytes, Budget::AtMost(600.0), each);
         table.row(&format!("drift: report, {nodes} nodes, index alone"), Unit::Time, time, report(&view));
+        kept.push(view);
     }
 }
 
