@@ -8,6 +8,7 @@
 # Needs dpkg-deb and gzip.
 set -euo pipefail
 tree=$(dirname "$(dirname "$(realpath "$0")")")
+# shellcheck source=deploy/about.sh
 . "$tree/deploy/about.sh"
 
 [[ $# -ge 2 ]] || { sed -n '2,8{s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }

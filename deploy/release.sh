@@ -9,6 +9,7 @@
 # RPMs are left out, and that is said.
 set -euo pipefail
 tree=$(dirname "$(dirname "$(realpath "$0")")")
+# shellcheck source=deploy/about.sh
 . "$tree/deploy/about.sh"
 
 [[ $# -eq 2 ]] || { sed -n '2,9{s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
