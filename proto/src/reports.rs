@@ -259,13 +259,13 @@ fn value_from_wire(value: wire::ValueCount) -> Result<words::ValueCount, Malform
 
 fn unknown_to_wire(unknown: words::Unknown) -> wire::Unknown {
     let words::Unknown { path, severity, role, reason, nodes } = unknown;
-    wire::Unknown { path, severity: severity_to_wire(severity).into(), role, reason, nodes }
+    wire::Unknown { path, severity: severity_to_wire(severity).into(), role, reason, nodes: nodes.to_vec() }
 }
 
 fn unknown_from_wire(unknown: wire::Unknown) -> Result<words::Unknown, Malformed> {
     let wire::Unknown { path, severity, role, reason, nodes } = unknown;
     let severity = severity_from_wire(severity).ok_or_else(|| unknown_word("severity"))?;
-    Ok(words::Unknown { path, severity, role, reason, nodes })
+    Ok(words::Unknown { path, severity, role, reason, nodes: nodes.into() })
 }
 
 fn unknown_word(field: &'static str) -> Malformed {
@@ -338,7 +338,7 @@ mod tests {
                 severity: words::Severity::Info,
                 role: String::new(),
                 reason: "permission".into(),
-                nodes: vec!["stg-1".into()],
+                nodes: ["stg-1".into()].into(),
             }],
             summary: words::Summary {
                 critical: 1,

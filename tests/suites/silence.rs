@@ -111,7 +111,7 @@ fn what_may_not_be_read_is_unknown() {
     let gate: GateOutcome = serde_json::from_str(&outcome.stdout).unwrap();
     let [unknown] = gate.unknowns.as_slice() else { panic!("{gate:#?}") };
     assert_eq!((unknown.path.as_str(), unknown.reason.as_str()), ("sysctl.net.core.somaxconn", "permission"));
-    assert_eq!(unknown.nodes, ["stg-1"]);
+    assert_eq!(*unknown.nodes, ["stg-1"]);
     assert_eq!(cli.run(&["report", "--exit-code"]).code, Some(3));
 
     // A difference that is seen is drift, whatever else is not seen.

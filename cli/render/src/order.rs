@@ -2,6 +2,7 @@
 //! less; whatever is shown is put in this one first, in every format.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use evenkeel_drift::affected::{Affected, Found, Place};
 use evenkeel_drift::explain::Explanation;
@@ -41,7 +42,9 @@ pub(crate) fn finding(finding: &mut Finding) {
 /// The worst first, as the engine has them.
 pub(crate) fn unknowns(unknowns: &mut [Unknown]) {
     for unknown in unknowns.iter_mut() {
-        natural::sort(&mut unknown.nodes);
+        if !natural::is_sorted(&unknown.nodes) {
+            natural::sort(Arc::make_mut(&mut unknown.nodes));
+        }
     }
     stable(unknowns, |a, b| {
         let same = b.severity.cmp(&a.severity).then_with(|| natural::order(&a.path, &b.path));

@@ -239,7 +239,7 @@ fn names_are_in_the_order_in_which_people_count() {
     assert_eq!(nodes.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>(), sorted);
 
     let mut gate = judged::gate(GateVerdict::CannotTell);
-    gate.unknowns[0].nodes = names();
+    gate.unknowns[0].nodes = names().into();
     gate.arrange();
-    assert_eq!(gate.unknowns[0].nodes, sorted);
+    assert_eq!(*gate.unknowns[0].nodes, sorted);
 }

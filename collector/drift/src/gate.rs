@@ -9,7 +9,7 @@ use crate::evaluate::evaluate_naming;
 use crate::fleet::Fleet;
 use crate::policy::Policy;
 use crate::query::Query;
-use crate::report::{Finding, Severity, Unknown};
+use crate::report::{Finding, Names, Severity, Unknown};
 use crate::unknown::EVERYTHING;
 
 /// What a gate answers. Drift wins over cannot tell: what is known to differ needs no more looking.
@@ -94,7 +94,7 @@ fn nothing_to_compare(fleet: &Fleet, from: &str, to: &str) -> Vec<Unknown> {
         severity: Severity::Critical,
         role: role.to_owned(),
         reason: reason.to_owned(),
-        nodes: Vec::new(),
+        nodes: Names::default(),
     };
     let (of_from, of_to) = (roles(from), roles(to));
     match (of_from.is_empty() || of_to.is_empty(), of_from.is_disjoint(&of_to)) {

@@ -50,6 +50,7 @@ pub struct Place(u32);
 /// What decides where the index has a node.
 #[derive(PartialEq)]
 struct Standing {
+    name: Arc<str>,
     environment: usize,
     role: Arc<str>,
     fresh: bool,
@@ -59,8 +60,9 @@ struct Standing {
 
 impl Standing {
     fn of(node: &Node) -> Self {
-        let Node { environment, role, fresh, since, holders, .. } = node;
+        let Node { name, environment, role, fresh, since, holders, .. } = node;
         Self {
+            name: Arc::clone(name),
             environment: *environment,
             role: Arc::clone(role),
             fresh: *fresh,
@@ -73,7 +75,9 @@ impl Standing {
 impl Nodes {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.places.iter().map(|chunk| chunk.len()).sum::<usize>() - self.free.len()
+        // All chunks but the last are full.
+        let before = self.places.len().saturating_sub(1) * CHUNK;
+        before + self.places.last().map_or(0, |chunk| chunk.len()) - self.free.len()
     }
 
     /// Whether there are none.
@@ -117,8 +121,8 @@ impl Nodes {
                 self.note_changes(place, node);
             }
         } else {
-            let Standing { environment, role, fresh, since, holders } = before;
-            let old = Node { environment, role, fresh, sections, since, holders, ..Node::clone(node) };
+            let Standing { name, environment, role, fresh, since, holders } = before;
+            let old = Node { name, environment, role, fresh, sections, since, holders, ..Node::clone(node) };
             self.forget(place, &old);
             self.index(place, node);
         }

@@ -1,5 +1,7 @@
 //! What comes out: the report, `evenkeel.report/v1`. Fields are added, never renamed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +220,9 @@ pub enum Status {
     Resolved,
 }
 
+/// Names in order. What cannot be told is often the same on every node: such lists are one, and cost nothing to copy.
+pub type Names = Arc<[String]>;
+
 /// A fact that could not be judged: on some fresh nodes it could not be read, and no finding speaks of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unknown {
@@ -230,7 +235,7 @@ pub struct Unknown {
     /// Why, as a word: `permission`, `not_collected`, `stale` (no fresh node in an environment)…
     pub reason: String,
     /// The names of the nodes, in order; for `stale` those of the environment.
-    pub nodes: Vec<String>,
+    pub nodes: Names,
 }
 
 /// Counts over everything that was compared.

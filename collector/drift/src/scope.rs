@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 use crate::fleet::{Fleet, Node};
 use crate::nodes::{Nodes, OfCohort, OfRole, count};
 use crate::query::Query;
+use crate::report::Names;
 
 /// The part of a fleet that a query asks for.
 pub(crate) struct Scope<'a> {
@@ -129,6 +130,8 @@ impl<'a> Role<'a> {
     /// The names of these nodes, in order.
     pub(crate) fn names(&self, nodes: impl IntoIterator<Item = u32>) -> Vec<String> {
         let mut nodes: Vec<u32> = nodes.into_iter().collect();
+        // Most fleets come in order of their names, a group of nodes and another do not.
+        nodes.sort_unstable();
         if nodes.len() < self.size() as usize / 8 {
             nodes.sort_unstable_by_key(|at| &self.node(*at).name);
         // A fleet that is in order of names pays for no sorting.
@@ -137,6 +140,15 @@ impl<'a> Role<'a> {
             nodes.sort_unstable_by_key(|at| ranks[*at as usize]);
         }
         nodes.into_iter().map(|at| self.node(at).name.to_string()).collect()
+    }
+
+    /// The same of fresh nodes. That of all of them, or of all of a cohort, is kept with the nodes.
+    pub(crate) fn list(&self, nodes: &RoaringBitmap) -> Names {
+        let make = || self.names(nodes).into();
+        let is_whole = self.cohorts.len() == self.of.cohorts.len() && count(nodes) == self.size();
+        let cohort = || self.cohorts.iter().find(|cohort| cohort.fresh() == nodes);
+        let kept = if is_whole { Some(&self.of.names) } else { cohort().map(|cohort| &cohort.of.names) };
+        kept.map_or_else(make, |kept| Names::clone(kept.get_or_init(make)))
     }
 
     fn ranks(&self) -> Vec<u32> {

@@ -204,8 +204,8 @@ impl Draft {
     pub(crate) fn name(self, role: &Role<'_>) -> Unknown {
         let Self { path, severity, reason, nodes } = self;
         let nodes = match nodes {
-            Who::Fresh(nodes) => role.names(nodes),
-            Who::Stale(cohort) => role.names(role.cohorts[cohort].stale()),
+            Who::Fresh(nodes) => role.list(&nodes),
+            Who::Stale(cohort) => role.names(role.cohorts[cohort].stale()).into(),
         };
         Unknown { path, severity, role: role.name.to_owned(), reason: reason.to_owned(), nodes }
     }

@@ -32,9 +32,14 @@ pub fn order(a: &str, b: &str) -> Ordering {
 
 /// Sorts names for people; what is in order already costs one look.
 pub fn sort(names: &mut [String]) {
-    if !names.is_sorted_by(|a, b| order(a, b).is_le()) {
+    if !is_sorted(names) {
         names.sort_by(|a, b| order(a, b));
     }
+}
+
+/// Whether names are in this order.
+pub fn is_sorted(names: &[String]) -> bool {
+    names.is_sorted_by(|a, b| order(a, b).is_le())
 }
 
 /// The digits in front, without leading zeros, and what is behind them.

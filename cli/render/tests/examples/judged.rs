@@ -131,7 +131,7 @@ fn unknown() -> Unknown {
         severity: Severity::Critical,
         role: "web".into(),
         reason: "permission".into(),
-        nodes: strings(&["stg-web-4"]),
+        nodes: strings(&["stg-web-4"]).into(),
     }
 }
 

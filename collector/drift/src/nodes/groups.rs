@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use evenkeel_facts::Section;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 use super::deviations::Deviations;
 use super::set::Set;
 use crate::fleet::Node;
+use crate::report::Names;
 
 /// The one section that is unique on every host by contract (DESIGN §2): it is never opened to compare.
 pub(crate) const IDENTITY: &str = "identity";
@@ -29,6 +30,8 @@ pub(crate) struct OfRole {
     pub(crate) cohorts: BTreeMap<usize, OfCohort>,
     /// By family; what stale nodes said is not among it.
     pub(crate) sources: BTreeMap<Arc<str>, Arc<OfSource>>,
+    /// The names of the fresh nodes, once somebody asked for them.
+    pub(crate) names: OnceLock<Names>,
 }
 
 /// The nodes of one role in one environment.
@@ -40,6 +43,8 @@ pub(crate) struct OfCohort {
     pub(crate) stale: Arc<RoaringBitmap>,
     /// How many of the fresh ones were taken in first at each moment.
     pub(crate) known: Arc<BTreeMap<Timestamp, u32>>,
+    /// The names of the fresh ones, once somebody asked for them.
+    pub(crate) names: OnceLock<Names>,
 }
 
 /// What the fresh nodes of a role say of one source.
@@ -203,6 +208,7 @@ impl OfRole {
             return;
         }
         Arc::make_mut(&mut cohort.fresh).insert(place);
+        (cohort.names, self.names) = Default::default();
         *Arc::make_mut(&mut cohort.known).entry(node.since).or_default() += 1;
         for hand in hands(&node.sections).chunk_by(|a, b| same_family(a, b)) {
             self.put(hand, environment(node), place, keys);
@@ -214,6 +220,7 @@ impl OfRole {
         if let Some(cohort) = self.cohorts.get_mut(&node.environment) {
             if node.fresh {
                 Arc::make_mut(&mut cohort.fresh).remove(place);
+                (cohort.names, self.names) = Default::default();
                 let known = Arc::make_mut(&mut cohort.known);
                 if let Some(count) = known.get_mut(&node.since) {
                     *count -= 1;

@@ -14,11 +14,11 @@ fn said(fleet: &Fleet, query: &Query) -> String {
     serde_json::to_string(&evaluate(fleet, &Policy::default_policy(), query, now)).unwrap()
 }
 
-/// What a node becomes: times of changes are added, never taken away.
+/// What a node becomes, also by name: times of changes are added, never taken away.
 fn becomes(before: &Node, after: &Node) -> Node {
     let mut changed = HashMap::clone(&before.changed);
     changed.extend(after.changed.iter().map(|(path, at)| (path.clone(), *at)));
-    Node { changed: Arc::new(changed), ..Node::clone(after) }
+    Node { name: format!("{} anew", after.name).into(), changed: Arc::new(changed), ..Node::clone(after) }
 }
 
 proptest! {
@@ -36,6 +36,8 @@ proptest! {
         let olds: Vec<Arc<Node>> = before.nodes.iter().cloned().collect();
         let news: Vec<Arc<Node>> = after.nodes.iter().cloned().collect();
         let mut places: Vec<_> = olds.iter().map(|node| kept.nodes.insert(Arc::clone(node))).collect();
+        // Whatever is kept from one report for the next is there by now.
+        prop_assert_eq!(said(&kept, &query), &*was);
         let copy = kept.clone();
         let mut now = Vec::new();
         for (at, place) in places.drain(..).enumerate() {
