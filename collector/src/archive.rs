@@ -49,8 +49,12 @@ impl Archive {
 
     /// What is in the caller's environments now.
     pub fn view(&self, scope: &Scope) -> View {
-        let (state, now) = self.ledger.now();
-        Self::of(&state, now, scope)
+        let whole = {
+            let (state, now) = self.ledger.now();
+            Self::of(&state, now)
+        };
+        // What is made for some environments only is made while nobody waits for the state.
+        View { fleet: scope.view(whole.fleet), ..whole }
     }
 
     /// What was in them at a moment. Replays the journal up to it: not for a thread that has to answer others.
@@ -66,7 +70,8 @@ impl Archive {
                 begin.map_or_else(|| "it is empty".to_owned(), |begin| format!("it begins at {begin}"));
             return Err(Status::out_of_range(format!("the journal does not reach back to {at}: {begin}")));
         };
-        Ok(Self::of(&state, at, scope))
+        let whole = Self::of(&state, at);
+        Ok(View { fleet: scope.view(whole.fleet), ..whole })
     }
 
     /// A content, wherever it is known from.
@@ -92,14 +97,17 @@ impl Archive {
         let mut state = State::new(&environments, Instant::now());
         // A reader of its own: a long replay keeps no short question waiting.
         let reader = self.reader().another()?;
-        state.replay(&reader, position, &mut |digest| self.section(digest))?;
+        let known = |digest| self.ledger.state().content(digest);
+        state.replay(&reader, position, &mut |digest| {
+            known(digest).map_or_else(|| reader.content(digest), Ok)
+        })?;
         let state = Arc::new(state);
         *past = Some(Arc::clone(&state));
         Ok(Some(state))
     }
 
-    fn of(state: &State, now: Timestamp, scope: &Scope) -> View {
-        let fleet = scope.view(state.fleet(now));
+    fn of(state: &State, now: Timestamp) -> View {
+        let fleet = state.fleet(now);
         let until = if fleet.quarantined.is_empty() { Timestamp::MAX } else { state.calmer_at(now) };
         View { fleet, policy: Arc::clone(state.judgement().policy()), now, until }
     }

@@ -380,7 +380,8 @@ fn decide(state: &State, id: Uuid, arrived: Arrived) -> Decision<Result<Answer, 
     let is_new =
         |named: &SectionDigest| held(&named.name).is_none_or(|section| section.digest() != named.digest);
     let changed: Vec<_> = sections.iter().filter(|(named, _)| is_new(named)).collect();
-    let names = node.view.sections.iter().map(|section| section.name());
+    // Also what the store has lost of it.
+    let names = node.view.sections.iter().map(|section| section.name()).chain(node.damaged());
     let removed =
         names.filter(|name| !sections.iter().any(|(named, _)| named.name == *name)).map(str::to_owned);
     let removed: Vec<_> = if seeded::has(Bug::RemovalForgotten) { Vec::new() } else { removed.collect() };

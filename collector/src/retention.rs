@@ -26,6 +26,8 @@ const ENTRIES: u64 = 20_000;
 const STRETCHES: u32 = 8;
 /// How often is looked, unless the age is short.
 const PERIOD: Duration = Duration::from_secs(60);
+/// For so long after the start nothing is cut off.
+const SETTLED: Duration = Duration::from_secs(60 * 60);
 /// Rows that one transaction of upkeep touches: between two of them the ledger takes what waits.
 const STEP: usize = 1_000;
 /// Pages that one transaction gives back to the file system.
@@ -90,7 +92,7 @@ pub async fn run(
     // Not while everybody comes back after a start.
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut upkeep = Upkeep { retention, ledger, reader, metrics, is_tidy: false };
+    let mut upkeep = Upkeep::new(retention, ledger, reader, metrics);
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
@@ -120,24 +122,26 @@ pub struct Upkeep {
     metrics: Arc<Metrics>,
     /// Whether nothing is left that was begun before.
     is_tidy: bool,
+    began: std::time::Instant,
 }
 
 impl Upkeep {
     /// Over this ledger; not on a thread that has to answer others.
     pub fn new(retention: Retention, ledger: Ledger, reader: Reader, metrics: Arc<Metrics>) -> Self {
-        Self { retention, ledger, reader, metrics, is_tidy: false }
+        Self { retention, ledger, reader, metrics, is_tidy: false, began: std::time::Instant::now() }
     }
 
     /// Does what there is to do now.
     pub fn look(&mut self) -> Result<(), RetentionError> {
         let now = self.ledger.now().1;
         let checkpoints = self.reader.checkpoints()?;
-        if self.is_due(&checkpoints, now)? {
-            self.checkpoint()?;
-        }
+        let made = if self.is_due(&checkpoints, now)? { self.checkpoint() } else { Ok(()) };
+        // What was written of one that failed is taken away again, and what is old is cut off all the same.
+        self.is_tidy &= made.is_ok();
         let checkpoints = self.reader.checkpoints()?;
         let begin = self.begin(&checkpoints, now);
         if let Some(begin) = begin.filter(|begin| self.reader.base().is_ok_and(|base| base < *begin)) {
+            self.is_tidy = false;
             self.ask(move |writer| writer.begin_at(begin))?;
         }
         let dropped = self.superfluous(&checkpoints, begin);
@@ -152,7 +156,8 @@ impl Upkeep {
             self.tidy()?;
             self.is_tidy = true;
         }
-        self.tell()
+        self.tell()?;
+        made
     }
 
     /// Whether there are many entries, or a stretch of time, behind the newest checkpoint.
@@ -175,7 +180,12 @@ impl Upkeep {
 
     /// The newest checkpoint that is old enough for the journal to begin behind it.
     fn begin(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
-        let last = now.saturating_sub(self.retention.age).ok().filter(|_| !self.retention.age.is_zero())?;
+        let stretch = self.retention.stretch()?;
+        // A clock that was wrong when the machine started is right by then.
+        if self.began.elapsed() < stretch.min(SETTLED) {
+            return None;
+        }
+        let last = now.saturating_sub(self.retention.age).ok()?;
         Some(checkpoints.iter().rfind(|checkpoint| checkpoint.at <= last)?.position)
     }
 
@@ -206,7 +216,11 @@ impl Upkeep {
     fn checkpoint(&mut self) -> Result<(), RetentionError> {
         let state = self.ledger.state().copy();
         let position = state.journal;
-        let at = self.reader.time_of(position)?;
+        // A clock that was set back makes nothing old: a checkpoint is as young as the youngest entry in it.
+        let before = self.reader.checkpoints()?.last().copied();
+        let newest = self.reader.newest_time(before.map_or(0, |before| before.position), position)?;
+        let at = newest.max(before.map(|before| before.at));
+        let at = at.map_or_else(|| self.reader.time_of(position), Ok)?;
         self.ask(move |writer| writer.begin_checkpoint(position))?;
         let (mut said, mut parts) = (Vec::new(), Vec::with_capacity(STEP));
         state.parts(|part| {

@@ -430,6 +430,8 @@ impl State {
         let Committed { node, boot_epoch, sequence, taken_at: _, root, changed, removed, labels, authors: _ } =
             committed;
         let Some(state) = self.nodes.get_mut(node) else { return Ok(()) };
+        // What comes back from damage was not away: the node said it all along.
+        let was_damaged: Vec<String> = state.damaged().map(str::to_owned).collect();
         for name in removed {
             state.damaged.remove(name);
         }
@@ -477,7 +479,7 @@ impl State {
                         view.sections[index] = new;
                     }
                     Err(index) => {
-                        if !first {
+                        if !first && !was_damaged.iter().any(|damaged| damaged == name) {
                             note(None, Some(&new), &mut view.changed);
                         }
                         view.sections.insert(index, new);

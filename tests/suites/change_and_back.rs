@@ -32,7 +32,7 @@ fn a_sysctl_is_changed_and_restored() {
         report.findings.first().cloned().ok_or_else(|| "nothing is found".to_owned())
     });
     let after = Timestamp::now();
-    assert_eq!((kind, nodes), (Kind::Differs, vec!["stg-1".to_owned()]));
+    assert_eq!((kind, nodes.to_vec()), (Kind::Differs, vec!["stg-1".to_owned()]));
     assert_eq!(summary, "staging has 65535, prod has 4096");
 
     machines[0].sysctl("net.core.somaxconn", "4096");

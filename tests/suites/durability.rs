@@ -81,7 +81,7 @@ fn a_killed_collector_loses_nothing_that_it_acknowledged() {
     }
     machines[2].sysctl("net.core.somaxconn", "128");
     wait::until(|| match collector.cli().report(&[]).findings.as_slice() {
-        [finding] if finding.nodes == ["stg-1"] => Ok(()),
+        [finding] if *finding.nodes == ["stg-1"] => Ok(()),
         findings => Err(format!("{findings:#?}")),
     });
     let before = timeless(&collector);

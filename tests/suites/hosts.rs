@@ -66,7 +66,7 @@ fn facts_are_true_and_so_is_the_report() {
 }
 
 fn shown(finding: &Finding) -> (String, Kind, Severity, Vec<String>) {
-    (finding.path.clone(), finding.kind, finding.severity, finding.nodes.clone())
+    (finding.path.clone(), finding.kind, finding.severity, finding.nodes.to_vec())
 }
 
 /// The finding's values are what the hosts' own tools say, in the numbers that it says; they differ; and exactly the
@@ -100,7 +100,7 @@ fn is_true(finding: &Finding, truths: &[Truth]) {
         .map(|truth| truth.node.clone())
         .collect();
     assert!(!deviating.is_empty(), "{finding:#?} is no difference");
-    assert_eq!(finding.nodes, deviating, "{finding:#?}");
+    assert_eq!(*finding.nodes, *deviating, "{finding:#?}");
 }
 
 fn of<'a>(truths: &'a [Truth], environment: &'a str) -> impl Iterator<Item = &'a Truth> {

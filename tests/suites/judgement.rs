@@ -182,7 +182,7 @@ fn a_policy_is_put_in_force() {
     let report = cli.report(&[]);
     let found: Vec<_> = report.findings.iter().map(|finding| (&*finding.path, finding.kind)).collect();
     assert_eq!((report.policy.as_str(), found), ("mine@1", vec![(SOMAXCONN, Kind::Violates)]));
-    assert_eq!(report.findings[0].nodes, ["prod-1", "stg-1"]);
+    assert_eq!(*report.findings[0].nodes, ["prod-1", "stg-1"]);
     assert_eq!(report.findings[0].expected.as_deref(), Some(">= 65535"));
     apply(head).ok();
     assert_eq!(cli.report(&[]).policy, "mine@2");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use evenkeel_drift::affected::{Affected, Found, Place};
 use evenkeel_drift::explain::Explanation;
-use evenkeel_drift::report::{Finding, Report, Unknown};
+use evenkeel_drift::report::{Finding, Names, Report, Unknown};
 use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues, Values};
 use evenkeel_facts::natural;
 
@@ -33,18 +33,23 @@ pub(crate) fn findings(findings: &mut [Finding]) {
 
 /// The nodes of one finding, and its parts.
 pub(crate) fn finding(finding: &mut Finding) {
-    natural::sort(&mut finding.nodes);
+    names(&mut finding.nodes);
     stable(&mut finding.parts, |a, b| {
         b.severity.cmp(&a.severity).then_with(|| natural::order(&a.path, &b.path))
     });
 }
 
+/// A list that others hold, too, stays what it is where it is in order already.
+fn names(names: &mut Names) {
+    if !natural::is_sorted(names) {
+        natural::sort(Arc::make_mut(names));
+    }
+}
+
 /// The worst first, as the engine has them.
 pub(crate) fn unknowns(unknowns: &mut [Unknown]) {
     for unknown in unknowns.iter_mut() {
-        if !natural::is_sorted(&unknown.nodes) {
-            natural::sort(Arc::make_mut(&mut unknown.nodes));
-        }
+        names(&mut unknown.nodes);
     }
     stable(unknowns, |a, b| {
         let same = b.severity.cmp(&a.severity).then_with(|| natural::order(&a.path, &b.path));

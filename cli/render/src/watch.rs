@@ -55,7 +55,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_drift::report::{Kind, Severity, Status};
+    use evenkeel_drift::report::{Kind, Names, Severity, Status};
 
     use super::*;
 
@@ -71,7 +71,7 @@ mod tests {
                 status: Status::Open,
                 role: String::new(),
                 values: Vec::new(),
-                nodes: Vec::new(),
+                nodes: Names::default(),
                 since: at,
                 summary: "it differs".into(),
                 reason: String::new(),

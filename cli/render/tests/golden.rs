@@ -207,7 +207,7 @@ fn names_are_in_the_order_in_which_people_count() {
     let sorted = examples::strings(&["web-1", "web-2", "web-11"]);
     let at = |path: &str| {
         let mut finding = examples::go_version();
-        (finding.path, finding.nodes) = (format!("go.program[{path}].go_version"), names());
+        (finding.path, finding.nodes) = (format!("go.program[{path}].go_version"), names().into());
         finding
     };
     let mut report = examples::report(vec![at("service-11"), at("service-2")]);
@@ -219,7 +219,7 @@ fn names_are_in_the_order_in_which_people_count() {
     let paths: Vec<&str> = report.findings.iter().map(|finding| &*finding.path).collect();
     let of = |name: &str| format!("go.program[{name}].go_version");
     assert_eq!(paths, [of("service-2"), of("service-11"), of("service-1")]);
-    assert!(report.findings.iter().all(|finding| finding.nodes == sorted), "{:#?}", report.findings);
+    assert!(report.findings.iter().all(|finding| *finding.nodes == sorted), "{:#?}", report.findings);
     assert_eq!(report.environments[0].stale_nodes, sorted);
 
     let mut values = judged::values();

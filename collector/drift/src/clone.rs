@@ -35,7 +35,7 @@ fn finding(scope: &Scope<'_>, node: &Node, Holders { names, since }: &Holders) -
             state: State::Present,
             nodes: 1,
         }],
-        nodes: vec![node.name.to_string()],
+        nodes: [node.name.to_string()].into(),
         since: *since,
         summary: format!("{}: {} machines hold its key: {}", node.name, names.len(), names.join(", ")),
         reason: REASON.to_owned(),

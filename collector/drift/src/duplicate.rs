@@ -88,7 +88,7 @@ fn finding(scope: &Scope<'_>, policy: &Policy, mut shared: Vec<&[Claim<'_>]>) ->
         },
         values: values(scope, nodes.values().copied(), &lead[0].value.to_string()),
         summary: sentence(lead, &names),
-        nodes: names,
+        nodes: names.into(),
         since: since(lead),
         reason: rule.map(|rule| rule.reason.clone()).unwrap_or_default(),
         expected: None,

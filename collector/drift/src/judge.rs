@@ -263,7 +263,7 @@ impl Bench<'_> {
             role: self.role.name.to_owned(),
             values: spread.values(self.role),
             summary: self.summary(difference),
-            nodes: self.role.names(nodes),
+            nodes: self.role.list(nodes),
             since: since.unwrap_or(Timestamp::UNIX_EPOCH),
             reason: self.reason(row.path, difference),
             expected: promotion.as_ref().and_then(|promotion| promotion.value.clone()),

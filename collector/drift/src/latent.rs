@@ -224,7 +224,7 @@ impl<'a> Latent<'a> {
             values: spread.values(bench.role),
             since: nodes.iter().map(became).min().unwrap_or(Timestamp::UNIX_EPOCH),
             summary: latent(&spread, bench.role, &changes, is_pending(&path)),
-            nodes: bench.role.names(nodes),
+            nodes: bench.role.list(nodes),
             reason: rule.map(|rule| rule.reason.clone()).unwrap_or_default(),
             expected: None,
             parts: Vec::new(),

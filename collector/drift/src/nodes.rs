@@ -109,8 +109,8 @@ impl Nodes {
         let (sections, changes) = (node.sections.clone(), node.changed.len());
         change(Arc::make_mut(node));
         let is_where_it_was = before == Standing::of(node);
-        let identity = |sections: &[Arc<Section>]| {
-            sections.iter().find(|section| section.source() == IDENTITY).map(Arc::as_ptr)
+        let identity = |sections: &[Arc<Section>]| -> Vec<*const Section> {
+            sections.iter().filter(|section| section.source() == IDENTITY).map(Arc::as_ptr).collect()
         };
         if is_where_it_was && identity(&sections) == identity(&node.sections) {
             if node.fresh {

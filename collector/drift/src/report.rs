@@ -77,7 +77,7 @@ pub struct Finding {
     /// frequent value first.
     pub values: Vec<ValueCount>,
     /// The names of the nodes that deviate, in order.
-    pub nodes: Vec<String>,
+    pub nodes: Names,
     /// Since when the difference is as it is.
     pub since: Timestamp,
     /// One sentence: `staging: 9 of 12 nodes have 4096, prod has 65535`.

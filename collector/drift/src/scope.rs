@@ -143,10 +143,16 @@ impl<'a> Role<'a> {
     }
 
     /// The same of fresh nodes. That of all of them, or of all of a cohort, is kept with the nodes.
-    pub(crate) fn list(&self, nodes: &RoaringBitmap) -> Names {
-        let make = || self.names(nodes).into();
-        let is_whole = self.cohorts.len() == self.of.cohorts.len() && count(nodes) == self.size();
-        let cohort = || self.cohorts.iter().find(|cohort| cohort.fresh() == nodes);
+    pub(crate) fn list(&self, nodes: impl IntoIterator<Item = u32>) -> Names {
+        let mut nodes: Vec<u32> = nodes.into_iter().collect();
+        nodes.sort_unstable();
+        let size = nodes.len();
+        let make = || self.names(nodes.iter().copied()).into();
+        let is_whole = self.cohorts.len() == self.of.cohorts.len() && size == self.size() as usize;
+        let is_all_of = |cohort: &Cohort<'_>| {
+            cohort.size as usize == size && cohort.fresh().iter().eq(nodes.iter().copied())
+        };
+        let cohort = || self.cohorts.iter().find(|cohort| is_all_of(cohort));
         let kept = if is_whole { Some(&self.of.names) } else { cohort().map(|cohort| &cohort.of.names) };
         kept.map_or_else(make, |kept| Names::clone(kept.get_or_init(make)))
     }

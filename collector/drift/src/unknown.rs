@@ -61,29 +61,25 @@ impl Unknowns {
         for Same { gaps, groups, nodes } in same {
             for (path, reason) in &gaps.unreadable {
                 let path = path.as_str();
-                if *reason == Reason::Partial {
-                    let severity = worst_hidden(groups, path, rows, policy).unwrap_or(Severity::Info);
-                    self.note(path, reason.as_str(), nodes, || Some(severity));
-                    self.raise(path, severity);
+                let verdict = policy.verdict(path);
+                if !verdict.is_compared() {
                     continue;
                 }
-                self.note(path, reason.as_str(), nodes, || {
-                    let verdict = policy.verdict(path);
-                    // What no machine here has to look at could not have told anything, whatever it were.
-                    let read = || rows.iter().any(|row| row.readable && covers(path, row.path));
-                    if *reason == Reason::Unsupported && !read() {
-                        return verdict.is_compared().then_some(Severity::Info);
-                    }
-                    let leaf = readable.contains(path);
-                    let severity = if leaf { verdict.severity() } else { policy.worst_below(path) };
-                    verdict.is_compared().then_some(severity)
-                });
+                // What no machine here has to look at could not have told anything, whatever it were.
+                let read = || rows.iter().any(|row| row.readable && covers(path, row.path));
+                let severity = match reason {
+                    Reason::Partial => worst_hidden(groups, path, rows, policy).unwrap_or(Severity::Info),
+                    Reason::Unsupported if !read() => Severity::Info,
+                    _ if readable.contains(path) => verdict.severity(),
+                    _ => policy.worst_below(path),
+                };
+                self.note(path, reason.as_str(), nodes, severity);
             }
             for (path, value) in &gaps.unversioned {
                 let path = path.as_str();
                 let verdict = policy.verdict(path);
                 if verdict.is_compared() && verdict.compare.canonical(value).is_none() {
-                    self.note(path, UNVERSIONED, nodes, || Some(verdict.severity()));
+                    self.note(path, UNVERSIONED, nodes, verdict.severity());
                 }
             }
         }
@@ -106,33 +102,17 @@ impl Unknowns {
     /// Nobody says anything of a path that somebody expects something of.
     pub(crate) fn nobody(&mut self, path: &str, severity: Severity, role: &Role<'_>) {
         let nodes = role.fresh().collect();
-        self.note(path, Reason::NotCollected.as_str(), &nodes, || Some(severity));
-        self.raise(path, severity);
+        self.note(path, Reason::NotCollected.as_str(), &nodes, severity);
     }
 
-    fn note(
-        &mut self,
-        path: &str,
-        reason: &'static str,
-        nodes: &RoaringBitmap,
-        severity: impl FnOnce() -> Option<Severity>,
-    ) {
-        if let Some(doubt) = self.by_path.get_mut(path) {
-            if doubt.severity.is_some() {
-                *doubt.reasons.entry(reason).or_default() |= nodes;
-            }
-            return;
+    /// The worst of all groups counts, whichever comes first.
+    fn note(&mut self, path: &str, reason: &'static str, nodes: &RoaringBitmap, severity: Severity) {
+        if !self.by_path.contains_key(path) {
+            self.by_path.insert(path.to_owned(), Doubt::default());
         }
-        let severity = severity();
-        let reasons =
-            if severity.is_some() { BTreeMap::from([(reason, nodes.clone())]) } else { BTreeMap::new() };
-        self.by_path.insert(path.to_owned(), Doubt { severity, reasons });
-    }
-
-    /// It is at least as bad as this.
-    fn raise(&mut self, path: &str, severity: Severity) {
         if let Some(doubt) = self.by_path.get_mut(path) {
             doubt.severity = doubt.severity.max(Some(severity));
+            *doubt.reasons.entry(reason).or_default() |= nodes;
         }
     }
 
@@ -204,7 +184,7 @@ impl Draft {
     pub(crate) fn name(self, role: &Role<'_>) -> Unknown {
         let Self { path, severity, reason, nodes } = self;
         let nodes = match nodes {
-            Who::Fresh(nodes) => role.list(&nodes),
+            Who::Fresh(nodes) => role.list(nodes),
             Who::Stale(cohort) => role.names(role.cohorts[cohort].stale()).into(),
         };
         Unknown { path, severity, role: role.name.to_owned(), reason: reason.to_owned(), nodes }

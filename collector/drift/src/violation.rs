@@ -65,7 +65,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
         values: spread.values(bench.role),
         since: nodes.iter().map(became).min().unwrap_or(Timestamp::UNIX_EPOCH),
         summary: summary::unwanted(&spread, bench.role, &wrong, &format!("{expected} is expected")),
-        nodes: bench.role.names(nodes),
+        nodes: bench.role.list(nodes),
         reason,
         expected: Some(expected),
         parts: Vec::new(),

@@ -35,6 +35,11 @@ impl NodeState {
         self.damaged.is_empty()
     }
 
+    /// The names of sections that it has and the store lost.
+    pub fn damaged(&self) -> impl Iterator<Item = &str> {
+        self.damaged.keys().map(String::as_str)
+    }
+
     /// When a fact became what it is.
     pub fn since_of(&self, path: &FactPath) -> Timestamp {
         self.view.changed.get(path).copied().unwrap_or(self.view.since)

@@ -84,6 +84,16 @@ impl Reader {
             .map_err(|error| StoreError::Damaged(format!("entry {position}: {error}")))
     }
 
+    /// The latest time of the entries behind `after` and up to `last`; `None` if there are none.
+    pub fn newest_time(&self, after: u64, last: u64) -> Result<Option<Timestamp>, StoreError> {
+        let mut query = self.prepare("SELECT max(at) FROM journal WHERE position > ?1 AND position <= ?2")?;
+        let at: Option<i64> = query
+            .query_row([after.cast_signed(), last.cast_signed()], |row| row.get(0))
+            .map_err(StoreError::database("ask when entries were appended"))?;
+        let at = at.map(Timestamp::from_millisecond).transpose();
+        at.map_err(|error| StoreError::Damaged(format!("entries up to {last}: {error}")))
+    }
+
     /// Calls `each` for every entry behind `after` and up to `last`, in order.
     pub fn replay_to<E: From<StoreError>>(
         &self,
@@ -124,14 +134,16 @@ impl Reader {
         Ok(())
     }
 
-    /// The entries about one node, the newest first, until `each` says `false`.
+    /// The entries about one node behind the journal's begin, the newest first, until `each` says `false`.
     pub fn history(&self, node: Uuid, mut each: impl FnMut(Record) -> bool) -> Result<(), StoreError> {
         let mut query = self.prepare(
             "SELECT position, at, node, entry, sum FROM journal \
-                WHERE node = (SELECT id FROM node WHERE uuid = ?1) ORDER BY position DESC",
+                WHERE node = (SELECT id FROM node WHERE uuid = ?1) AND position > ?2 ORDER BY position DESC",
         )?;
+        // What is before the journal's begin may be there still, for as long as it is being cut off.
+        let base = self.base()?.cast_signed();
         let rows = query
-            .query_map(params![node.into_bytes()], parts)
+            .query_map(params![node.into_bytes(), base], parts)
             .map_err(StoreError::database("read a node's history"))?;
         for row in rows {
             if !each(self.record(row.map_err(StoreError::database("read a node's history"))?)?) {

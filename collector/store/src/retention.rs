@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::checkpoint::{self, NodePart, Part, kind};
 use crate::entry::{BaselineCreated, Entry};
 use crate::ids::{Ids, Lookup, Named, Numbers};
-use crate::{Reader, StoreError, Writer, packed, schema};
+use crate::{Reader, StoreError, Writer, content, packed, schema};
 
 /// A checkpoint that is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Writer {
         })
     }
 
-    /// Takes away some of the entries before the one that the journal begins behind. Returns how many; 0: none is left.
+    /// Takes away some of the entries that the journal begins behind. Returns how many; 0: none is left.
     pub fn cut(&mut self, most: usize) -> Result<usize, StoreError> {
         self.step("cut the journal", |connection, _| {
             let base = "SELECT max(position) FROM whole_checkpoint WHERE is_begin";
@@ -208,12 +208,23 @@ impl Writer {
         run().map_err(failed())
     }
 
-    /// What is known to be damaged is not held any more, so that it is asked for again.
+    /// A content that is damaged is not held any more, so that it is asked for again. One that is good by now stays.
     pub fn quarantine(&mut self, digest: evenkeel_facts::Digest) -> Result<(), StoreError> {
         self.step("put a damaged content aside", |connection, ids| {
             ids.forget();
+            let which = "substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1";
+            let kept: Option<Option<Vec<u8>>> = connection
+                .query_row(
+                    &format!("SELECT content FROM section WHERE {which}"),
+                    [digest.as_bytes().as_slice()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if kept.flatten().is_some_and(|kept| content::open(digest, &kept).is_ok()) {
+                return Ok(0);
+            }
             connection.execute(
-                "UPDATE section SET content = x'' WHERE substr(digest, 1, 8) = substr(?1, 1, 8) AND digest = ?1",
+                &format!("UPDATE section SET content = x'' WHERE {which}"),
                 [digest.as_bytes().as_slice()],
             )
         })?;

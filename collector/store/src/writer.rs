@@ -34,7 +34,13 @@ impl Writer {
     pub(crate) fn new(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::database("find the end of the journal");
         let position: Option<i64> = connection
-            .query_row("SELECT max(position) FROM journal", [], |row| row.get(0))
+            .query_row(
+                // A checkpoint may be all that is left of the newest entries.
+                "SELECT max(position) FROM (SELECT max(position) AS position FROM journal \
+                    UNION ALL SELECT max(position) FROM whole_checkpoint)",
+                [],
+                |row| row.get(0),
+            )
             .map_err(failed())?;
         connection.set_prepared_statement_cache_capacity(32);
         let ids = Ids::of(&connection).map_err(failed())?;

@@ -213,7 +213,7 @@ mod tests {
         let found: BTreeMap<String, BTreeSet<String>> = report
             .findings
             .into_iter()
-            .map(|finding| (finding.path, finding.nodes.into_iter().collect()))
+            .map(|finding| (finding.path, finding.nodes.iter().cloned().collect()))
             .collect();
         assert_eq!(found.len(), super::super::template::COMMON.len());
         assert_eq!(&found, fleet.seeded());

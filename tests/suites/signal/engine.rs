@@ -106,7 +106,7 @@ fn a_container_engine_is_one_cause() {
     for _ in 0..3 {
         let found = two.sample();
         let [finding] = found.as_slice() else { panic!("one cause, one finding, but: {found:#?}") };
-        assert_eq!(finding.nodes, ["stg-1"]);
+        assert_eq!(*finding.nodes, ["stg-1"]);
         let mut paths: Vec<_> =
             finding.parts.iter().map(|part| part.path.as_str()).chain([&*finding.path]).collect();
         paths.sort_unstable();

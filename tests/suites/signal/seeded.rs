@@ -158,7 +158,7 @@ fn each_difference_is_one_finding() {
         }
         let nodes: Vec<&str> = places(seed).iter().map(|place| names[*place]).collect();
         let finding = wait::until(|| match open().remove(*path) {
-            Some(finding) if finding.nodes == nodes => Ok(finding),
+            Some(finding) if *finding.nodes == *nodes => Ok(finding),
             Some(finding) => Err(format!("{path} is said of {:?}, and was made on {nodes:?}", finding.nodes)),
             None => Err(format!("{path} is not found; found are {:?}", open().keys())),
         });

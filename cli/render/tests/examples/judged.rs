@@ -151,7 +151,7 @@ pub(crate) fn gate_of_nothing() -> GateOutcome {
         path: "*".into(),
         role: String::new(),
         reason: evenkeel_drift::gate::NO_NODES.into(),
-        nodes: Vec::new(),
+        nodes: Vec::new().into(),
         ..unknown()
     };
     GateOutcome { unknowns: vec![nothing], fail_on: Severity::Critical, ..gate(GateVerdict::CannotTell) }

@@ -66,7 +66,7 @@ pub(crate) fn go_version() -> Finding {
         status: Status::Open,
         role: String::new(),
         values: vec![value("prod", Some("1.21.6"), 3), value("staging", Some("1.20.14"), 3)],
-        nodes: strings(&["stg-web-1", "stg-web-2", "stg-web-3"]),
+        nodes: strings(&["stg-web-1", "stg-web-2", "stg-web-3"]).into(),
         since: at("2026-11-20T03:12:00Z"),
         summary: "staging has 1.20.14, older than prod's 1.21.6".into(),
         reason: "a Go release changes the runtime, the standard library and the time zone rules".into(),
@@ -105,7 +105,7 @@ pub(crate) fn unknown() -> Report {
         severity,
         role: "web".into(),
         reason: reason.into(),
-        nodes: strings(nodes),
+        nodes: strings(nodes).into(),
     };
     report.unknowns = vec![
         unknown("go.program", Severity::Critical, "permission", &["stg-1", "stg-2", "stg-3"]),
@@ -136,7 +136,7 @@ pub(crate) fn many() -> Report {
             path: "go.program[github.com/acme/payments/cmd/server].go_version".into(),
             role: "web".into(),
             kind: Kind::Split,
-            nodes: long_names,
+            nodes: long_names.into(),
             values: vec![
                 value("prod", Some("1.21.6"), 412),
                 value("staging", Some("1.20.14"), 9),
@@ -152,7 +152,7 @@ pub(crate) fn many() -> Report {
             kind: Kind::Missing,
             severity: Severity::Warning,
             values: vec![value("prod", Some("20230311"), 3), value("dev", None, 1), value("dev", Some("20230311"), 2)],
-            nodes: strings(&["dev-1"]),
+            nodes: strings(&["dev-1"]).into(),
             summary: "dev: missing on 1 of 3 nodes, prod has 20230311".into(),
             ..go_version()
         },
@@ -179,7 +179,7 @@ pub(crate) fn hostile() -> Report {
         path: format!("go.program[{evil}].version"),
         role: evil.into(),
         values: vec![value(evil, Some(evil), 1), value("prod", Some(""), 1), value("日本", Some("値"), 1)],
-        nodes: vec![evil.into()],
+        nodes: [evil.into()].into(),
         summary: format!("staging has {evil}"),
         reason: evil.into(),
         status: Status::Accepted,
@@ -192,7 +192,7 @@ pub(crate) fn hostile() -> Report {
         severity: Severity::Critical,
         role: evil.into(),
         reason: evil.into(),
-        nodes: vec![evil.into()],
+        nodes: [evil.into()].into(),
     }];
     report.summary.unknown = 1;
     report

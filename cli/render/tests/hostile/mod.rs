@@ -79,7 +79,7 @@ fn report(text: &str) -> Report {
         status,
         role: text.into(),
         values: vec![value("prod"), value(text)],
-        nodes: vec![text.into(); 5],
+        nodes: vec![text.into(); 5].into(),
         since: examples::at("2026-11-20T03:12:00Z"),
         summary: text.into(),
         reason: text.into(),
@@ -107,7 +107,7 @@ fn report(text: &str) -> Report {
         severity: Severity::Critical,
         role: text.into(),
         reason: text.into(),
-        nodes: vec![text.into()],
+        nodes: [text.into()].into(),
     };
     report.unknowns = vec![unknown(text)];
     report
@@ -254,7 +254,7 @@ proptest! {
             finding: text.into(),
             path: text.into(),
             summary: text.into(),
-            nodes: vec![text.into()],
+            nodes: [text.into()].into(),
             value: Some(text.into()),
             advice: text.into(),
             shell: "true\n".into(),

@@ -391,3 +391,26 @@ fn a_kill_at_any_moment_of_a_cut_loses_nothing() {
     assert_eq!(reader.base().unwrap(), 80);
     assert!(kills > 60, "{kills}");
 }
+
+/// Promise: where nothing is left but a checkpoint, the state is that, and the next entry comes behind it.
+#[test]
+fn a_journal_that_is_cut_off_to_its_end_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+    let states = live(&mut writer, 5, 60);
+    keep(&mut writer, &reader, 60, &states[60], &mut || {});
+    writer.begin_at(60).unwrap();
+    tidy(&mut writer, &reader, &mut || {});
+    drop((writer, reader));
+    let (mut writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+    assert_eq!((writer.position(), problems(directory.path())), (60, vec![]));
+    let mut state = replayed(&reader, 60);
+    assert_eq!(parts(&state), states[60]);
+    let at = Timestamp::from_second(1_900_000_000).unwrap();
+    let (entry, sections) = entry(&state, &mut Random(9), at);
+    let contents: Vec<_> = sections.iter().map(|section| Arc::clone(section).into()).collect();
+    let records = writer.append(Batch { entries: vec![(at, entry)], sections: contents }).unwrap();
+    assert_eq!(records.iter().map(|record| record.position).collect::<Vec<_>>(), [61]);
+    state.apply(&records[0], &mut |digest| reader.content(digest)).unwrap();
+    assert_eq!(parts(&replayed(&reader, 61)), parts(&state));
+}

@@ -78,7 +78,7 @@ pub(crate) fn duplicates(fleet: &Fleet, policy: &Policy, nodes: &[&Node]) -> Vec
             status: Status::Open,
             role: if roles.len() == 1 { roles.first().unwrap().to_string() } else { String::new() },
             values,
-            nodes: names,
+            nodes: names.into(),
             since: moments[1],
             summary: String::new(),
             reason: String::new(),

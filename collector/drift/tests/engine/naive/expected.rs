@@ -67,7 +67,7 @@ impl<'a> View<'a> {
             role: self.role.name.clone(),
             values: self.values(&said, None),
             since: nodes.iter().map(|node| times.became(node)).min().unwrap(),
-            nodes: names,
+            nodes: names.into(),
             summary: String::new(),
             reason: String::new(),
             expected: Some(expected.into_iter().collect::<Vec<_>>().join(" or ")),

@@ -209,7 +209,7 @@ impl<'a> View<'a> {
             status: if settled || under_way { Status::Explained } else { Status::Open },
             role: self.role.name.clone(),
             values: self.values(&said, is_thing.then(|| self.version(path)).flatten()),
-            nodes,
+            nodes: nodes.into(),
             since,
             summary: String::new(),
             reason: String::new(),

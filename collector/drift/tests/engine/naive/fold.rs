@@ -72,7 +72,7 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
     for (at, finding) in findings.iter().enumerate() {
         if matches!(finding.status, Status::Open | Status::Accepted) && changed_then(finding) {
             let signed = finding.acceptance.as_ref().map(|acceptance| acceptance.id.clone());
-            by_cause.entry((finding.nodes.clone(), finding.since, signed)).or_default().push(at);
+            by_cause.entry((finding.nodes.to_vec(), finding.since, signed)).or_default().push(at);
         }
     }
     let mut under: BTreeMap<usize, usize> = BTreeMap::new();

@@ -118,7 +118,7 @@ impl<'a> View<'a> {
             status: if hidden { Status::Explained } else { Status::Open },
             role: self.role.name.clone(),
             values,
-            nodes,
+            nodes: nodes.into(),
             since,
             summary: String::new(),
             reason: String::new(),
