@@ -27,6 +27,7 @@ const FACTS: &[(&str, &[&str])] = &[
     ),
     ("hardware", &["hardware.cpu.count", "hardware.memory.bytes"]),
     ("identity", &["identity.machine_id", "identity.mac[a]", "identity.mac[b]"]),
+    ("identity.x", &["identity.mac[x]", "identity.mac[y]"]),
     (
         "kernel",
         &[
@@ -60,7 +61,7 @@ fn observation() -> impl Strategy<Value = Observation> {
         6 => select(&["1", "2", "2  ", "02", "128", "4096", "1.2.3", "5.4.0", "(devel)"][..]).prop_map(|text| Observation::Present(text.into())),
         2 => Just(Observation::Present(1_i64.into())),
         1 => Just(Observation::Absent),
-        2 => select(&[Reason::Permission, Reason::Timeout][..]).prop_map(Observation::Unreadable),
+        2 => select(&[Reason::Permission, Reason::Timeout, Reason::Partial][..]).prop_map(Observation::Unreadable),
     ]
 }
 
