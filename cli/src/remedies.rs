@@ -72,11 +72,6 @@ pub fn remedy(finding: &Finding, advice: &str, manager: Option<Manager>) -> Resu
             return Err(refuse());
         }
         go_env(&mut remedy, name, &value);
-    } else if path == "go.version" {
-        if !is_version(&value) {
-            return Err(refuse());
-        }
-        go_env(&mut remedy, "GOTOOLCHAIN", &format!("go{value}"));
     } else if path == "time.zone" {
         if !is_one_line(&value) || value.starts_with('-') {
             return Err(refuse());
@@ -110,8 +105,8 @@ fn wanted(finding: &Finding) -> Option<String> {
 }
 
 fn sysctl(remedy: &mut Remedy, key: &str, value: &str) {
-    // Behind what distributions ship, and one file a key: the next fix does not overwrite it.
-    let path = format!("/etc/sysctl.d/90-evenkeel-{}.conf", key.replace('/', "-"));
+    // Behind what others set, as far as names go, and one file a key: the next fix does not overwrite it.
+    let path = format!("/etc/sysctl.d/99-zz-evenkeel-{}.conf", key.replace('/', "-"));
     let content = format!("# evenkeel {}\n{key} = {value}\n", remedy.finding);
     let line = format!("{key} = {value}");
     remedy.shell = format!("printf '%s\\n' {} > {path}\nsysctl -p {path}\n", shell(&line));
@@ -169,11 +164,6 @@ fn is_sysctl_key(key: &str) -> bool {
         && !key.contains("//")
 }
 
-fn is_version(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
-}
-
 fn is_package(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ':' | '~' | '^');
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
@@ -221,10 +211,11 @@ mod tests {
             (
                 "sysctl.net.ipv4.tcp_rmem",
                 "4096\t131072\t6291456",
-                "printf '%s\\n' 'net.ipv4.tcp_rmem = 4096 131072 6291456' > /etc/sysctl.d/90-evenkeel-net.ipv4.tcp_rmem.conf\n\
-                 sysctl -p /etc/sysctl.d/90-evenkeel-net.ipv4.tcp_rmem.conf\n",
+                "printf '%s\\n' 'net.ipv4.tcp_rmem = 4096 131072 6291456' > /etc/sysctl.d/99-zz-evenkeel-net.ipv4.tcp_rmem.conf\n\
+                 sysctl -p /etc/sysctl.d/99-zz-evenkeel-net.ipv4.tcp_rmem.conf\n",
             ),
-            ("go.version", "1.21.6", "go env -w GOTOOLCHAIN=go1.21.6\n"),
+            // A toolchain is installed; a setting that chooses another one changes nothing of what is there.
+            ("go.version", "1.21.6", ""),
             ("go.env.GOFLAGS", "-mod=mod -trimpath", "go env -w 'GOFLAGS=-mod=mod -trimpath'\n"),
             ("time.zone", "Europe/Berlin", "timedatectl set-timezone Europe/Berlin\n"),
             (
@@ -245,7 +236,7 @@ mod tests {
         assert_eq!(
             remedy.ansible,
             "- name: !unsafe \"net.core.somaxconn\"\n  ansible.posix.sysctl:\n    name: !unsafe \"net.core.somaxconn\"\n    \
-             value: !unsafe \"65535\"\n    sysctl_file: !unsafe \"/etc/sysctl.d/90-evenkeel-net.core.somaxconn.conf\"\n    \
+             value: !unsafe \"65535\"\n    sysctl_file: !unsafe \"/etc/sysctl.d/99-zz-evenkeel-net.core.somaxconn.conf\"\n    \
              sysctl_set: true\n    state: present\n"
         );
     }
@@ -259,7 +250,6 @@ mod tests {
             ("sysctl.kernel.core_pattern", "core\nkernel.panic = 1"),
             ("sysctl.a;reboot", "1"),
             ("sysctl.../../x", "1"),
-            ("go.version", "1.21.6;reboot"),
             ("go.env.A;B", "1"),
             ("time.zone", "-x"),
             ("package[a b].version", "1"),
@@ -276,11 +266,11 @@ mod tests {
             let finding = Finding {
                 kind: Kind::Violates,
                 expected: Some(expected.into()),
-                ..finding("go.version", "x")
+                ..finding("sysctl.net.core.somaxconn", "1")
             };
             remedy(&finding, "", None).unwrap().shell
         };
-        assert_eq!(expects("1.21.6"), "go env -w GOTOOLCHAIN=go1.21.6\n");
-        assert_eq!(expects(">= 1.21"), "");
+        assert!(expects("65535").starts_with("printf '%s\\n' 'net.core.somaxconn = 65535' >"));
+        assert_eq!(expects(">= 65535"), "");
     }
 }

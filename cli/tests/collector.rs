@@ -150,7 +150,7 @@ fn a_remedy_is_printed_and_nothing_is_run() {
     assert_eq!((errors.as_str(), code), ("", 0));
     let commands: Vec<&str> =
         shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-    let file = "/etc/sysctl.d/90-evenkeel-net.core.somaxconn.conf";
+    let file = "/etc/sysctl.d/99-zz-evenkeel-net.core.somaxconn.conf";
     let expected =
         [format!("printf '%s\\n' 'net.core.somaxconn = 65535' > {file}"), format!("sysctl -p {file}")];
     assert_eq!(commands, expected);

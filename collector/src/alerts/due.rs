@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::report::{Finding, Severity, Status};
+use evenkeel_drift::report::{Finding, Kind, Severity, Status};
 use evenkeel_drift::unknown::EVERYTHING;
 use evenkeel_facts::{Digest, natural};
 use evenkeel_store::entry::Told;
@@ -184,7 +184,8 @@ fn first(nodes: &[String]) -> Vec<String> {
     named.into_iter().cloned().collect()
 }
 
-/// The environments that hold anything else than the reference does mostly; all of them if there is no telling.
+/// The environments that hold anything else than the reference does mostly; all of them if there is no telling, as when
+/// something else is expected than any of them may have: then the reference itself may be what is wrong.
 fn deviating(finding: &Finding, reference: &str) -> Vec<String> {
     let expected = finding.values.iter().find(|value| value.environment == reference);
     let mut all: Vec<String> = Vec::new();
@@ -197,14 +198,14 @@ fn deviating(finding: &Finding, reference: &str) -> Vec<String> {
             }
         }
     }
-    if other.is_empty() { all } else { other }
+    if other.is_empty() || finding.kind == Kind::Violates { all } else { other }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use evenkeel_drift::report::{Kind, State, Unknown, ValueCount};
+    use evenkeel_drift::report::{State, Unknown, ValueCount};
     use evenkeel_store::entry::Alerted;
     use jiff::Timestamp;
 
@@ -376,5 +377,14 @@ mod tests {
         assert_eq!(deviating(&split, "prod"), ["prod"]);
         let alone = Finding { values: vec![value("prod", "1")], ..one };
         assert_eq!(deviating(&alone, "prod"), ["prod"]);
+    }
+
+    /// Promise: who asks for prod hears that prod is not what is expected, though it is the reference.
+    #[test]
+    fn a_violation_of_the_reference_is_one_of_its_environment() {
+        let differs = finding("a", Severity::Critical, &["n1"]);
+        assert_eq!(deviating(&differs, "prod"), ["staging"]);
+        let violates = Finding { kind: Kind::Violates, ..differs };
+        assert_eq!(deviating(&violates, "prod"), ["prod", "staging"]);
     }
 }
