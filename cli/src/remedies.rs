@@ -99,9 +99,13 @@ fn wanted(finding: &Finding) -> Option<String> {
         (Kind::Duplicate | Kind::Latent, _) => return None,
         _ => {}
     }
-    // The reference stands first, in it the value that most nodes hold.
-    let first = finding.values.iter().find(|value| value.state != State::Unreadable)?;
-    first.value.clone().filter(|_| first.state == State::Present)
+    // The reference stands first, in it the value that most nodes hold. Where it is torn nobody says which half is right.
+    let mut readable = finding.values.iter().filter(|value| value.state != State::Unreadable);
+    let first = readable.next()?;
+    let is_torn = readable
+        .next()
+        .is_some_and(|next| (&next.environment, next.nodes) == (&first.environment, first.nodes));
+    first.value.clone().filter(|_| first.state == State::Present && !is_torn)
 }
 
 fn sysctl(remedy: &mut Remedy, key: &str, value: &str) {
@@ -239,6 +243,16 @@ mod tests {
              value: !unsafe \"65535\"\n    sysctl_file: !unsafe \"/etc/sysctl.d/99-zz-evenkeel-net.core.somaxconn.conf\"\n    \
              sysctl_set: true\n    state: present\n"
         );
+    }
+
+    /// Promise: where the reference is torn nothing is set to one half of it.
+    #[test]
+    fn a_torn_reference_is_no_target() {
+        let mut torn = finding("sysctl.net.core.somaxconn", "65535");
+        torn.values.insert(1, ValueCount { value: Some("4096".into()), ..torn.values[0].clone() });
+        assert_eq!(remedy(&torn, "", None).unwrap().value, None);
+        torn.values[0].nodes = 2;
+        assert_eq!(remedy(&torn, "", None).unwrap().value.as_deref(), Some("65535"));
     }
 
     /// Promise: what a hostile machine says never becomes part of a command: it is quoted, or refused.

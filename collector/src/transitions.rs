@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::report::{Finding, Report, Status, Unknown};
+use evenkeel_drift::report::{Finding, Kind, Part, Report, Severity, Status, Unknown};
 use evenkeel_drift::{Query, evaluate};
 use evenkeel_runtime::shutdown::Shutdown;
 use jiff::Timestamp;
@@ -240,13 +240,18 @@ fn is_another(before: &Finding, now: &Finding) -> bool {
         || before.kind != now.kind
         || before.values != now.values
         || before.nodes != now.nodes
-        || before.parts != now.parts
+        || !before.parts.iter().map(what).eq(now.parts.iter().map(what))
+}
+
+/// What a part is, in whichever words.
+fn what(part: &Part) -> (&str, Kind, Severity) {
+    let Part { id, path: _, kind, severity, summary: _ } = part;
+    (id, *kind, *severity)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenkeel_drift::report::{Kind, Severity};
 
     fn finding(path: &str, nodes: &[&str]) -> Finding {
         Finding {
@@ -265,6 +270,22 @@ mod tests {
             parts: Vec::new(),
             acceptance: None,
         }
+    }
+
+    /// Promise: a finding is the same however its parts are worded, and another when it has others.
+    #[test]
+    fn words_are_no_change() {
+        let with = |path: &str, summary: &str| {
+            let (kind, severity) = (Kind::Differs, Severity::Info);
+            let (id, path, summary) = (format!("f-{path}"), path.to_owned(), summary.to_owned());
+            Finding { parts: vec![Part { id, path, kind, severity, summary }], ..finding("a", &["n1"]) }
+        };
+        assert!(!is_another(
+            &with("b", "staging has 1, prod has 2"),
+            &with("b", "staging has 1, prod has 3")
+        ));
+        assert!(is_another(&with("b", "staging has 1, prod has 2"), &with("c", "staging has 1, prod has 2")));
+        assert!(is_another(&with("b", "staging has 1, prod has 2"), &finding("a", &["n1"])));
     }
 
     /// Promise: a finding opens, changes, ends once it stays away, and comes back; what flaps is said once.

@@ -1,7 +1,7 @@
 //! The one entry: a fleet, a policy and a query in, a report out.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -12,10 +12,11 @@ use crate::coverage::{self, Coverage};
 use crate::duplicate::duplicates;
 use crate::entity;
 use crate::fleet::Fleet;
-use crate::fold::{Judged, causes, fold};
+use crate::fold::{Judged, fold};
 use crate::hardware::Hardware;
 use crate::judge::{Bench, Difference};
 use crate::latent;
+use crate::lead::{Whole, attach};
 use crate::lookup::Lookup;
 use crate::policy::{Place, Policy};
 use crate::query::Query;
@@ -96,7 +97,8 @@ fn run(
         run.role(at, role);
     }
     if fleet.unique {
-        for finding in duplicates(&scope, policy).into_iter().chain(clones(&scope)) {
+        for mut finding in duplicates(&scope, policy).into_iter().chain(clones(&scope)) {
+            sign(&mut finding, &fleet.acceptances, now);
             run.take(finding);
         }
     }
@@ -186,13 +188,19 @@ impl Run<'_> {
             let mut whole =
                 if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };
             seen.extend(literal(self.policy).filter(|path| lookup.row(path).is_some()).map(str::to_owned));
-            open.extend(whole.iter().map(|finding| finding.path.clone()));
             whole.extend(
-                latent::latent_in(&bench, &lookup).into_iter().filter_map(|latent| latent.finding(&bench)),
+                latent::latent_in(&bench, &lookup).into_iter().filter_map(|latent| latent.whole(&bench)),
             );
+            // What somebody signed off takes no part in: what is news beside it is open.
+            for Whole { finding, .. } in &mut whole {
+                sign(finding, &self.fleet.acceptances, self.now);
+            }
+            let violated = whole.iter().map(|whole| &whole.finding);
+            let violated = violated.filter(|one| one.kind == Kind::Violates && one.status == Status::Open);
+            open.extend(violated.map(|finding| finding.path.clone()));
             open.extend(self.differences(&bench, &rows, rows.len() - things, &mut whole));
-            for finding in whole {
-                self.take(finding);
+            for whole in whole {
+                self.take(whole.finding);
             }
         }
         for path in literal(self.policy).filter(|path| !seen.contains(*path)) {
@@ -207,15 +215,14 @@ impl Run<'_> {
         self.unknowns.extend(unknowns.finish(&open).into_iter().map(|unknown| (at, unknown)));
     }
 
-    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. A difference of a fact that one
-    /// of the `whole` findings speaks of is a part of that, and what sysctl.d says of a parameter is a part of what is
-    /// said of the parameter. Says which paths have an open difference.
+    /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. Says which paths have an open
+    /// difference.
     fn differences(
         &mut self,
         bench: &Bench<'_>,
         rows: &[Row<'_>],
         facts: usize,
-        whole: &mut [Finding],
+        whole: &mut [Whole],
     ) -> Vec<String> {
         let judge = |(at, row): (usize, &'_ Row<'_>)| {
             let is_thing = at >= facts;
@@ -231,35 +238,8 @@ impl Run<'_> {
                 is_part: false,
             })
             .collect();
-        let open: Vec<usize> =
-            (0..judged.len()).filter(|at| judged[*at].difference.status == Status::Open).collect();
-        let open = if self.folds { open } else { Vec::new() };
-        let place: HashMap<&str, usize> = open.iter().map(|at| (judged[*at].row.path, *at)).collect();
-        for &at in &open {
-            let path = judged[at].row.path;
-            let running = latent::running(path);
-            let is_wanted = |finding: &&mut Finding| {
-                let is_cause = finding.path == path || causes(path).contains(&finding.path.as_str());
-                let violates = finding.kind == Kind::Violates && is_cause;
-                let is_whole = running.as_ref().map_or(violates, |running| finding.path == *running);
-                // What is hidden hides nothing else.
-                is_whole && finding.status == Status::Open
-            };
-            if let Some(finding) = whole.iter_mut().find(is_wanted) {
-                finding.parts.push(bench.part(judged[at].row, &judged[at].difference));
-                judged[at].is_part = true;
-                continue;
-            }
-            let mut leads = causes(path).iter().copied().chain(running.as_deref());
-            if let Some(lead) = leads.find_map(|lead| place.get(lead)) {
-                judged[*lead].parts.push(at);
-                judged[at].is_part = true;
-            }
-        }
-        for finding in whole {
-            finding.parts.sort_by(|a, b| a.path.cmp(&b.path));
-        }
         if self.folds {
+            attach(bench, &mut judged, whole);
             fold(bench, &mut judged);
         }
         for one in judged.iter().filter(|one| !one.is_part) {
@@ -280,9 +260,8 @@ impl Run<'_> {
         open.map(|one| one.row.path.to_owned()).collect()
     }
 
-    /// Takes in a finding that is whole: signs it off if somebody did, counts it, keeps it if it is wanted.
-    fn take(&mut self, mut finding: Finding) {
-        sign(&mut finding, &self.fleet.acceptances, self.now);
+    /// Takes in a finding that is whole: counts it, keeps it if it is wanted.
+    fn take(&mut self, finding: Finding) {
         self.count(finding.status, finding.severity);
         if self.is_wanted(finding.status, finding.severity) {
             self.findings.push(finding);

@@ -11,18 +11,6 @@ use crate::rows::Row;
 /// So many coincide because one thing was done; two may well coincide by chance.
 const LEAST: usize = 3;
 
-/// Facts that follow from others: another zone has other clock changes, and so has another edition of the database.
-const CONSEQUENCES: &[(&str, &[&str])] = &[
-    ("time.transitions", &["time.zone", "tzdata.version"]),
-    ("time.rule", &["time.zone", "tzdata.version", "time.transitions"]),
-    ("tzdata.package", &["tzdata.version"]),
-];
-
-/// The facts of which this one is a consequence: what is itself a consequence stands last.
-pub(crate) fn causes(path: &str) -> &'static [&'static str] {
-    CONSEQUENCES.iter().find(|(consequence, _)| *consequence == path).map_or(&[], |(_, causes)| causes)
-}
-
 /// A difference of one source, with the row that it is of.
 pub(crate) struct Judged<'r, 'a> {
     pub(crate) row: &'r Row<'a>,
@@ -70,9 +58,11 @@ pub(crate) fn fold(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>]) {
         if parts.len() + 1 < LEAST {
             continue;
         }
-        for at in &parts {
-            judged[*at].is_part = true;
+        for at in parts {
+            judged[at].is_part = true;
+            let below = std::mem::take(&mut judged[at].parts);
+            judged[lead].parts.push(at);
+            judged[lead].parts.extend(below);
         }
-        judged[lead].parts.extend(parts);
     }
 }

@@ -185,6 +185,16 @@ impl Bench<'_> {
         }
     }
 
+    /// The deviating nodes.
+    pub(crate) fn nodes(&self, row: &Row<'_>, difference: &Difference) -> Vec<u32> {
+        let deviates = |cohort: usize, outcome: usize| difference.deviates(cohort, outcome);
+        let mut nodes = difference.spread.nodes(self.contents, self.role, deviates);
+        if self.policy.limited().by_node {
+            nodes.retain(|at| !self.verdict_of(row.path, *at).ignore);
+        }
+        nodes
+    }
+
     /// The deviating nodes, and since when.
     pub(crate) fn extent(
         &self,
@@ -193,11 +203,7 @@ impl Bench<'_> {
         is_thing: bool,
     ) -> (Vec<u32>, Option<Timestamp>) {
         let Difference { spread, kind, promotion, .. } = difference;
-        let mut nodes =
-            spread.nodes(self.contents, self.role, |cohort, outcome| difference.deviates(cohort, outcome));
-        if self.policy.limited().by_node {
-            nodes.retain(|at| !self.verdict_of(row.path, *at).ignore);
-        }
+        let nodes = self.nodes(row, difference);
         if let Some(promotion) = promotion {
             return (nodes, Some(promotion.deadline));
         }
@@ -322,9 +328,10 @@ impl Bench<'_> {
         deviating: &[u32],
     ) -> Option<Timestamp> {
         let moments = |cohort| Moments::new(spread, self.contents, self.role, became, cohort);
-        if kind != Kind::Split {
-            let agreed = spread.consensus(0).and_then(|consensus| moments(0).agreed(consensus));
-            return since(became, deviating, agreed);
+        if kind != Kind::Split
+            && let Some(consensus) = spread.consensus(0)
+        {
+            return since(became, deviating, moments(0).agreed(consensus));
         }
         let cohorts = (0..self.role.cohorts.len()).filter(|cohort| spread.disagrees(*cohort));
         let disagree = cohorts.filter_map(|cohort| {
@@ -332,20 +339,33 @@ impl Bench<'_> {
             let readable = spread.held(cohort).filter(|(_, outcome)| outcome.what.is_readable());
             disagreed(readable.filter_map(|(at, _)| moments.first(at)))
         });
-        disagree.min()
+        // Whoever differs from both sides of a torn reference does since the first of them was there.
+        let leading = if kind == Kind::Split { Vec::new() } else { spread.leading(0) };
+        let foreign = deviating.iter().copied();
+        let foreign =
+            foreign.filter(|node| !leading.contains(&spread.outcome_of(self.contents.group_of(*node))));
+        let foreign: Vec<u32> = if leading.is_empty() { Vec::new() } else { foreign.collect() };
+        let torn = || {
+            let moments = moments(0);
+            leading.iter().filter_map(|outcome| moments.first(*outcome)).min()
+        };
+        let differ = if foreign.is_empty() { None } else { since(became, &foreign, torn()) };
+        disagree.chain(differ).min()
     }
 }
 
-/// The kind of difference, if there is one.
+/// The kind of difference, if there is one. A cohort differs from the reference where nothing that leads in one of them leads
+/// in the other: whichever half of those that are torn is right, the other is not that.
 fn kind(spread: &Spread, cohorts: usize) -> Option<Kind> {
-    let reference = spread.consensus(0);
+    let reference = spread.leading(0);
+    let is_there = |outcome: &usize| spread.outcomes[*outcome].what != What::Absent;
     let mut missing = false;
     for cohort in 1..cohorts {
-        let (Some(reference), Some(own)) = (reference, spread.consensus(cohort)) else { continue };
-        if reference == own {
+        let own = spread.leading(cohort);
+        if own.is_empty() || reference.is_empty() || own.iter().any(|outcome| reference.contains(outcome)) {
             continue;
         }
-        if spread.outcomes[reference].what != What::Absent && spread.outcomes[own].what != What::Absent {
+        if reference.iter().any(is_there) && own.iter().any(is_there) {
             return Some(Kind::Differs);
         }
         missing = true;
@@ -359,15 +379,23 @@ fn kind(spread: &Spread, cohorts: usize) -> Option<Kind> {
 impl Difference {
     /// Whether it speaks of the nodes of a cohort that hold an outcome.
     pub(crate) fn deviates(&self, cohort: usize, outcome: usize) -> bool {
-        let Self { spread, kind, promotion, .. } = self;
+        let Self { spread, promotion, .. } = self;
         if !spread.outcomes[outcome].what.is_readable() || spread.silent[cohort] {
             return false;
         }
-        match (kind, promotion) {
-            (_, Some(promotion)) => promotion.behind[cohort],
-            (Kind::Split, _) => spread.disagrees(cohort) && spread.consensus(cohort) != Some(outcome),
-            _ => spread.consensus(0) != Some(outcome),
+        if let Some(promotion) = promotion {
+            return promotion.behind[cohort];
         }
+        match spread.consensus(0) {
+            Some(agreed) => agreed != outcome,
+            None => spread.is_outlier(cohort, outcome) || self.is_foreign(outcome),
+        }
+    }
+
+    /// Whether the reference is torn, and neither side of it holds this.
+    fn is_foreign(&self, outcome: usize) -> bool {
+        let leading = self.spread.leading(0);
+        leading.len() > 1 && !leading.contains(&outcome)
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::compare::Compare;
 use crate::judge::{Bench, id_of};
+use crate::lead::Whole;
 use crate::lookup::Lookup;
 use crate::policy::Verdict;
 use crate::report::{Finding, Kind, Severity, Status};
@@ -176,9 +177,9 @@ impl<'a> Latent<'a> {
         somebody.then_some(Self { path, next, spread, changes })
     }
 
-    /// The finding in full; `None`: the policy ignores it on all of its nodes. Of the rules that hold for some of them the
-    /// worst counts, and what all of them hide is no alarm.
-    pub(crate) fn finding(self, bench: &Bench<'_>) -> Option<Finding> {
+    /// The finding in full, of the nodes that change and of no others; `None`: the policy ignores it on all of them. Of the
+    /// rules that hold for some of them the worst counts, and what all of them hide is no alarm.
+    pub(crate) fn whole(self, bench: &Bench<'_>) -> Option<Whole> {
         let Self { path, next, mut spread, changes } = self;
         let by_node = bench.policy.limited().by_node;
         let said: Vec<Verdict> =
@@ -186,9 +187,6 @@ impl<'a> Latent<'a> {
         let mut nodes = spread.nodes(bench.contents, bench.role, |cohort, outcome| {
             changes[outcome] && (by_node || !said[cohort].ignore)
         });
-        if !by_node {
-            spread.silent = said.iter().map(|verdict| verdict.ignore).collect();
-        }
         let verdicts: Vec<Verdict> = if by_node {
             nodes.retain(|at| !bench.verdict_of(&path, *at).ignore);
             nodes.iter().map(|at| bench.verdict_of(&path, *at)).collect()
@@ -201,6 +199,7 @@ impl<'a> Latent<'a> {
             None if is_pending(&path) => Severity::Warning,
             _ => bench.severity(&path, verdict),
         };
+        spread.recount(bench.contents, bench.role, &nodes);
         let worst = *verdicts.iter().max_by_key(|verdict| severity(verdict))?;
         let is_hidden = verdicts.iter().all(|verdict| verdict.hide);
         let became = |at: &u32| {
@@ -215,7 +214,8 @@ impl<'a> Latent<'a> {
         } else {
             severity_rule
         };
-        Some(Finding {
+        let places = nodes.iter().copied().collect();
+        let finding = Finding {
             id: id_of(Kind::Latent, bench.role.name, &path),
             kind: Kind::Latent,
             severity: severity(&worst),
@@ -230,6 +230,7 @@ impl<'a> Latent<'a> {
             parts: Vec::new(),
             acceptance: None,
             path,
-        })
+        };
+        Some(Whole { finding, nodes: places })
     }
 }

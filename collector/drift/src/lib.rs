@@ -22,7 +22,7 @@
 //! - [`compare`]: when two values say the same, and which version is older
 //! - `judge`: from a spread to a finding; `hardware` (what the size of a machine and its kernel explain, by
 //!   [`formula`] and [`kernel_default`]), `since` and `summary` are its parts
-//! - `fold`: one cause, one finding
+//! - `lead`: what is a part of what else is said; `fold`: one cause, one finding
 //! - `violation`: what the policy expects; `promotion`: what is late; [`acceptance`]: what somebody signed off
 //! - `latent`: what runs against what comes; `lookup` finds its facts
 //! - `duplicate`: identities that are not unique; `clone`: keys that several machines hold
@@ -56,6 +56,7 @@ mod hardware;
 mod judge;
 pub mod kernel_default;
 mod latent;
+mod lead;
 mod lookup;
 pub mod nodes;
 pub mod policy;

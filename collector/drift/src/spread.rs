@@ -81,20 +81,26 @@ impl Spread {
         Self { outcomes: tally.outcomes, base, exceptions, silent }
     }
 
-    /// The outcome that most readable nodes of a cohort hold. Of several that are held equally often the one that the
-    /// reference agrees on; none when it agrees on none of them, or nothing is readable.
-    pub(crate) fn consensus(&self, cohort: usize) -> Option<usize> {
+    /// The outcomes that most readable nodes of a cohort hold: one, or several that are held equally often. None: nothing is
+    /// readable, or the policy looks away.
+    pub(crate) fn leading(&self, cohort: usize) -> Vec<usize> {
         if self.silent[cohort] {
-            return None;
+            return Vec::new();
         }
         let readable = || self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable());
-        let most = readable().map(|(_, outcome)| outcome.counts[cohort]).max()?;
-        let mut first = readable().filter(|(_, outcome)| outcome.counts[cohort] == most).map(|(at, _)| at);
-        let (one, another) = (first.next(), first.next());
-        if another.is_none() || cohort == 0 {
-            return one.filter(|_| another.is_none());
+        let most = readable().map(|(_, outcome)| outcome.counts[cohort]).max();
+        readable().filter(|(_, outcome)| Some(outcome.counts[cohort]) == most).map(|(at, _)| at).collect()
+    }
+
+    /// What a cohort agrees on: what leads in it. Of several that lead the one that the reference agrees on; none when it
+    /// agrees on none of them.
+    pub(crate) fn consensus(&self, cohort: usize) -> Option<usize> {
+        match self.leading(cohort)[..] {
+            [] => None,
+            [one] => Some(one),
+            _ if cohort == 0 => None,
+            ref several => self.consensus(0).filter(|agreed| several.contains(agreed)),
         }
-        self.consensus(0).filter(|agreed| self.outcomes[*agreed].counts[cohort] == most)
     }
 
     /// The outcomes that some node of a cohort holds.
@@ -106,6 +112,11 @@ impl Spread {
     pub(crate) fn disagrees(&self, cohort: usize) -> bool {
         !self.silent[cohort]
             && self.held(cohort).filter(|(_, outcome)| outcome.what.is_readable()).nth(1).is_some()
+    }
+
+    /// Whether a cohort disagrees, and on something else than this.
+    pub(crate) fn is_outlier(&self, cohort: usize, outcome: usize) -> bool {
+        self.disagrees(cohort) && self.consensus(cohort) != Some(outcome)
     }
 
     /// What a group says.
@@ -151,6 +162,17 @@ impl Spread {
         let mut groups: Vec<_> = (0..contents.groups.len()).map(|group| (group, self.base)).collect();
         self.exceptions.iter().for_each(|(group, outcome)| groups[*group].1 = *outcome);
         groups
+    }
+
+    /// Counts these nodes alone.
+    pub(crate) fn recount(&mut self, contents: &Contents<'_>, role: &Role<'_>, nodes: &[u32]) {
+        self.outcomes.iter_mut().for_each(|outcome| outcome.counts.fill(0));
+        for &node in nodes {
+            if let Some(cohort) = role.cohort(role.node(node).environment) {
+                let outcome = self.outcome_of(contents.group_of(node));
+                self.outcomes[outcome].counts[cohort] += 1;
+            }
+        }
     }
 
     /// The values as the report shows them: cohort by cohort, the most frequent first.

@@ -43,7 +43,7 @@ pub(crate) fn sentence(
             continue;
         }
         if reference.is_none()
-            && let Some(agreed) = spread.consensus(at)
+            && let Some(agreed) = spread.consensus(at).filter(|agreed| !deviates(at, *agreed))
         {
             let outcome = &spread.outcomes[agreed];
             clause = format!("{clause}, {}", counted(outcome, outcome.counts[at]));
@@ -95,7 +95,7 @@ pub(crate) fn unwanted(spread: &Spread, role: &Role<'_>, wrong: &[Vec<u32>], wan
 /// What comes with the next restart or boot: `staging: 3 of 4 nodes change at the next boot: 4096, then 65535`.
 pub(crate) fn latent(spread: &Spread, role: &Role<'_>, changes: &[bool], is_restart: bool) -> String {
     let mut clauses = Vec::new();
-    for (at, cohort) in role.cohorts.iter().enumerate().rev().filter(|(at, _)| !spread.silent[*at]) {
+    for (at, cohort) in role.cohorts.iter().enumerate().rev() {
         let mut changing: Vec<(usize, &Outcome)> =
             spread.held(at).filter(|(outcome, _)| changes[*outcome]).collect();
         sort(&mut changing, at);

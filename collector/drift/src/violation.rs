@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::judge::{Bench, id_of};
+use crate::lead::Whole;
 use crate::lookup::Lookup;
 use crate::policy::{Place, Verdict};
 use crate::report::{Finding, Kind, Severity, Status};
@@ -14,7 +15,7 @@ use crate::spread::{Outcome, Spread, What};
 use crate::summary;
 
 /// Every violation in one source, by path.
-pub(crate) fn violations(bench: &Bench<'_>, lookup: &Lookup<'_, '_>) -> Vec<Finding> {
+pub(crate) fn violations(bench: &Bench<'_>, lookup: &Lookup<'_, '_>) -> Vec<Whole> {
     let mut paths: BTreeSet<&str> = BTreeSet::new();
     for rule in bench.policy.expecting() {
         if !rule.path.is_literal() {
@@ -27,7 +28,7 @@ pub(crate) fn violations(bench: &Bench<'_>, lookup: &Lookup<'_, '_>) -> Vec<Find
     paths.into_iter().filter_map(|path| violation(bench, &lookup.row(path)?)).collect()
 }
 
-fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
+fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Whole> {
     let verdict = bench.policy.verdict_at(row.path, &bench.place());
     let spread = Spread::new(row, bench.contents, bench.role, verdict.compare);
     let mut found = Found { worst: None, expected: BTreeSet::new(), nodes: Vec::new() };
@@ -55,7 +56,8 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
     let (severity, reason) = worst?;
     let expected = expected.into_iter().collect::<Vec<_>>().join(" or ");
     let became = |at: &u32| FactBecame { role: bench.role, path: row.path }.became(*at);
-    Some(Finding {
+    let places = nodes.iter().copied().collect();
+    let finding = Finding {
         id: id_of(Kind::Violates, bench.role.name, row.path),
         path: row.path.to_owned(),
         kind: Kind::Violates,
@@ -70,7 +72,8 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Finding> {
         expected: Some(expected),
         parts: Vec::new(),
         acceptance: None,
-    })
+    };
+    Some(Whole { finding, nodes: places })
 }
 
 /// What was found at one path.

@@ -53,7 +53,7 @@ const FACTS: &[(&str, &[&str])] = &[
             "sysctl.net.ipv4.conf.eth0.z",
         ],
     ),
-    ("time", &["time.zone", "time.transitions", "tzdata.version"]),
+    ("time", &["time.zone", "time.rule", "time.transitions", "tzdata.version"]),
 ];
 
 fn observation() -> impl Strategy<Value = Observation> {

@@ -110,12 +110,14 @@ impl<'a> View<'a> {
                     .len()
                     > 1
         };
-        let others: Vec<&What> = consensus[1..]
+        let leading: Vec<BTreeSet<What>> =
+            (0..self.role.cohorts.len()).map(|cohort| leading(&said, cohort, &is_silent)).collect();
+        let others: Vec<&BTreeSet<What>> = leading[1..]
             .iter()
-            .flatten()
-            .filter(|own| consensus[0].as_ref().is_some_and(|r| r != *own))
+            .filter(|own| !own.is_empty() && !leading[0].is_empty() && own.is_disjoint(&leading[0]))
             .collect();
-        let kind = if others.iter().any(|own| own.is_some() && consensus[0].as_ref().unwrap().is_some()) {
+        let is_there = |leading: &BTreeSet<What>| leading.iter().any(Option::is_some);
+        let kind = if others.iter().any(|own| is_there(own) && is_there(&leading[0])) {
             Kind::Differs
         } else if !others.is_empty() {
             Kind::Missing
@@ -124,10 +126,14 @@ impl<'a> View<'a> {
         } else {
             return None;
         };
+        let is_outlier = |s: &Said<'a>| disagrees(s.cohort) && s.what != consensus[s.cohort];
+        let is_torn = leading[0].len() > 1;
+        let is_foreign = |s: &Said<'a>| is_torn && !leading[0].contains(s.what.as_ref().unwrap());
         let differs = |s: &&Said<'a>| match (kind, &s.what) {
             (_, None) => false,
             _ if is_silent(s.cohort) => false,
-            (Kind::Split, Some(_)) => disagrees(s.cohort) && s.what != consensus[s.cohort],
+            (Kind::Split, Some(_)) => is_outlier(s),
+            (_, Some(_)) if is_torn => is_outlier(s) || is_foreign(s),
             (_, Some(_)) => s.what != consensus[0],
         };
         // The rules that hold for each of them; whom they ignore is left out, and the worst counts.
@@ -149,19 +155,27 @@ impl<'a> View<'a> {
             let nodes = |list: Vec<&Said<'a>>| list.iter().map(|s| s.node).collect::<Vec<_>>();
             times.agreed(&nodes(holders), &nodes(rest))
         };
-        let since = if kind == Kind::Split {
+        // By what is held in a cohort: when the first of its nodes took it up.
+        let firsts = |cohort: usize| {
+            let mut firsts: BTreeMap<&What, jiff::Timestamp> = BTreeMap::new();
+            for s in said.iter().filter(|s| s.cohort == cohort && s.what.is_some()) {
+                let became = times.became(s.node);
+                let first = firsts.entry(s.what.as_ref().unwrap()).or_insert(became);
+                *first = became.min(*first);
+            }
+            firsts
+        };
+        let since = if kind == Kind::Split || is_torn {
             let in_cohort = |cohort: usize| {
-                let mut firsts: BTreeMap<&What, jiff::Timestamp> = BTreeMap::new();
-                for s in said.iter().filter(|s| s.cohort == cohort && s.what.is_some()) {
-                    let became = times.became(s.node);
-                    let first = firsts.entry(s.what.as_ref().unwrap()).or_insert(became);
-                    *first = became.min(*first);
-                }
-                let mut firsts: Vec<_> = firsts.into_values().collect();
+                let mut firsts: Vec<_> = firsts(cohort).into_values().collect();
                 firsts.sort();
                 firsts.get(1).copied()
             };
-            (0..consensus.len()).filter(|cohort| disagrees(*cohort)).filter_map(in_cohort).min().unwrap()
+            let torn = (0..consensus.len()).filter(|cohort| disagrees(*cohort)).filter_map(in_cohort);
+            let of_reference = firsts(0).into_iter().filter(|(what, _)| leading[0].contains(*what));
+            let came = of_reference.map(|(_, first)| first).min();
+            let foreign = said.iter().filter(|s| kind != Kind::Split && deviates(s) && is_foreign(s));
+            torn.chain(foreign.map(|s| times.became(s.node).max(came.unwrap()))).min().unwrap()
         } else {
             said.iter().filter(deviates).map(|s| times.became(s.node).max(moment(0).unwrap())).min().unwrap()
         };
@@ -285,22 +299,23 @@ impl<'a> View<'a> {
     }
 }
 
-/// What most nodes of a cohort say; of several the one that the reference (cohort 0) agrees on.
-fn consensus(said: &[Said<'_>], cohort: usize, is_silent: &dyn Fn(usize) -> bool) -> Option<What> {
-    if is_silent(cohort) {
-        return None;
-    }
+/// What most nodes of a cohort say.
+fn leading(said: &[Said<'_>], cohort: usize, is_silent: &dyn Fn(usize) -> bool) -> BTreeSet<What> {
     let mut counts: BTreeMap<&What, usize> = BTreeMap::new();
     for what in said.iter().filter(|s| s.cohort == cohort).filter_map(|s| s.what.as_ref()) {
         *counts.entry(what).or_default() += 1;
     }
-    let most = counts.values().copied().max()?;
-    let holding: Vec<What> =
-        counts.into_iter().filter(|(_, count)| *count == most).map(|(what, _)| what.clone()).collect();
-    match (holding.as_slice(), cohort) {
-        ([only], _) => Some(only.clone()),
+    let most = counts.values().copied().max().filter(|_| !is_silent(cohort));
+    counts.into_iter().filter(|(_, count)| Some(*count) == most).map(|(what, _)| what.clone()).collect()
+}
+
+/// The one thing that they say; of several the one that the reference (cohort 0) agrees on.
+fn consensus(said: &[Said<'_>], cohort: usize, is_silent: &dyn Fn(usize) -> bool) -> Option<What> {
+    let leading = leading(said, cohort, is_silent);
+    match (leading.len(), cohort) {
+        (1, _) => leading.into_iter().next(),
         (_, 0) => None,
-        (several, _) => consensus(said, 0, is_silent).filter(|agreed| several.contains(agreed)),
+        _ => consensus(said, 0, is_silent).filter(|agreed| leading.contains(agreed)),
     }
 }
 

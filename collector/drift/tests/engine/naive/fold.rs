@@ -8,53 +8,60 @@ use evenkeel_facts::FactPath;
 use super::times::Times;
 use super::{Role, View};
 
-/// What sysctl.d says of a parameter goes under what is said of the parameter: what is latent, else its difference. What
-/// follows from another fact goes under that.
+/// What sysctl.d says of a parameter goes under what is said of the parameter, else under its difference. What follows from
+/// another fact goes under that, and what violates the policy stands above how it differs. But only what is said of the
+/// same nodes there.
 pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
-    let open = |list: &[Finding], path: &str| {
-        list.iter().any(|other| other.path == path && other.status == Status::Open)
-    };
     let mut kept = Vec::new();
-    let mut moved: Vec<((bool, String, Kind), Part)> = Vec::new();
-    for finding in findings.clone() {
-        let path = finding.path.as_str();
-        let causes: &[&str] = if path == "time.transitions" { &["time.zone", "tzdata.version"] } else { &[] };
-        let key = path.strip_prefix("sysctl.persisted[");
-        let running = key.map(|rest| format!("sysctl.{}", rest.replace(".value", "").replace(']', "")));
-        // What is said of the whole fact first: of a parameter anything, else that it violates the policy.
-        let of_whole = whole.iter().filter(|one| one.status == Status::Open).find(|one| match &running {
-            Some(running) => one.path == *running,
-            None => one.kind == Kind::Violates && (one.path == path || causes.contains(&one.path.as_str())),
-        });
-        let known = causes.iter().map(|cause| (*cause).to_owned()).chain(running.clone());
-        let lead = match of_whole {
-            Some(one) => Some((true, one.path.clone(), one.kind)),
-            None => known
-                .into_iter()
-                .find(|cause| open(&findings, cause))
-                .map(|cause| (false, cause, Kind::Differs)),
-        };
-        match lead.filter(|_| finding.status == Status::Open) {
-            Some(lead) => {
-                let Finding { id, path, kind, severity, .. } = finding;
-                moved.push((lead, Part { id, path, kind, severity, summary: String::new() }));
-            }
-            None => kept.push(finding),
+    let mut moved: Vec<(String, Part)> = Vec::new();
+    for finding in &findings {
+        let mut top = finding;
+        while let Some(above) = above(top, &whole, &findings) {
+            top = above;
+        }
+        if top.id == finding.id {
+            kept.push(finding.clone());
+        } else {
+            moved.push((top.id.clone(), part(finding)));
         }
     }
     for (lead, part) in moved {
-        let (is_whole, path, kind) = lead;
-        let lead = if is_whole {
-            whole.iter_mut().find(|one| one.path == path && one.kind == kind)
-        } else {
-            kept.iter_mut().find(|one| one.path == path)
-        };
-        lead.unwrap().parts.push(part);
+        whole.iter_mut().chain(&mut kept).find(|one| one.id == lead).unwrap().parts.push(part);
     }
     for finding in &mut whole {
         finding.parts.sort_by_key(|part| part.path.clone());
     }
     (whole, kept)
+}
+
+/// What an open difference stands under, if all of its nodes are told of by what it may stand under.
+fn above<'f>(finding: &Finding, whole: &'f [Finding], findings: &'f [Finding]) -> Option<&'f Finding> {
+    let path = finding.path.as_str();
+    if finding.status != Status::Open || whole.iter().any(|one| one.id == finding.id) {
+        return None;
+    }
+    let causes: &[&str] = match path {
+        "time.transitions" => &["time.zone", "tzdata.version"],
+        "time.rule" => &["time.zone", "tzdata.version", "time.transitions"],
+        _ => &[],
+    };
+    let key = path.strip_prefix("sysctl.persisted[");
+    let running = key.map(|rest| format!("sysctl.{}", rest.replace(".value", "").replace(']', "")));
+    // What is said of the whole fact first: of a parameter anything, else that it violates the policy.
+    let of_whole = whole.iter().filter(|one| match &running {
+        Some(running) => one.path == *running,
+        None => one.kind == Kind::Violates && (one.path == path || causes.contains(&one.path.as_str())),
+    });
+    let causes = causes.iter().copied().chain(running.as_deref());
+    let others = causes.filter_map(|cause| findings.iter().find(|other| other.path == cause));
+    let leads: Vec<&Finding> = of_whole.chain(others).filter(|one| one.status == Status::Open).collect();
+    let is_told = |node: &String| leads.iter().any(|lead| lead.nodes.contains(node));
+    leads.first().copied().filter(|_| finding.nodes.iter().all(is_told))
+}
+
+fn part(finding: &Finding) -> Part {
+    let Finding { id, path, kind, severity, .. } = finding.clone();
+    Part { id, path, kind, severity, summary: String::new() }
 }
 
 /// Which nodes, since when, and who signed it off.
@@ -86,8 +93,10 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
     }
     let mut whole = findings.clone();
     for (part, lead) in &under {
-        let Finding { id, path, kind, severity, .. } = findings[*part].clone();
-        whole[*lead].parts.push(Part { id, path, kind, severity, summary: String::new() });
+        // What stood under it stands beside it.
+        let below = std::mem::take(&mut whole[*part].parts);
+        whole[*lead].parts.push(self::part(&findings[*part]));
+        whole[*lead].parts.extend(below);
     }
     for finding in &mut whole {
         finding.parts.sort_by_key(|part| (std::cmp::Reverse(part.severity), part.path.clone()));

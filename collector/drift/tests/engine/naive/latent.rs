@@ -83,6 +83,7 @@ impl<'a> View<'a> {
         };
         let severity = changing.iter().map(|(_, rules)| severity(rules)).max()?;
         let hidden = changing.iter().all(|(_, rules)| rules.hide);
+        // Of whom nothing changes, or who is ignored, nothing is said.
         let changing: Vec<&Node> = changing.into_iter().map(|(node, _)| node).collect();
         let became = |node: &&Node| {
             let of = |path: &str| Times { path, thing: None }.became(node);
@@ -93,20 +94,16 @@ impl<'a> View<'a> {
         nodes.sort();
         let mut values = Vec::new();
         for (environment, nodes) in &self.role.cohorts {
-            let mut counts: BTreeMap<(State, Option<String>), u64> = BTreeMap::new();
-            for node in nodes {
-                let key = match says(node) {
-                    Some((text, _)) => (State::Present, Some(text)),
-                    None => (State::Absent, None),
-                };
-                *counts.entry(key).or_default() += 1;
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+            for node in nodes.iter().filter(|node| changing.iter().any(|one| one.id == node.id)) {
+                *counts.entry(says(node).unwrap().0).or_default() += 1;
             }
             let mut counts: Vec<_> = counts.into_iter().collect();
             counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            values.extend(counts.into_iter().map(|((state, value), nodes)| ValueCount {
+            values.extend(counts.into_iter().map(|(value, nodes)| ValueCount {
                 environment: environment.clone(),
-                value,
-                state,
+                value: Some(value),
+                state: State::Present,
                 nodes,
             }));
         }

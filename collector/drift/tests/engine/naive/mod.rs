@@ -98,18 +98,16 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             view.doubts(policy, &mut doubts);
             known.extend(view.homes.keys().cloned());
             let judge = Judge { fleet, policy, now };
-            let whole = [view.violations(policy), view.latent(policy)].concat();
+            let mut whole = [view.violations(policy), view.latent(policy)].concat();
+            for finding in &mut whole {
+                signed::sign(finding, fleet, now);
+            }
             let (whole, findings) = fold::beside(whole, view.findings(&judge));
             of_role.extend(fold::folded(&role, &view, findings));
             of_role.extend(whole);
         }
         unsaid(policy, &role, &known, &mut doubts);
         unknowns.extend(doubtful(&role, doubts, &of_role));
-        // What holds for single nodes is signed off when it is whole; differences were while they were found.
-        let is_whole = |finding: &Finding| matches!(finding.kind, Kind::Violates | Kind::Latent);
-        for finding in of_role.iter_mut().filter(|finding| is_whole(finding)) {
-            signed::sign(finding, fleet, now);
-        }
         findings.extend(of_role);
     }
     if fleet.unique {
