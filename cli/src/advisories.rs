@@ -37,6 +37,9 @@ pub fn read(place: &Path) -> Result<Advisories, CliError> {
             Err(error) => read.unread.push(exit::chain(&error)),
         }
     }
+    if read.reports.is_empty() && !read.unread.is_empty() {
+        return Err(CliError::Unread { failed: read.unread });
+    }
     Ok(read)
 }
 

@@ -1,6 +1,7 @@
 //! The way to the collector.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,27 +87,39 @@ impl Client {
         }
     }
 
-    /// Takes what comes, for as long as it comes; `each` says whether to go on.
+    /// Takes what comes, until nobody wants it any more: `each` says so, or `gone` comes to an end.
     pub fn follow<T>(
         &self,
-        answer: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+        stream: &mut Streaming<T>,
+        gone: impl Future<Output = ()>,
         mut each: impl FnMut(T) -> Result<bool, CliError>,
     ) -> Result<(), CliError> {
-        let mut stream = self.wait(answer)?;
-        loop {
-            match self.runtime.block_on(stream.message()) {
-                Ok(Some(item)) => {
-                    if !each(item)? {
-                        return Ok(());
+        self.runtime.block_on(async {
+            let mut gone = pin!(gone);
+            loop {
+                let message = tokio::select! {
+                    message = stream.message() => message,
+                    () = &mut gone => return Ok(()),
+                };
+                match message {
+                    Ok(Some(item)) => {
+                        if !each(item)? {
+                            return Ok(());
+                        }
                     }
+                    Ok(None) => {
+                        let message = "it ended the watch, as it does when it stops".to_owned();
+                        return Err(CliError::Collector { place: self.place.clone(), message });
+                    }
+                    Err(status) => return Err(failure(&self.place, &status)),
                 }
-                Ok(None) => {
-                    let message = "it ended the watch, as it does when it stops".to_owned();
-                    return Err(CliError::Collector { place: self.place.clone(), message });
-                }
-                Err(status) => return Err(failure(&self.place, &status)),
             }
-        }
+        })
+    }
+
+    /// Waits so long. `true`: `gone` came to an end before that.
+    pub fn pause(&self, wait: Duration, gone: impl Future<Output = ()>) -> bool {
+        self.runtime.block_on(async { tokio::time::timeout(wait, gone).await.is_ok() })
     }
 }
 

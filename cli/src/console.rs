@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use anstream::{AutoStream, ColorChoice};
@@ -9,6 +10,8 @@ use evenkeel_drift::Report;
 use evenkeel_render::watch::Seen;
 use evenkeel_render::{Format, Screen, View, render};
 use terminal_size::{Width, terminal_size_of};
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::args::{Color, Looks};
 use crate::error::CliError;
@@ -129,4 +132,18 @@ impl Console {
     pub fn note(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+/// Comes to an end when nobody reads standard output any more: a pipe whose other end was closed, as by `head`. Never for
+/// a file or a terminal.
+pub async fn reader_gone() {
+    // Only waited for, never written through: it stays as blocking as it was. A file cannot be waited for, and has no
+    // reader to lose.
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    if let Ok(stdout) = stdout.and_then(Sender::from_owned_fd_unchecked)
+        && stdout.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

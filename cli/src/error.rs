@@ -214,6 +214,12 @@ pub enum CliError {
         #[source]
         source: OsvError,
     },
+    /// Reports of a directory that cannot be read: what they name was not looked for.
+    #[error("{}", unread(failed))]
+    Unread {
+        /// Which, and why each.
+        failed: Vec<String>,
+    },
     /// A directory without reports.
     #[error("there is no report (*.json) in or below {}", path.display())]
     NoReports {
@@ -291,7 +297,32 @@ pub enum CliError {
     Start(#[source] io::Error),
 }
 
+/// So many reports that cannot be read are named.
+const UNREAD_NAMED: usize = 5;
+
+fn unread(failed: &[String]) -> String {
+    let number = failed.len();
+    let mut lines = vec![match number {
+        1 => "a report cannot be read, and what it names was not looked for".to_owned(),
+        _ => format!("{number} reports cannot be read, and what they name was not looked for"),
+    }];
+    lines.extend(failed.iter().take(UNREAD_NAMED).cloned());
+    lines.extend((number > UNREAD_NAMED).then(|| format!("and {} more", number - UNREAD_NAMED)));
+    lines.join("\n")
+}
+
 impl CliError {
+    /// Whether it may pass by itself: the collector is away, or busy.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCollector { .. }
+                | Self::Unreachable { .. }
+                | Self::Silent { .. }
+                | Self::Collector { .. }
+        )
+    }
+
     /// What to do next, where the message does not say it.
     pub fn next(&self) -> Option<&'static str> {
         Some(match self {
@@ -359,6 +390,7 @@ impl CliError {
             Self::NoDirectory => "Name one: -o DIR.",
             Self::SameFile { .. } => "Scan them one after the other, into two directories.",
             Self::NothingWanted => "Name a module as well, or reports with --osv.",
+            Self::Unread { .. } => "Get them anew, or take them out of the directory.",
             Self::Report { .. } | Self::NoReports { .. } => {
                 "Name a report in the OSV format, or a directory of them: an unpacked copy of a vulnerability database."
             }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::error::CliError;
 
 /// The environments that a collector has by default, in their order of promotion.
-const KNOWN: [&str; 4] = ["dev", "test", "staging", "prod"];
+pub(crate) const KNOWN: [&str; 4] = ["dev", "test", "staging", "prod"];
 
 /// Snapshots as a fleet, and the moment that its report speaks of.
 pub struct Files {
@@ -26,6 +26,8 @@ pub struct Files {
     pub policy: Policy,
     /// When the last of them was taken: a report of files is the same whenever it is made.
     pub as_of: Timestamp,
+    /// Whether a host of an environment stands on both sides: they are two moments, and not two places.
+    pub are_moments: bool,
 }
 
 /// `SNAPSHOT.json`, a directory of them, or either with the environment that it is of in front: `prod=web-1.json`.
@@ -63,6 +65,12 @@ impl Files {
         let (mut first, mut second) = (read_all(a)?, read_all(b)?);
         let labels = labels((a, &first), (b, &second));
         let hosts: BTreeSet<String> = first.iter().map(|(_, snapshot)| snapshot.host.clone()).collect();
+        let are_moments = first.iter().any(|(_, one)| {
+            let again = |(_, other): &(_, Snapshot)| {
+                (&one.host, &one.environment) == (&other.host, &other.environment)
+            };
+            one.environment.is_some() && second.iter().any(again)
+        });
         if second.iter().any(|(_, snapshot)| hosts.contains(&snapshot.host)) {
             // One host at two times, or two that cannot be told apart by name.
             for (side, label) in [(&mut first, &labels[0]), (&mut second, &labels[1])] {
@@ -77,7 +85,7 @@ impl Files {
             let nodes = snapshots.into_iter().map(|(_, snapshot)| Arc::new(Node::of_snapshot(snapshot)));
             Side { label, nodes: nodes.collect() }
         });
-        Ok(Self { fleet: Fleet::of_sides(sides.collect()), policy, as_of })
+        Ok(Self { fleet: Fleet::of_sides(sides.collect()), policy, as_of, are_moments })
     }
 
     /// Each snapshot under the environment that the caller names for it, or that it names itself, or this one.
@@ -111,7 +119,7 @@ impl Files {
             let at = fleet.environments.iter().position(|known| **known == *environment).unwrap_or_default();
             fleet.nodes.insert(Arc::new(Node { environment: at, ..Node::of_snapshot(snapshot) }));
         }
-        Ok(Self { fleet, policy, as_of })
+        Ok(Self { fleet, policy, as_of, are_moments: false })
     }
 
     /// What the two sides are called in the report.

@@ -56,7 +56,8 @@ fn chosen(archive: &Archive, scope: &Scope, view: &View, selector: &str) -> Resu
                     "{moment:?} in {selector} is no time such as 2026-11-20T03:12:00Z"
                 ))
             })?;
-            selected(&archive.view_at(scope, at)?.fleet, what, selector)
+            // To the second: nobody compares, or reads, nanoseconds.
+            selected(&archive.view_at(scope, at)?.fleet, what, &format!("{what}@{at:.0}"))
         }
     };
     side.map(Chosen::Nodes).map_err(Status::invalid_argument)

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use evenkeel_drift::fleet::{Fleet, Side};
 use evenkeel_drift::report::Severity;
-use evenkeel_drift::{Query, evaluate, evaluate_lasting};
+use evenkeel_drift::{Query, evaluate, evaluate_lasting, moments};
 use evenkeel_facts::{Glob, Observation};
 use evenkeel_proto::report::report_service_server::ReportService;
 use evenkeel_proto::{affected, authors, report as wire, reports, times};
@@ -118,6 +118,8 @@ impl ReportService for Reports {
         let min_severity = Some(reports::severity_from_wire(severity).unwrap_or(Severity::Warning));
         self.compute(scope, move |view, archive, scope| {
             let chosen = [choose(archive, scope, view, a)?, choose(archive, scope, view, b)?];
+            let are_moments =
+                matches!(&chosen, [Chosen::Nodes(a), Chosen::Nodes(b)] if moments::share_nodes(a, b));
             let (fleet, policy) = match chosen {
                 [Chosen::Nodes(a), Chosen::Nodes(b)] => {
                     (of_sides(view, vec![a, b]), Arc::clone(&view.policy))
@@ -134,7 +136,8 @@ impl ReportService for Reports {
             };
             let reference = fleet.environments.last().map(ToString::to_string);
             let query = Query { reference, min_severity, all, ..Query::default() };
-            Ok(Response::new(reports::to_wire(evaluate(&fleet, &policy, &query, view.now))))
+            let compare = if are_moments { moments::changes } else { evaluate };
+            Ok(Response::new(reports::to_wire(compare(&fleet, &policy, &query, view.now))))
         })
         .await
     }

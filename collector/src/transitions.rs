@@ -24,6 +24,10 @@ const PERIOD: Duration = Duration::from_millis(500);
 const IDLE: Duration = Duration::from_secs(30);
 /// For how long a finding has to be gone until it has ended.
 const HOLD: Duration = Duration::from_secs(10);
+/// For how long a finding has to stay as it is until it is said that it changed: a roll-out changes it node by node.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long it may go on changing without a word.
+const UNSETTLED: Duration = Duration::from_secs(60);
 /// For how long one that has ended is known, to say that it came back.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many transitions may wait for who watches.
@@ -165,11 +169,44 @@ struct Watch {
 
 #[derive(Debug)]
 struct Known {
+    /// As it was said last.
     finding: Finding,
+    /// As it is, if that is something else.
+    changing: Option<Changing>,
     /// Since when it is gone.
     gone: Option<Instant>,
     /// Whether its end was said.
     ended: bool,
+}
+
+/// A change that was not said yet.
+#[derive(Debug)]
+struct Changing {
+    finding: Finding,
+    /// Since when it is another than was said.
+    began: Instant,
+    /// Since when it is as it is.
+    settled: Instant,
+}
+
+impl Changing {
+    /// What is open now beside what was said. `true`: now is the time to say it.
+    fn see(before: Option<Self>, said: &Finding, finding: Finding, now: Instant) -> (Self, bool) {
+        let is_worse = finding.severity > said.severity;
+        let (began, settled) = match before {
+            Some(before) if is_another(&before.finding, &finding) => (before.began, now),
+            Some(before) => (before.began, before.settled),
+            None => (now, now),
+        };
+        let is_due = is_worse || now - settled >= SETTLE || now - began >= UNSETTLED;
+        (Self { finding, began, settled }, is_due)
+    }
+}
+
+impl Known {
+    fn of(finding: Finding) -> Self {
+        Self { finding, changing: None, gone: None, ended: false }
+    }
 }
 
 impl Watch {
@@ -193,16 +230,24 @@ impl Watch {
             };
             if known.ended {
                 say(Change::Reopened, &finding);
+                *known = Known::of(finding);
             } else if is_another(&known.finding, &finding) {
-                say(Change::Changed, &finding);
+                let (changing, is_due) = Changing::see(known.changing.take(), &known.finding, finding, now);
+                if is_due {
+                    say(Change::Changed, &changing.finding);
+                    *known = Known::of(changing.finding);
+                } else {
+                    (known.changing, known.gone) = (Some(changing), None);
+                }
+            } else {
+                *known = Known::of(finding);
             }
-            *known = Known { finding, gone: None, ended: false };
         }
         for (id, finding) in seen {
             if self.begun {
                 say(Change::Opened, &finding);
             }
-            self.known.insert(id, Known { finding, gone: None, ended: false });
+            self.known.insert(id, Known::of(finding));
         }
         self.known.retain(|_, known| !known.ended || known.gone.is_none_or(|gone| now - gone < MEMORY));
         self.begun = true;
@@ -213,17 +258,16 @@ impl Watch {
         said
     }
 
-    /// Whether something is gone and its end was not said yet.
+    /// Whether something is gone or changed, and that was not said yet.
     fn holds(&self) -> bool {
-        self.known.values().any(|known| known.gone.is_some() && !known.ended)
+        self.known.values().any(|known| known.gone.is_some() && !known.ended || known.changing.is_some())
     }
 
     fn standing(&self) -> Vec<Transition> {
         let standing = self.known.values().filter(|known| !known.ended);
-        let one = |known: &Known| Transition {
-            at: known.finding.since,
-            change: Change::Standing,
-            finding: known.finding.clone(),
+        let one = |known: &Known| {
+            let now = known.changing.as_ref().map_or(&known.finding, |changing| &changing.finding);
+            Transition { at: now.since, change: Change::Standing, finding: now.clone() }
         };
         let mut standing: Vec<Transition> = standing.map(one).collect();
         standing.sort_by(|a, b| {
@@ -300,20 +344,38 @@ mod tests {
         let said = |change, path: &str| vec![(change, path.to_owned())];
         assert_eq!(see(vec![finding("a", &["n1"])], 0), [], "what stands when it begins is no news");
         assert_eq!(see(vec![finding("a", &["n1"]), finding("b", &["n1"])], 1), said(Change::Opened, "b"));
-        assert_eq!(
-            see(vec![finding("a", &["n1", "n2"]), finding("b", &["n1"])], 2),
-            said(Change::Changed, "a")
-        );
         assert_eq!(see(vec![finding("b", &["n1"])], 3), [], "gone for a moment");
-        assert_eq!(
-            see(vec![finding("a", &["n1", "n2"]), finding("b", &["n1"])], 5),
-            [],
-            "and back: it flaps"
-        );
+        assert_eq!(see(vec![finding("a", &["n1"]), finding("b", &["n1"])], 5), [], "and back: it flaps");
         assert_eq!(see(vec![finding("b", &["n1"])], 6), []);
         assert_eq!(see(vec![finding("b", &["n1"])], 16), said(Change::Resolved, "a"));
         assert_eq!(see(vec![finding("a", &["n1"]), finding("b", &["n1"])], 20), said(Change::Reopened, "a"));
         let standing: Vec<String> = watch.standing().into_iter().map(|one| one.finding.path).collect();
         assert_eq!(standing, ["a", "b"]);
+    }
+    /// Promise: a roll-out that changes a finding node by node is one change, said when it is over, or after a minute;
+    /// what becomes worse is said at once, and what is as before was no change.
+    #[test]
+    fn a_change_is_said_when_it_has_settled() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut see = |nodes: usize, severity: Severity, second: u64| -> Vec<(Change, usize)> {
+            let names: Vec<String> = (0..nodes).map(|node| format!("n{node}")).collect();
+            let one = Finding { nodes: names.into(), severity, ..finding("a", &[]) };
+            let said =
+                watch.see([one].into_iter(), Timestamp::UNIX_EPOCH, start + Duration::from_secs(second));
+            assert_eq!(watch.standing()[0].finding.nodes.len(), nodes, "whoever comes is told what is now");
+            said.into_iter().map(|one| (one.change, one.finding.nodes.len())).collect()
+        };
+        for second in 0..4 {
+            assert_eq!(see(second + 1, Severity::Warning, second as u64), [], "one node more each second");
+        }
+        assert_eq!(see(4, Severity::Warning, 7), []);
+        assert_eq!(see(4, Severity::Warning, 8), [(Change::Changed, 4)]);
+        assert_eq!(see(5, Severity::Warning, 9), []);
+        assert_eq!(see(4, Severity::Warning, 10), [], "as it was said");
+        assert_eq!(see(4, Severity::Warning, 30), []);
+        assert_eq!(see(4, Severity::Critical, 31), [(Change::Changed, 4)], "worse, so at once");
+        let said: Vec<_> =
+            (32..100).flat_map(|second| see(second, Severity::Critical, second as u64)).collect();
+        assert_eq!(said, [(Change::Changed, 92)], "it does not settle");
     }
 }

@@ -89,7 +89,7 @@ pub fn from_wire(report: wire::Report) -> Result<words::Report, Malformed> {
 
 /// A gate's answer on the wire.
 pub fn gate_to_wire(outcome: GateOutcome) -> wire::GateResponse {
-    let GateOutcome { verdict, from, to, fail_on, findings, unknowns } = outcome;
+    let GateOutcome { verdict, from, to, fail_on, findings, accepted, unknowns } = outcome;
     let verdict = match verdict {
         GateVerdict::Consistent => wire::gate_response::Verdict::Consistent,
         GateVerdict::Drift => wire::gate_response::Verdict::Drift,
@@ -102,12 +102,13 @@ pub fn gate_to_wire(outcome: GateOutcome) -> wire::GateResponse {
         fail_on: severity_to_wire(fail_on).into(),
         findings: findings.into_iter().map(finding_to_wire).collect(),
         unknowns: unknowns.into_iter().map(unknown_to_wire).collect(),
+        accepted,
     }
 }
 
 /// A gate's answer from the wire.
 pub fn gate_from_wire(response: wire::GateResponse) -> Result<GateOutcome, Malformed> {
-    let wire::GateResponse { verdict, from, to, fail_on, findings, unknowns } = response;
+    let wire::GateResponse { verdict, from, to, fail_on, findings, unknowns, accepted } = response;
     let verdict = match wire::gate_response::Verdict::try_from(verdict) {
         Ok(wire::gate_response::Verdict::Consistent) => GateVerdict::Consistent,
         Ok(wire::gate_response::Verdict::Drift) => GateVerdict::Drift,
@@ -120,6 +121,7 @@ pub fn gate_from_wire(response: wire::GateResponse) -> Result<GateOutcome, Malfo
         to,
         fail_on: severity_from_wire(fail_on).ok_or_else(|| unknown_word("fail_on"))?,
         findings: findings.into_iter().map(finding_from_wire).collect::<Result<_, _>>()?,
+        accepted,
         unknowns: unknowns.into_iter().map(unknown_from_wire).collect::<Result<_, _>>()?,
     })
 }

@@ -19,6 +19,7 @@ use crate::unknowns::cannot_tell;
 use crate::values::roles;
 use crate::view::View;
 use crate::when::moment;
+use crate::wide::each_with_it;
 use crate::words::{kind_word, severity_word, status_word, value_text};
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
@@ -236,4 +237,5 @@ fn one(page: &mut Page, finding: &Finding, explained: &str) {
     if !reason.is_empty() {
         page.line(2, Ink::Faint, &format!("why: {}", escape(reason)));
     }
+    each_with_it(page, 2, finding);
 }

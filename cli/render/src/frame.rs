@@ -3,7 +3,7 @@
 use evenkeel_drift::report::{Environment, Noise, Report, Severity, Status, Summary};
 
 use crate::page::Page;
-use crate::screen::{Ink, Screen};
+use crate::screen::Ink;
 use crate::text::{count, escape, names};
 use crate::when::moment;
 use crate::words::percent;
@@ -79,7 +79,8 @@ pub(crate) fn footer(page: &mut Page, report: &Report) {
     if let Some(noise) = &report.noise {
         page.line(0, Ink::Faint, &restless(noise, page.screen().all));
     }
-    page.line(0, ink, &counts(report, page.screen()));
+    let hint = if page.screen().all { None } else { Some(" (see --all)") };
+    page.line(0, ink, &counts(report, hint));
     if let Some(first) = report.findings.first()
         && page.screen().hints
     {
@@ -103,12 +104,16 @@ fn restless(noise: &Noise, all: bool) -> String {
     )
 }
 
-/// `3 critical, 2 warnings; 41 explained, 5 info hidden (see --all); 3 facts cannot be told`.
-pub(crate) fn counts(report: &Report, screen: &Screen) -> String {
+/// `3 critical, 2 warnings; hidden: 41 explained, 2 accepted, 5 info (see --all); 3 facts cannot be told`. `hidden` is
+/// how to see what is not listed; `None`: it is listed.
+pub(crate) fn counts(report: &Report, hidden: Option<&str>) -> String {
     let Summary { critical, warning, info, explained, accepted, unknown } = report.summary;
-    let mut parts = vec![match (critical + warning, unknown) {
-        (0, 0) => "Consistent: no critical difference, no warning".to_owned(),
-        (0, _) => "No critical difference and no warning in what could be read".to_owned(),
+    let mut parts = vec![match (critical + warning, unknown, accepted) {
+        (0, 0, 0) => "Consistent: no critical difference, no warning".to_owned(),
+        (0, _, 0) => "No critical difference and no warning in what could be read".to_owned(),
+        // What is signed off is still different.
+        (0, 0, _) => "Consistent: no open difference is critical or a warning".to_owned(),
+        (0, _, _) => "No open difference is critical or a warning in what could be read".to_owned(),
         _ => format!("{critical} critical, {}", count(warning, "warning")),
     }];
     let grave = |severity, status| severity >= Severity::Warning && status == Status::Open;
@@ -122,8 +127,8 @@ pub(crate) fn counts(report: &Report, screen: &Screen) -> String {
         .map(|(number, word)| format!("{number} {word}"))
         .collect();
     if !quiet.is_empty() {
-        let hint = if screen.all { "" } else { " hidden (see --all)" };
-        parts.push([&quiet.join(", "), hint].concat());
+        let quiet = quiet.join(", ");
+        parts.push(hidden.map_or_else(|| quiet.clone(), |hint| format!("hidden: {quiet}{hint}")));
     }
     if let Some(noise) = &report.noise {
         parts.push(format!("{} in quarantine", count(noise.quarantined.len() as u64, "fact")));

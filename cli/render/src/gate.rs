@@ -4,13 +4,14 @@ use evenkeel_drift::gate::{GateOutcome, GateVerdict};
 use evenkeel_drift::report::{Finding, Severity};
 
 use crate::page::Page;
-use crate::report::{rows, title};
+use crate::report::{rows, title, with_it};
 use crate::results::{Mood, Results};
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
 use crate::text::{count, escape, names};
 use crate::unknowns::cannot_tell;
 use crate::view::View;
+use crate::wide::each_with_it;
 use crate::words::severity_word;
 
 /// Names of nodes in a table take at most this many columns; wide shows all names.
@@ -41,7 +42,7 @@ impl View for GateOutcome {
     }
 
     fn results(&self, _screen: &Screen) -> Option<Results<'_>> {
-        let GateOutcome { verdict, from, to, fail_on: _, findings, unknowns } = self;
+        let GateOutcome { verdict, from, to, fail_on: _, findings, accepted: _, unknowns } = self;
         Some(Results {
             title: format!("{from} -> {to}"),
             answer: answer(self).1,
@@ -64,7 +65,7 @@ impl View for GateOutcome {
 }
 
 fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
-    let GateOutcome { verdict: _, from, to, fail_on: _, findings, unknowns } = outcome;
+    let GateOutcome { verdict: _, from, to, fail_on: _, findings, accepted: _, unknowns } = outcome;
     let mut page = Page::new(screen);
     let (ink, answer) = answer(outcome);
     page.line(0, ink, &format!("{} -> {}: {answer}", escape(from), escape(to)));
@@ -74,6 +75,11 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
         let what = format!("{}  {}", severity_word(*severity).to_uppercase(), title(finding));
         page.ends(0, (Ink::Of(*severity), &what), (Ink::Faint, &escape(id)));
         page.line(2, Ink::Plain, &escape(summary));
+        if names_width == usize::MAX {
+            each_with_it(&mut page, 2, finding);
+        } else {
+            with_it(&mut page, 2, finding);
+        }
         page.line(2, Ink::Plain, &format!("on {}", names(nodes, names_width)));
     }
     cannot_tell(&mut page, unknowns, usize::MAX);
@@ -82,20 +88,28 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
 
 /// The answer, in one sentence.
 fn answer(outcome: &GateOutcome) -> (Ink, String) {
-    let GateOutcome { verdict, fail_on, findings, unknowns, .. } = outcome;
+    let GateOutcome { verdict, fail_on, findings, accepted, unknowns, .. } = outcome;
     let level = match fail_on {
         Severity::Critical => "severity critical".to_owned(),
         other => format!("severity {} or above", severity_word(*other)),
     };
-    match verdict {
-        GateVerdict::Consistent => (Ink::Good, format!("consistent (no difference of {level})")),
+    let (ink, word, why) = match verdict {
+        GateVerdict::Consistent if *accepted > 0 => {
+            (Ink::Good, "consistent", format!("no open difference of {level}"))
+        }
+        GateVerdict::Consistent => (Ink::Good, "consistent", format!("no difference of {level}")),
         GateVerdict::Drift => {
             let differences = count(findings.len() as u64, "difference");
-            (Ink::Of(Severity::Critical), format!("drift ({differences} of {level})"))
+            (Ink::Of(Severity::Critical), "drift", format!("{differences} of {level}"))
         }
         GateVerdict::CannotTell => {
             let facts = count(unknowns.len() as u64, "fact");
-            (Ink::Of(Severity::Warning), format!("cannot tell ({facts} of {level} cannot be judged)"))
+            (Ink::Of(Severity::Warning), "cannot tell", format!("{facts} of {level} cannot be judged"))
         }
-    }
+    };
+    let hidden = match accepted {
+        0 => String::new(),
+        _ => format!("; {accepted} accepted, hidden: evenkeel accepted"),
+    };
+    (ink, format!("{word} ({why}{hidden})"))
 }

@@ -12,8 +12,8 @@ use crate::words::{kind_word, reason_words, severity_word, status_word, with_rol
 
 /// GitHub takes comments of 65,536 characters, GitLab more; what is left is for what a bot adds around it.
 const MAX_BYTES: usize = 60_000;
-/// So many nodes are named at a finding.
-const NODES_SHOWN: usize = 5;
+/// So many nodes are named at a finding, and so many facts that have the same cause.
+const SHOWN: usize = 5;
 
 /// The findings, the worst first, as far as a comment has room for them.
 pub(crate) fn page(results: &Results<'_>) -> String {
@@ -81,7 +81,7 @@ fn row(results: &Results<'_>, finding: &Finding) -> String {
         let _ = write!(fact, "<br>{}: {}", kind_word(*kind), code(summary));
     }
     if !finding.parts.is_empty() {
-        let _ = write!(fact, "<br>and {} more of the same cause", finding.parts.len());
+        let _ = write!(fact, "<br>with it: {}", some(finding.parts.iter().map(|part| &*part.path)));
     }
     let cells = results.columns.iter().map(|environment| {
         let held = held(finding, environment, results.reference);
@@ -93,26 +93,31 @@ fn row(results: &Results<'_>, finding: &Finding) -> String {
         });
         each.collect::<Vec<_>>().join("<br>")
     });
-    let mut names: Vec<String> = nodes.iter().take(NODES_SHOWN).map(|name| code(name)).collect();
-    if nodes.len() > NODES_SHOWN {
-        names.push(format!("+{}", nodes.len() - NODES_SHOWN));
-    }
-    line([fact].into_iter().chain(cells).chain([names.join(" ")]))
+    let names = some(nodes.iter().map(String::as_str));
+    line([fact].into_iter().chain(cells).chain([names]))
+}
+
+/// The first of them, and how many more there are.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    let mut shown: Vec<String> = names.take(SHOWN).map(code).collect();
+    shown.extend((more > 0).then(|| format!("+{more}")));
+    shown.join(" ")
 }
 
 fn unknowns(out: &mut String, results: &Results<'_>) {
-    const SHOWN: usize = 20;
+    const UNKNOWNS_SHOWN: usize = 20;
     if results.unknowns.is_empty() {
         return;
     }
     let _ = write!(out, "\n**cannot tell** ({})\n\n", results.unknowns.len());
-    for unknown in results.unknowns.iter().take(SHOWN) {
-        let nodes: Vec<String> = unknown.nodes.iter().take(NODES_SHOWN).map(|name| code(name)).collect();
-        let on = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(" ")) };
+    for unknown in results.unknowns.iter().take(UNKNOWNS_SHOWN) {
+        let nodes = some(unknown.nodes.iter().map(String::as_str));
+        let on = if nodes.is_empty() { String::new() } else { format!(" on {nodes}") };
         let path = code(&with_role(&unknown.path, &unknown.role));
         let _ = writeln!(out, "- {path}: {}{on}", code(&reason_words(&unknown.reason)));
     }
-    if results.unknowns.len() > SHOWN {
-        let _ = writeln!(out, "- and {} more", results.unknowns.len() - SHOWN);
+    if results.unknowns.len() > UNKNOWNS_SHOWN {
+        let _ = writeln!(out, "- and {} more", results.unknowns.len() - UNKNOWNS_SHOWN);
     }
 }

@@ -64,7 +64,8 @@ impl View for Report {
         let unknowns: Vec<&Unknown> = self.unknowns.iter().filter(asked).collect();
         Some(Results {
             title: scope(self),
-            answer: counts(self, screen),
+            // A page has no flags.
+            answer: counts(self, (!screen.all).then_some("")),
             mood: Mood::of(&self.findings, &unknowns),
             as_of: Some(self.as_of),
             policy: Some(&self.policy),
@@ -202,9 +203,20 @@ pub(crate) fn brief(page: &mut Page, report: &Report, finding: &Finding) {
     } else {
         page.ends(4, (Ink::Plain, &last), (Ink::Plain, &who));
     }
+    with_it(page, 4, finding);
     if finding.status != Status::Open && !finding.reason.is_empty() {
         let why = format!("{}: {}", status_word(finding.status), escape(&finding.reason));
         page.line(4, Ink::Faint, &why);
+    }
+}
+
+/// What else has the same cause: as many paths as a line has room for.
+pub(crate) fn with_it(page: &mut Page, indent: usize, finding: &Finding) {
+    const WORDS: &str = "with it: ";
+    if !finding.parts.is_empty() {
+        let paths: Vec<String> = finding.parts.iter().map(|part| part.path.clone()).collect();
+        let paths = names(&paths, page.room(indent).saturating_sub(WORDS.len()));
+        page.line(indent, Ink::Faint, &format!("{WORDS}{paths}"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! A report with every value, every node and every reason, over the whole width of the screen.
 
 use evenkeel_drift::Report;
-use evenkeel_drift::report::{Finding, ValueCount};
+use evenkeel_drift::report::{Finding, Part, ValueCount};
 
 use crate::columns::{Cell, Columns};
 use crate::frame::{footer, header};
@@ -28,7 +28,7 @@ pub(crate) fn report(report: &Report, screen: &Screen) -> String {
 
 /// Everything that is known of one finding.
 pub(crate) fn whole(page: &mut Page, finding: &Finding, since: &str) {
-    let Finding { id, kind, status, values, nodes, summary, reason, parts, .. } = finding;
+    let Finding { id, kind, status, values, nodes, summary, reason, .. } = finding;
     let meta = format!("{}  {}, {}{since}", escape(id), kind_word(*kind), status_word(*status));
     page.line(4, Ink::Faint, &meta);
     page.line(4, Ink::Plain, &escape(summary));
@@ -48,7 +48,12 @@ pub(crate) fn whole(page: &mut Page, finding: &Finding, since: &str) {
     if !reason.is_empty() {
         page.line(4, Ink::Faint, &format!("why: {}", escape(reason)));
     }
-    for part in parts {
-        page.line(4, Ink::Plain, &format!("with it {}: {}", escape(&part.path), escape(&part.summary)));
+    each_with_it(page, 4, finding);
+}
+
+/// Everything that has the same cause.
+pub(crate) fn each_with_it(page: &mut Page, indent: usize, finding: &Finding) {
+    for Part { path, summary, .. } in &finding.parts {
+        page.line(indent, Ink::Plain, &format!("with it {}: {}", escape(path), escape(summary)));
     }
 }

@@ -6,7 +6,7 @@ mod hostile;
 use std::path::Path;
 
 use evenkeel_drift::report::{Noise, Quarantined};
-use evenkeel_drift::{GateVerdict, Report};
+use evenkeel_drift::{GateOutcome, GateVerdict, Report};
 use evenkeel_render::audit::Audit;
 use evenkeel_render::nodes::Node;
 use evenkeel_render::users::Users;
@@ -84,6 +84,28 @@ fn report_with_a_quarantine() {
     all_formats("report-quarantine", &Report { noise: Some(noise), ..examples::report(vec![]) });
 }
 
+/// Promise: what is signed off is still different, and is never passed over in silence.
+#[test]
+fn what_is_accepted_is_said() {
+    let mut report = examples::report(Vec::new());
+    (report.summary.accepted, report.summary.explained) = (2, 41);
+    all_formats("report-accepted", &report);
+    documents("report-accepted", &report);
+    all_formats("gate-accepted", &judged::gate_with_accepted());
+}
+
+/// Promise: what has the same cause is named, not only counted.
+#[test]
+fn one_cause_names_its_parts() {
+    all_formats("report-cause", &examples::one_cause());
+    let findings = examples::one_cause().findings;
+    let gate = GateOutcome { findings: findings.clone(), ..judged::gate(GateVerdict::Drift) };
+    all_formats("gate-cause", &gate);
+    let mut explained = judged::explained();
+    explained.explanation.findings = findings;
+    all_formats("explanation-cause", &explained);
+}
+
 #[test]
 fn report_of_an_empty_fleet() {
     all_formats("report-empty", &examples::empty());
@@ -119,6 +141,7 @@ fn documents_of_reports_and_gates() {
     documents("gate-consistent", &judged::gate(GateVerdict::Consistent));
     documents("gate-drift", &judged::gate(GateVerdict::Drift));
     documents("gate-cannot-tell", &judged::gate(GateVerdict::CannotTell));
+    documents("gate-accepted", &judged::gate_with_accepted());
 }
 
 #[test]

@@ -6,18 +6,15 @@ use evenkeel_drift::Affected as Found;
 use evenkeel_drift::affected::{Advisory, affected, wanted};
 use evenkeel_proto::affected::to_wire;
 use evenkeel_proto::report::GetAffectedRequest;
-use evenkeel_render::text::escape;
 use evenkeel_runtime::exit;
 
 use super::Context;
-use crate::advisories::{self, Advisories};
+use crate::advisories;
 use crate::error::CliError;
 use crate::snapshots::{Files, Source};
 
 /// The environment of snapshots that name none.
 const UNNAMED: &str = "files";
-/// So many reports that cannot be read are named.
-const UNREAD_SHOWN: usize = 5;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -52,9 +49,9 @@ pub(super) fn run(context: &Context, arguments: Affected) -> Result<u8, CliError
     let mut asked: Vec<Advisory> = asked.collect::<Result<_, _>>()?;
     let mut unread = Vec::new();
     if let Some(place) = osv {
-        let Advisories { reports, unread: failed } = advisories::read(&place)?;
-        asked.extend(reports);
-        unread = failed;
+        let read = advisories::read(&place)?;
+        asked.extend(read.reports);
+        unread = read.unread;
     } else if asked.is_empty() {
         return Err(CliError::NothingWanted);
     }
@@ -74,16 +71,12 @@ pub(super) fn run(context: &Context, arguments: Affected) -> Result<u8, CliError
         affected(&files.fleet, query.environments.as_deref(), &asked)
     };
     context.console.show(&mut found)?;
-    for failed in unread.iter().take(UNREAD_SHOWN) {
-        context.console.note(&format!("not read: {}", escape(failed)));
-    }
-    if unread.len() > UNREAD_SHOWN {
-        context
-            .console
-            .note(&format!("and {} more reports that cannot be read", unread.len() - UNREAD_SHOWN));
+    // What they name was not looked for, whatever was found of the others.
+    if !unread.is_empty() {
+        return Err(CliError::Unread { failed: unread });
     }
     let Found { affected, unknowns, nodes, advisories: _ } = &found;
-    let unclear = !unknowns.is_empty() || !unread.is_empty() || *nodes == 0;
+    let unclear = !unknowns.is_empty() || *nodes == 0;
     Ok(match (affected.is_empty(), unclear) {
         _ if !exit_code => exit::DONE,
         (false, _) => exit::DRIFT,

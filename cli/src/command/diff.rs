@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use evenkeel_drift::{Query, Report, evaluate};
+use evenkeel_drift::{Query, Report, evaluate, moments};
 use evenkeel_proto::report::operand::Operand as Choice;
 use evenkeel_proto::report::{self as wire, DiffRequest};
 use evenkeel_proto::reports;
@@ -65,7 +65,8 @@ fn of_files(a: &Path, b: &Path, policy: Option<&Path>, listing: &Listing) -> Res
         all: listing.all,
         ..Query::default()
     };
-    Ok(evaluate(&pair.fleet, &pair.policy, &query, pair.as_of))
+    let compare = if pair.are_moments { moments::changes } else { evaluate };
+    Ok(compare(&pair.fleet, &pair.policy, &query, pair.as_of))
 }
 
 /// A collector judges by its own policy.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use evenkeel_drift::Policy as Rules;
+use evenkeel_drift::policy::Checked;
 use evenkeel_proto::admin::ApplyPolicyRequest;
 use evenkeel_proto::report::GetPolicyRequest;
 use evenkeel_render::judgement::{Judgement, SCHEMA};
@@ -11,6 +12,7 @@ use evenkeel_runtime::{exit, files};
 
 use super::Context;
 use crate::error::CliError;
+use crate::snapshots::KNOWN;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -47,7 +49,16 @@ struct Show {
 pub(super) fn run(context: &Context, arguments: Policy) -> Result<u8, CliError> {
     match arguments.command {
         PolicyCommand::Check(Check { file }) => {
-            let (_, policy) = parse(&file)?;
+            let checked = Rules::check(&read(&file)?, &KNOWN);
+            let Checked { policy, doubts } =
+                checked.map_err(|source| CliError::Policy { path: file.clone(), source })?;
+            for doubt in doubts {
+                context.console.note(&format!(
+                    "{}: {}",
+                    escape(&file.display().to_string()),
+                    escape(&doubt.to_string())
+                ));
+            }
             let rules = policy.rules().len() - shipped(&policy);
             let own = if rules == 1 { "one path".to_owned() } else { format!("{rules} paths") };
             context.console.print(&format!(
@@ -59,11 +70,16 @@ pub(super) fn run(context: &Context, arguments: Policy) -> Result<u8, CliError> 
         }
         PolicyCommand::Show(show_what) => show(context, show_what),
         PolicyCommand::Apply(Check { file }) => {
-            let (text, _) = parse(&file)?;
+            let text = read(&file)?;
+            // Which environments there are, the collector knows.
+            Rules::check(&text, &KNOWN).map_err(|source| CliError::Policy { path: file.clone(), source })?;
             let client = context.client()?;
             let answer = client.wait(client.admin().apply_policy(ApplyPolicyRequest { text }))?;
             let label = escape(&answer.label);
             let how = if answer.changed { "in force" } else { "in force already" };
+            for doubt in &answer.doubts {
+                context.console.note(&format!("{}: {}", escape(&file.display().to_string()), escape(doubt)));
+            }
             context.console.note(&format!("Policy {label} is {how}."));
             Ok(exit::DONE)
         }

@@ -9,7 +9,7 @@ use crate::evaluate::evaluate_naming;
 use crate::fleet::Fleet;
 use crate::policy::Policy;
 use crate::query::Query;
-use crate::report::{Finding, Names, Severity, Unknown};
+use crate::report::{Finding, Names, Severity, Status, Unknown};
 use crate::unknown::EVERYTHING;
 
 /// What a gate answers. Drift wins over cannot tell: what is known to differ needs no more looking.
@@ -37,6 +37,9 @@ pub struct GateOutcome {
     pub fail_on: Severity,
     /// The open findings that are bad enough.
     pub findings: Vec<Finding>,
+    /// How many that are bad enough somebody has signed off: they fail no gate, and are not listed.
+    #[serde(default)]
+    pub accepted: u64,
     /// What could not be told and is bad enough, all of it.
     pub unknowns: Vec<Unknown>,
 }
@@ -60,24 +63,22 @@ pub fn gate(
         role: None,
         reference: Some(to.to_owned()),
         min_severity: Some(fail_on),
-        all: false,
+        // What is signed off is hidden with the rest, and counted by how bad it is.
+        all: !fleet.acceptances.is_empty(),
     };
     let report = evaluate_naming(fleet, policy, &query, now, usize::MAX);
+    let grave: Vec<Finding> =
+        report.findings.into_iter().filter(|finding| finding.severity >= fail_on).collect();
+    let accepted = grave.iter().filter(|finding| finding.status == Status::Accepted).count() as u64;
+    let findings: Vec<Finding> = grave.into_iter().filter(|finding| finding.status == Status::Open).collect();
     let mut unknowns = nothing_to_compare(fleet, from, to);
     unknowns.extend(report.unknowns.into_iter().filter(|unknown| unknown.severity >= fail_on));
-    let verdict = match (report.findings.is_empty(), unknowns.is_empty()) {
+    let verdict = match (findings.is_empty(), unknowns.is_empty()) {
         (false, _) => GateVerdict::Drift,
         (true, false) => GateVerdict::CannotTell,
         (true, true) => GateVerdict::Consistent,
     };
-    GateOutcome {
-        verdict,
-        from: from.to_owned(),
-        to: to.to_owned(),
-        fail_on,
-        findings: report.findings,
-        unknowns,
-    }
+    GateOutcome { verdict, from: from.to_owned(), to: to.to_owned(), fail_on, findings, accepted, unknowns }
 }
 
 /// An environment without nodes, or two without a role in common: there was nothing that could have failed, which

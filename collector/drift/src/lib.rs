@@ -34,6 +34,7 @@
 //! - [`explain`]: one finding or fact with the rules that decided
 //! - [`affected`]: which nodes have what advisories name
 //! - [`gate`]: whether one environment may be promoted into another
+//! - [`moments`]: what changed between two moments
 //!
 //! Not for: storing, fetching or showing anything. It knows no clock: the caller says what time it is and which
 //! nodes are fresh.
@@ -58,6 +59,7 @@ pub mod kernel_default;
 mod latent;
 mod lead;
 mod lookup;
+pub mod moments;
 pub mod nodes;
 pub mod policy;
 mod promotion;

@@ -1,6 +1,7 @@
 //! Which facts are compared, how, and how bad a difference is.
 
 mod advice;
+mod check;
 mod expectation;
 mod nearest;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod noise_tests;
 mod parse;
 mod place;
 mod reach;
+mod read;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -20,9 +22,10 @@ use crate::compare::Compare;
 use crate::report::Severity;
 
 pub use advice::{Advice, AdviceTexts};
+pub use check::Checked;
 pub use expectation::Expectation;
 pub(crate) use nearest::nearest;
-pub use parse::PolicyError;
+pub use parse::{Mistake, PolicyError};
 pub use place::{Holders, Place};
 
 const DEFAULT: &str = include_str!("../policy/default.toml");

@@ -254,3 +254,18 @@ pub struct Summary {
     /// Facts that could not be judged.
     pub unknown: u64,
 }
+
+impl Summary {
+    /// Counts one finding.
+    pub(crate) fn count(&mut self, status: Status, severity: Severity) {
+        let count = match (status, severity) {
+            (Status::Open, Severity::Critical) => &mut self.critical,
+            (Status::Open, Severity::Warning) => &mut self.warning,
+            (Status::Open, Severity::Info) => &mut self.info,
+            (Status::Explained, _) => &mut self.explained,
+            (Status::Accepted, _) => &mut self.accepted,
+            (Status::Resolved, _) => return,
+        };
+        *count += 1;
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use evenkeel_drift::acceptance::{Known, Subject};
+use evenkeel_drift::policy::Checked;
 use evenkeel_drift::report::Finding;
 use evenkeel_drift::{Policy, Query, evaluate, open_findings};
 use evenkeel_facts::{Glob, Section, SectionDigest};
@@ -42,17 +43,21 @@ impl Admin {
         wire::ApplyPolicyRequest { text }: wire::ApplyPolicyRequest,
         Actor { by, scope: _ }: Actor,
     ) -> Result<wire::ApplyPolicyResponse, Status> {
-        let policy = Policy::parse(&text).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let environments = self.ledger.state().environments().to_vec();
+        let checked = Policy::check(&text, &environments);
+        let Checked { policy, doubts } =
+            checked.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
         let decide = move |state: &State| {
             let judgement = state.judgement();
             if judgement.policy_text() == text {
                 let label = judgement.policy().label();
-                return Decision::only(wire::ApplyPolicyResponse { label, changed: false });
+                return Decision::only(wire::ApplyPolicyResponse { label, changed: false, doubts });
             }
             let version = judgement.next_version(policy.name(), policy.version());
             let label = policy.with_version(version).label();
             let entry = Entry::PolicyApplied(PolicyApplied { text, version, by });
-            let answer = wire::ApplyPolicyResponse { label, changed: true };
+            let answer = wire::ApplyPolicyResponse { label, changed: true, doubts };
             Decision { entries: vec![entry], sections: vec![], answer }
         };
         self.ledger.change(key(), decide).await.map_err(|error| Status::unavailable(error.to_string()))

@@ -324,6 +324,9 @@ pub struct ApplyPolicyResponse {
     /// Whether it is another than before.
     #[prost(bool, tag = "2")]
     pub changed: bool,
+    /// What it speaks of and the collector does not know: environments, parameters. Sentences, each with line and column.
+    #[prost(string, repeated, tag = "3")]
+    pub doubts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcceptRequest {

@@ -88,6 +88,9 @@ pub struct GateResponse {
     /// What could not be told, at or above that level.
     #[prost(message, repeated, tag = "6")]
     pub unknowns: ::prost::alloc::vec::Vec<Unknown>,
+    /// How many at or above that level are signed off: they fail no gate, and are not listed.
+    #[prost(uint64, tag = "7")]
+    pub accepted: u64,
 }
 /// Nested message and enum types in `GateResponse`.
 pub mod gate_response {

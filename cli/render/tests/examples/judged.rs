@@ -142,8 +142,13 @@ pub(crate) fn gate(verdict: GateVerdict) -> GateOutcome {
         to: "prod".into(),
         fail_on: Severity::Warning,
         findings: if verdict == GateVerdict::Drift { vec![go_version()] } else { Vec::new() },
+        accepted: 0,
         unknowns: if verdict == GateVerdict::Consistent { Vec::new() } else { vec![unknown()] },
     }
+}
+
+pub(crate) fn gate_with_accepted() -> GateOutcome {
+    GateOutcome { accepted: 2, ..gate(GateVerdict::Consistent) }
 }
 
 pub(crate) fn gate_of_nothing() -> GateOutcome {

@@ -79,6 +79,30 @@ impl Expectation {
         Ok(Self { text: own.to_owned(), form })
     }
 
+    /// Why no value that compares so can meet it; `None`: one can.
+    pub fn never(&self, compare: Compare) -> Option<String> {
+        let never = |why: &str| Some(format!("`{}` can never be met: {why}", self.text));
+        let no_order = |ends: &[&String]| {
+            let odd = ends.iter().find(|end| !is_ordered(end, compare))?;
+            never(&format!("{odd:?} is no {}", what_is_ordered(compare)))
+        };
+        match &self.form {
+            Form::OneOf(several) => several.iter().find_map(|one| one.never(compare)),
+            Form::Matches(_) => None,
+            Form::Between(low, high) => no_order(&[low, high]).or_else(|| {
+                let is_empty = order(&canonical(low, compare), high, compare).is_some_and(Ordering::is_gt);
+                if is_empty { never("it ends before it begins") } else { None }
+            }),
+            Form::Holds(Operator::Equal | Operator::NotEqual, value) => {
+                let listed = value.strip_prefix("one of ")?;
+                let values: Vec<String> =
+                    listed.split(',').map(|value| format!("{:?}", value.trim())).collect();
+                Some(format!("{value:?} is one text; write a list: [{}]", values.join(", ")))
+            }
+            Form::Holds(_, value) => no_order(&[value]),
+        }
+    }
+
     /// Any one of these. The error is a sentence.
     pub fn one_of(texts: &[String]) -> Result<Self, String> {
         let several: Vec<Self> = texts.iter().map(|text| Self::parse(text)).collect::<Result<_, _>>()?;
@@ -142,6 +166,24 @@ fn canonical(text: &str, compare: Compare) -> String {
 
 fn is_same(value: &str, other: &str, compare: Compare) -> bool {
     value == canonical(other, compare)
+}
+
+/// Whether others can be less or more than it.
+fn is_ordered(value: &str, compare: Compare) -> bool {
+    let value = canonical(value, compare);
+    value.contains(|c: char| c.is_ascii_digit()) && order(&value, &value, compare).is_some()
+}
+
+/// What has an order, in words.
+fn what_is_ordered(compare: Compare) -> &'static str {
+    match compare {
+        Compare::Text | Compare::Integer | Compare::Mask | Compare::Set => "number",
+        Compare::Go => "version of Go",
+        Compare::Semver | Compare::Build => "semantic version",
+        Compare::Package | Compare::Dpkg | Compare::Rpm | Compare::Apk => "version of a package",
+        Compare::Kernel => "release of a kernel",
+        Compare::Numeric => "version",
+    }
 }
 
 /// Numbers as numbers; versions by their own order.

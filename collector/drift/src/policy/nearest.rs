@@ -10,6 +10,17 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
+/// The nearest of the candidates of which at most so many letters are wrong.
+pub(crate) fn nearest_within<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    most: usize,
+) -> Option<&'a str> {
+    let near = candidates.into_iter().filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * most);
+    let near = near.map(|candidate| (distance(word, candidate), candidate));
+    near.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, near)| near)
+}
+
 /// How many letters must be put, taken or changed (Levenshtein), over at most 64 letters of each.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
