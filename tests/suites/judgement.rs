@@ -1,7 +1,7 @@
 //! What people say of drift: policies, sign-off, baselines; and what was at a moment.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use evenkeel_drift::Report;
 use evenkeel_drift::report::{Finding, Kind, Status};
@@ -109,10 +109,12 @@ fn the_past_is_what_was_printed_then() {
 fn now_is_held_against_then() {
     let two = Two::new();
     let cli = two.cli();
-    let then = cli.report(&[]).as_of.to_string();
+    let then = cli.report(&[]).as_of;
     two.set("65535").expect("it differs");
-    for (a, b) in [(format!("staging@{then}"), "staging"), (format!("node/stg-1@{then}"), "node/stg-1")] {
-        let report: Report = cli.json(&["diff", b, &a]);
+    for b in ["staging", "node/stg-1"] {
+        let report: Report = cli.json(&["diff", b, &format!("{b}@{then}")]);
+        // Nobody reads nanoseconds.
+        let a = format!("{b}@{then:.0}");
         let found: Vec<_> =
             report.findings.iter().map(|finding| (&*finding.path, &*finding.summary)).collect();
         let said = format!("{b} has 65535, {a} has 4096");
@@ -300,14 +302,7 @@ fn what_keeps_changing_is_quarantined() {
 #[test]
 fn findings_are_watched() {
     let two = Two::new();
-    let mut command = two.cli().command(&["watch", "-o", "json"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next = || -> (String, String) {
-        let line = lines.next().expect("the watch goes on").unwrap();
-        let seen: Seen = serde_json::from_str(&line).unwrap();
-        (seen.change, seen.finding.path)
-    };
+    let (mut child, mut next) = watched(&two);
     // The watch may begin after the change: then it stands already.
     two.set("65535");
     let (change, path) = next();
@@ -318,4 +313,54 @@ fn findings_are_watched() {
     assert_eq!(next(), ("reopened".to_owned(), SOMAXCONN.to_owned()));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A watch, and what it tells next: what happened to which fact.
+fn watched(two: &Two) -> (Child, impl FnMut() -> (String, String) + use<>) {
+    let mut command = two.cli().command(&["watch", "-o", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let next = move || {
+        let line = lines.next().expect("the watch goes on").unwrap();
+        let seen: Seen = serde_json::from_str(&line).unwrap();
+        (seen.change, seen.finding.path)
+    };
+    (child, next)
+}
+
+/// Promise: a watch goes on when the collector restarts: it says so once, tells nothing twice, and tells what ended and
+/// opened meanwhile.
+#[test]
+fn a_watch_outlives_the_collector() {
+    let mut two = Two::new();
+    two.set("65535").expect("it differs");
+    let (mut child, mut next) = watched(&two);
+    assert_eq!(next(), ("standing".to_owned(), SOMAXCONN.to_owned()));
+    two.collector.kill();
+    two.machines[0].sysctl("net.core.somaxconn", "4096");
+    two.collector.restart();
+    assert_eq!(next(), ("resolved".to_owned(), SOMAXCONN.to_owned()));
+    two.set("65535");
+    let (change, path) = next();
+    // The collector has not seen what ended before it began.
+    assert!(["opened", "reopened"].contains(&change.as_str()) && path == SOMAXCONN, "{change} {path}");
+    child.kill().unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    let [lost, back] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(
+        lost.contains("the collector at ") && lost.ends_with("; trying again until it is back."),
+        "{lost}"
+    );
+    assert_eq!(back, "The collector is back.");
+}
+
+/// Promise: a watch ends, and well, when nobody reads it any more, also while nothing happens.
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let two = Two::new();
+    two.set("65535").expect("it differs");
+    let (mut child, mut next) = watched(&two);
+    assert_eq!(next(), ("standing".to_owned(), SOMAXCONN.to_owned()));
+    drop(next);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
