@@ -23,7 +23,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Directories that are ours alone, and every file; settings that were edited stay.
 files() {
-    (cd "$1" && find . -mindepth 1 \( -type d \( -path './usr/share/evenkeel*' -o -path ./etc/evenkeel \) -printf '%%dir /%P\n' \) -o \
+    (cd "$1" && find . -mindepth 1 \( -type d \( -path './usr/share/evenkeel*' -o -path './usr/share/doc/evenkeel*' -o -path ./etc/evenkeel \) -printf '%%dir /%P\n' \) -o \
         \( -type f -path './etc/*' -printf '%%config(noreplace) /%P\n' \) -o \( -type f -printf '/%P\n' \)) | sort
 }
 

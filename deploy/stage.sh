@@ -40,7 +40,7 @@ service() {
     put 644 "$tree/deploy/systemd/$package.service" "usr/lib/systemd/system/$package.service"
     put 644 "$tree/deploy/systemd/$package.sysusers.conf" "usr/lib/sysusers.d/$package.conf"
     put 644 "$tree/deploy/systemd/$package.tmpfiles.conf" "usr/lib/tmpfiles.d/$package.conf"
-    for drop_in in "$tree/deploy/systemd/$package.service.d"/*.conf; do
+    for drop_in in "$tree/deploy/systemd/drop-ins/$package"/*.conf; do
         put 644 "$drop_in" "usr/share/$package/systemd/$(basename "$drop_in")"
     done
     put 644 "$tree/deploy/examples/$name.toml" "etc/evenkeel/$name.toml"

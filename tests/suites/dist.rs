@@ -1,15 +1,16 @@
 //! A release: what is in it, that it is whole, that it can be made again, and that it says what it is made of.
 
+mod rpms;
 mod sbom;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use evenkeel_tests::harness::cli::{run, tool};
+use evenkeel_tests::harness::cli::{Outcome, run, tool};
 use evenkeel_tests::harness::programs::tree;
-use evenkeel_tests::harness::skip::{has_command, is_root, skipped};
+use evenkeel_tests::harness::skip::{has_command, skipped};
 use tempfile::TempDir;
 
 use crate::packages::strip_to;
@@ -24,7 +25,6 @@ const INSTALLED: &[(&str, &[&str])] = &[
             "/usr/lib/systemd/system/evenkeel-agent.service",
             "/usr/lib/sysusers.d/evenkeel-agent.conf",
             "/usr/lib/tmpfiles.d/evenkeel-agent.conf",
-            "/usr/share/evenkeel-agent/systemd/clock.conf",
             "/usr/share/evenkeel-agent/systemd/clock.conf",
             "/usr/share/evenkeel-agent/systemd/programs.conf",
             "/usr/share/evenkeel-agent/systemd/who.conf",
@@ -96,14 +96,11 @@ impl Release {
 
     /// The only file of it with this beginning and end.
     pub(crate) fn file(&self, begin: &str, end: &str) -> PathBuf {
-        let names = fs::read_dir(self.work.path().join("release")).unwrap().flatten();
-        let fits = names.map(|entry| entry.path()).filter(|path| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with(begin) && name.ends_with(end)
-        });
-        let found: Vec<_> = fits.collect();
-        assert_eq!(found.len(), 1, "{begin}*{end}: {found:?}");
-        found.into_iter().next().expect("there is one")
+        file_in(&self.directory(), begin, end)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.work.path().join("release")
     }
 
     fn programs(&self) -> &Path {
@@ -111,28 +108,83 @@ impl Release {
     }
 }
 
+/// The only file there with this beginning and end.
+fn file_in(directory: &Path, begin: &str, end: &str) -> PathBuf {
+    let names = fs::read_dir(directory).unwrap().flatten();
+    let fits = names.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with(begin) && name.ends_with(end)
+    });
+    let found: Vec<_> = fits.collect();
+    assert_eq!(found.len(), 1, "{begin}*{end}: {found:?}");
+    found.into_iter().next().expect("there is one")
+}
+
 /// Promise: packages, RPMs and the tarball hold what they are to hold, and the same; checksums are right; and whoever makes the
 /// release again gets it byte for byte.
 #[test]
 fn a_release_is_whole_and_the_same_each_time() {
     let Some(release) = Release::make() else { return };
-    let out = release.work.path().join("release");
-    let check =
-        || run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&out));
-    check().ok();
+    let out = release.directory();
+    is_whole(&out, &[]);
+    let sums = |directory: &Path| fs::read_to_string(directory.join("SHA256SUMS")).unwrap();
+    assert_eq!(sums(&release.make_in("again")), sums(&out));
+
+    // One byte of one file, and the checksums say so.
+    let damaged = release.file("evenkeel-agent_", ".deb");
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    assert_eq!(checked(&out).code, Some(1));
+}
+
+/// Promise: the same of what `make dist` has left, and its packages ask for glibc 2.17 and no newer one.
+#[test]
+fn what_make_dist_left_is_whole() {
+    let shipped = tree().join("target/shipped");
+    let agents = ["evenkeel-agent-glibc2.17", "evenkeel-agent-static"];
+    if let Some(missing) =
+        ["SHA256SUMS", agents[0], agents[1]].into_iter().find(|name| !shipped.join(name).exists())
+    {
+        return skipped(
+            "dist",
+            &format!("target/shipped has no {missing}; make dist with cargo-zigbuild makes it"),
+        );
+    }
+    is_whole(&shipped, &agents);
+    for (package, _) in INSTALLED {
+        let deb = file_in(&shipped, &format!("{package}_"), ".deb");
+        let depends = tool("dpkg-deb", &["--field".as_ref(), deb.as_os_str(), "Depends".as_ref()]);
+        assert!(depends.trim_end().ends_with("libc6 (>= 2.17)"), "{package}: {depends}");
+    }
+}
+
+fn checked(directory: &Path) -> Outcome {
+    run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(directory))
+}
+
+/// Nothing is missing, nothing too much: what a release has, and these files besides.
+fn is_whole(out: &Path, besides: &[&str]) {
+    checked(out).ok();
     let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap();
     let summed: BTreeSet<_> = sums.lines().map(|line| line.split_once("  ").unwrap().1.to_owned()).collect();
-    let files = fs::read_dir(&out).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let files = fs::read_dir(out).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     assert_eq!(files.filter(|name| name != "SHA256SUMS").collect::<BTreeSet<_>>(), summed);
-    assert_eq!(summed.len(), 8, "three packages, three RPMs, a tarball, an SBOM: {summed:#?}");
-    assert_eq!(fs::read_to_string(release.make_in("again").join("SHA256SUMS")).unwrap(), sums);
+    for file in besides {
+        assert!(summed.contains(*file), "{file}: {summed:#?}");
+    }
+    let count = 8 + besides.len();
+    assert_eq!(
+        summed.len(),
+        count,
+        "three packages, three RPMs, a tarball, an SBOM, {besides:?}: {summed:#?}"
+    );
 
     let mut all = BTreeSet::new();
     for (package, installed) in INSTALLED {
-        let deb = tool(
-            "dpkg-deb",
-            &["--contents".as_ref(), release.file(&format!("{package}_"), ".deb").as_os_str()],
-        );
+        let deb = file_in(out, &format!("{package}_"), ".deb");
+        let deb = tool("dpkg-deb", &["--contents".as_ref(), deb.as_os_str()]);
         let deb: BTreeSet<_> = deb
             .lines()
             .filter(|line| line.starts_with('-'))
@@ -145,7 +197,8 @@ fn a_release_is_whole_and_the_same_each_time() {
         let expected: BTreeSet<_> = installed.iter().map(|path| (*path).to_owned()).chain(doc).collect();
         assert_eq!(others, expected, "{package}");
 
-        let rpm = tool("rpm", &["-qlp".as_ref(), release.file(&format!("{package}-0"), ".rpm").as_os_str()]);
+        let rpm = file_in(out, &format!("{package}-0"), ".rpm");
+        let rpm = tool("rpm", &["-qlp".as_ref(), rpm.as_os_str()]);
         let is_directory = |path: &str| {
             path == "/etc/evenkeel" || deb.iter().any(|file| file.starts_with(&format!("{path}/")))
         };
@@ -157,21 +210,13 @@ fn a_release_is_whole_and_the_same_each_time() {
         assert_eq!(rpm, deb, "{package}");
         all.extend(deb);
     }
-    let tarball = tool("tar", &["-tf".as_ref(), release.file("evenkeel-", ".tar.gz").as_os_str()]);
+    let tarball = tool("tar", &["-tf".as_ref(), file_in(out, "evenkeel-", ".tar.gz").as_os_str()]);
     let tarball = tarball.lines().filter(|path| !path.ends_with('/'));
     let tarball: BTreeSet<_> = tarball.map(|path| format!("/{}", path.split_once('/').unwrap().1)).collect();
     let besides: BTreeSet<_> = tarball.difference(&all).collect();
     assert!(besides.iter().all(|path| path.starts_with("/usr/share/doc/evenkeel/")), "{besides:#?}");
     assert!(tarball.contains("/usr/share/doc/evenkeel/LICENSE"));
     assert_eq!(all.difference(&tarball).collect::<Vec<_>>(), Vec::<&String>::new());
-
-    // One byte of one file, and the checksums say so.
-    let damaged = release.file("evenkeel-agent_", ".deb");
-    let mut bytes = fs::read(&damaged).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&damaged, bytes).unwrap();
-    assert_eq!(check().code, Some(1));
 }
 
 /// The pages that deploy/man has of this program.
@@ -184,45 +229,6 @@ fn manual_pages(program: &str) -> BTreeSet<String> {
         of == program
     };
     names.filter(of_it).map(|name| format!("/usr/share/man/man1/{name}.gz")).collect()
-}
-
-/// Promise: the RPMs install, are as they were made, and go again; settings that were edited are kept.
-#[test]
-fn rpms_install_into_a_root() {
-    if !is_root() {
-        return skipped("dist", "rpm --root needs root");
-    }
-    let Some(release) = Release::make() else { return };
-    let root = tempfile::tempdir().unwrap();
-    let rpm = |arguments: &[&str]| {
-        let mut rpm = Command::new("rpm");
-        run(rpm.arg("--root").arg(root.path()).args(arguments).stdin(Stdio::null())).ok()
-    };
-    rpm(&["--initdb"]);
-    let files = INSTALLED
-        .iter()
-        .map(|(package, _)| release.file(&format!("{package}-0"), ".rpm").display().to_string());
-    let files: Vec<_> = files.collect();
-    // Debian's own packages are in no rpm database, and the root has no shell for scripts.
-    for file in &files {
-        rpm(&["-i", "--nodeps", "--noscripts", file]);
-    }
-    assert_eq!(
-        rpm(&["-qa", "--qf", "%{name}\\n"]).lines().collect::<BTreeSet<_>>(),
-        INSTALLED.iter().map(|(name, _)| *name).collect()
-    );
-    assert_eq!(rpm(&["-Va", "--nodeps"]), "");
-    for (script, word) in
-        [("post", "systemd-sysusers evenkeel-agent.conf"), ("preun", "disable --now evenkeel-agent.service")]
-    {
-        let said = rpm(&["-q", "--scripts", "evenkeel-agent"]);
-        assert!(said.contains(word), "no {script}: {said}");
-    }
-    let settings = root.path().join("etc/evenkeel/agent.toml");
-    fs::write(&settings, "interval = \"5s\"\n").unwrap();
-    rpm(&["-e", "--noscripts", "evenkeel-agent"]);
-    assert!(settings.with_extension("toml.rpmsave").is_file());
-    assert!(!root.path().join("usr/bin/evenkeel-agent").exists());
 }
 
 /// Promise: every manual page renders, and groff has nothing to say about it; completions are what their shells read.

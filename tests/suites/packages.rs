@@ -10,6 +10,7 @@ pub(crate) use debs::strip_to;
 use evenkeel_tests::harness::booted::Booted;
 use evenkeel_tests::harness::skip::{asked_for_all, skipped};
 use evenkeel_tests::harness::wait;
+pub(crate) use site::root_of;
 use site::{AGENT, COLLECTOR, Site};
 
 use crate::dist::Release;
@@ -55,7 +56,7 @@ fn the_tarball_does_what_the_packages_do() {
         return;
     }
     let Some(release) = Release::make() else { return };
-    let root = match site::root_of("bookworm") {
+    let root = match root_of("bookworm") {
         Ok(root) => root,
         Err(why) => return skipped("packages", &why),
     };

@@ -155,7 +155,7 @@ fn a_unit_that_writes_is_named() {
     unit.host
         .run(
             "mkdir /etc/systemd/system/evenkeel-agent.service.d
-             cp /run/deploy/systemd/evenkeel-agent.service.d/who.conf /etc/systemd/system/evenkeel-agent.service.d/
+             cp /run/deploy/systemd/drop-ins/evenkeel-agent/who.conf /etc/systemd/system/evenkeel-agent.service.d/
              sed -i 's/^authors = false/authors = true/' /etc/evenkeel/agent.toml
              systemctl daemon-reload",
         )

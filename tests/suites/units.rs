@@ -33,14 +33,18 @@ fn systemd_judges() -> bool {
             .is_some_and(|version: u32| version >= 250)
 }
 
-/// The exposure that `systemd-analyze security` finds.
-fn exposure(directory: &Path, unit: &str, drop_in: &str) -> String {
-    let mut text = fs::read_to_string(units().join(unit)).unwrap();
-    if !drop_in.is_empty() {
-        text += &fs::read_to_string(units().join(format!("{unit}.d")).join(drop_in)).unwrap();
-    }
-    let file = directory.join(unit);
-    fs::write(&file, text).unwrap();
+/// The exposure that `systemd-analyze security` finds: of a unit as it lies there, or with this drop-in.
+fn exposure(directory: &Path, unit: &str, drop_in: Option<&Path>) -> String {
+    let shipped = units().join(unit);
+    let file = match drop_in {
+        None => shipped,
+        Some(drop_in) => {
+            let file = directory.join(unit);
+            fs::write(&file, fs::read_to_string(shipped).unwrap() + &fs::read_to_string(drop_in).unwrap())
+                .unwrap();
+            file
+        }
+    };
     let judged =
         run(Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(file))
             .ok();
@@ -56,13 +60,13 @@ fn the_sandbox_is_as_tight_as_it_says() {
     }
     let directory = tempfile::tempdir().unwrap();
     for (unit, drop_in, said, most) in EXPOSURES {
+        let of_it = units().join("drop-ins").join(unit.trim_end_matches(".service")).join(drop_in);
+        let drop_in = Some(of_it.as_path()).filter(|_| !drop_in.is_empty());
         let found = exposure(directory.path(), unit, drop_in);
-        assert!(found.parse::<f64>().unwrap() <= *most, "{unit} with '{drop_in}' is exposed by {found}");
-        assert_eq!(&found, said, "{unit} with '{drop_in}'");
-        let file =
-            if drop_in.is_empty() { units().join(unit) } else { units().join(format!("{unit}.d/{drop_in}")) };
-        let text = fs::read_to_string(file).unwrap();
-        assert!(text.contains(&format!(" {said}.\n")), "{unit} with '{drop_in}' does not say {said}");
+        assert!(found.parse::<f64>().unwrap() <= *most, "{unit} with {drop_in:?} is exposed by {found}");
+        assert_eq!(&found, said, "{unit} with {drop_in:?}");
+        let text = fs::read_to_string(drop_in.unwrap_or(&units().join(unit))).unwrap();
+        assert!(text.contains(&format!(" {said}.\n")), "{unit} with {drop_in:?} does not say {said}");
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Site {
 }
 
 /// The root to boot of this release of Debian; an error says why there is none.
-pub(super) fn root_of(release: &str) -> Result<PathBuf, String> {
+pub(crate) fn root_of(release: &str) -> Result<PathBuf, String> {
     let root = cache().join(format!("root-{release}-systemd"));
     if !is_root() {
         return Err("a container with its own process 1 needs root".to_owned());
