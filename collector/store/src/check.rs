@@ -141,6 +141,9 @@ fn journal(reader: &Reader, sections: &HashSet<Digest>, checked: &mut Checked, p
     let mut expected = base + 1;
     let walked = reader.walk(|position, entry| {
         checked.entries += 1;
+        if i64::try_from(position).is_err() {
+            return problems.push(format!("an entry stands at {}, before the first", position.cast_signed()));
+        }
         if position > base {
             match position - expected {
                 0 => {}
@@ -275,5 +278,17 @@ mod tests {
                 "entry 8 of the journal: it has another digest than it was written with".to_owned(),
             ]
         );
+    }
+
+    /// Promise P6: also a position that no entry can have is said, and nothing ends because of it.
+    #[test]
+    fn an_entry_before_the_first_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, _) = open(directory.path()).unwrap();
+        let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), 1)); 2];
+        writer.append(Batch { entries, sections: vec![] }).unwrap();
+        writer.connection.execute_batch("UPDATE journal SET position = -1 WHERE position = 2").unwrap();
+        let problems = check(&directory.path().join(FILE)).unwrap().problems;
+        assert_eq!(problems[0], "an entry stands at -1, before the first");
     }
 }

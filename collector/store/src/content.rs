@@ -11,6 +11,7 @@ use evenkeel_facts::{Digest, Section};
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::StoreError;
+use crate::mistakes::{Mistake, makes};
 
 /// zstd's own default: a quarter of the size.
 const LEVEL: i32 = 3;
@@ -92,7 +93,7 @@ pub(crate) fn open(digest: Digest, kept: &[u8]) -> Result<Section, StoreError> {
         Some((&ZSTD, zstd)) => decompress(zstd).map_err(|error| damaged(error.to_string()))?,
         _ => return Err(damaged("it is kept in a form that this version does not know".to_owned())),
     };
-    if Digest::of(&bytes) != digest {
+    if Digest::of(&bytes) != digest && !makes(Mistake::DigestsBelieved) {
         return Err(damaged("its content has another digest".to_owned()));
     }
     encoding::decode(&bytes).map_err(|error| damaged(error.to_string()))

@@ -15,6 +15,7 @@
 //! - [`retention`]: checkpoints, and what is cut off behind them
 //! - [`content`]: sections on their way in, and the form in which they are kept
 //! - `packed`, `ids`: commits as they lie in the journal, and the numbers that stand for names there
+//! - `mistakes`: what tests do wrong on purpose
 //! - `schema`, `migrate`: tables, versions, and what is checked when a store is opened
 
 pub mod backup;
@@ -25,6 +26,7 @@ pub mod entry;
 mod ids;
 pub mod journal;
 mod migrate;
+mod mistakes;
 mod packed;
 pub mod reader;
 pub mod retention;

@@ -112,12 +112,21 @@ impl Writer {
     /// Takes away some parts of checkpoints that do not count. Returns how many; 0: none is left.
     pub fn clear_checkpoints(&mut self, most: usize) -> Result<usize, StoreError> {
         self.step("clear old checkpoints", |connection, _| {
-            let stale = "SELECT position FROM checkpoint WHERE position NOT IN (SELECT position FROM whole_checkpoint) LIMIT 1";
+            // From one position to the next: each has as many parts as there are nodes.
+            let stale = "WITH RECURSIVE each(position) AS (SELECT min(position) FROM checkpoint UNION ALL \
+                    SELECT (SELECT min(position) FROM checkpoint WHERE position > each.position) FROM each \
+                    WHERE each.position IS NOT NULL) \
+                SELECT position FROM each WHERE position IS NOT NULL AND position NOT IN (SELECT position FROM whole_checkpoint) LIMIT 1";
             let position: Option<i64> = connection.query_row(stale, [], |row| row.get(0)).optional()?;
             let Some(position) = position else { return Ok(0) };
-            let delete = "DELETE FROM checkpoint WHERE position = ?1 AND (kind, key) IN \
-                (SELECT kind, key FROM checkpoint WHERE position = ?1 LIMIT ?2)";
-            connection.prepare_cached(delete)?.execute(params![position, rows(most)])
+            let last = "SELECT kind, key FROM checkpoint WHERE position = ?1 ORDER BY kind, key LIMIT 1 OFFSET ?2";
+            let last: Option<(i64, i64)> = connection
+                .prepare_cached(last)?
+                .query_row(params![position, rows(most)], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let (kind, key) = last.unwrap_or((i64::MAX, i64::MAX));
+            let delete = "DELETE FROM checkpoint WHERE position = ?1 AND (kind, key) < (?2, ?3)";
+            connection.prepare_cached(delete)?.execute(params![position, kind, key])
         })
     }
 
@@ -256,9 +265,11 @@ impl Reader {
 
     /// Does something that reads several times, on the store as it is at its first read: what is cut off meanwhile is there.
     pub fn steadily<T, E: From<StoreError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        self.connection.execute_batch("BEGIN").map_err(StoreError::database("begin to read"))?;
+        // Ends with its scope, also when `work` panics: a reader that is left in the past keeps the log from being taken in.
+        let reading =
+            self.connection.unchecked_transaction().map_err(StoreError::database("begin to read"))?;
         let done = work();
-        self.connection.execute_batch("COMMIT").map_err(StoreError::database("end reading"))?;
+        reading.finish().map_err(StoreError::database("end reading"))?;
         done
     }
 
