@@ -132,7 +132,7 @@ fn one(reader: &mut Reader<'_>, room: usize) -> Result<(Section, usize), DecodeE
             Some(same) => go_on(&mut rest, same, rests)?,
         }
         let path = [thing.as_slice(), &rest].concat();
-        let path = String::from_utf8(path).ok().and_then(|path| FactPath::new(&path).ok());
+        let path = std::str::from_utf8(&path).ok().and_then(|path| FactPath::read(path).ok());
         let path = path.ok_or_else(|| rests.error("a malformed fact path"))?;
         let observation = match kinds.byte()? {
             encoding::TEXT => Observation::Present(Value::Text(values.text_until(END)?.to_owned())),

@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn path(&mut self) -> Result<FactPath, DecodeError> {
         let path = self.text(MAX_PATH_BYTES)?;
-        FactPath::new(path).map_err(|_| self.error("a malformed fact path"))
+        FactPath::read(path).map_err(|_| self.error("a malformed fact path"))
     }
 
     /// Nothing may be left.

@@ -1,6 +1,7 @@
 //! The name of one fact.
 
 use std::borrow::{Borrow, Cow};
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -8,6 +9,16 @@ use serde::{Deserialize, Serialize};
 
 /// The longest fact path, in bytes. `/proc/sys` names stay below 256; Go module paths below 512.
 pub const MAX_PATH_BYTES: usize = 1024;
+
+/// So many paths a thread remembers that it has read: more than a machine has. A power of two.
+const READ_LATELY: usize = 1 << 14;
+/// Longer ones are few, and would make what is remembered large.
+const MAX_REMEMBERED_BYTES: usize = 128;
+
+thread_local! {
+    /// Each at the place of its hash, so that another one takes its place and it never grows.
+    static LATELY: RefCell<Vec<Option<FactPath>>> = RefCell::new(vec![None; READ_LATELY]);
+}
 
 /// The name of one fact: `kernel.release`, `sysctl.net.core.somaxconn`,
 /// `go.program[github.com/acme/pay].module[golang.org/x/net]`.
@@ -59,6 +70,23 @@ impl FactPath {
         Ok(Self(text.into()))
     }
 
+    /// The same as [`FactPath::new`] for whoever reads what many machines say, which is nearly the same: a path that this
+    /// thread has read lately is not checked again, and takes no memory of its own.
+    pub(crate) fn read(text: &str) -> Result<Self, PathError> {
+        if text.len() > MAX_REMEMBERED_BYTES {
+            return Self::new(text);
+        }
+        LATELY.with_borrow_mut(|lately| {
+            let place = &mut lately[place(text)];
+            if let Some(known) = place.as_ref().filter(|known| known.as_str() == text) {
+                return Ok(known.clone());
+            }
+            let path = Self::new(text)?;
+            *place = Some(path.clone());
+            Ok(path)
+        })
+    }
+
     /// A path from parts that the program itself wrote, such as `FactPath::known("kernel.release")`.
     ///
     /// # Panics
@@ -105,6 +133,17 @@ impl FactPath {
         let close = self.0[open..].find(']')? + open;
         Some(&self.0[..=close])
     }
+}
+
+/// Where a path is remembered. Whoever makes many fall on one place makes them be read as if nothing were remembered.
+fn place(text: &str) -> usize {
+    let mix = |hash: u64, bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95)
+    };
+    let hash = text.as_bytes().chunks(8).fold(0, mix);
+    usize::try_from(hash >> 40).unwrap_or(0) % READ_LATELY
 }
 
 /// Brackets closed and not nested, no empty names outside of them. Only ASCII counts, which is no part of anything else
@@ -244,6 +283,23 @@ mod tests {
         for key in ["openssl", "a[b]%\n", &"é".repeat(900)] {
             let step_by_step = FactPath::keyed("package", key).child("version");
             assert_eq!(FactPath::keyed_child("package", key, "version"), step_by_step);
+        }
+    }
+
+    /// Promise: what was read lately is shared, and decides nothing: what is no path is refused as ever.
+    #[test]
+    fn what_is_read_again_is_the_same() {
+        let long = format!("a.{}", "b".repeat(MAX_REMEMBERED_BYTES));
+        for text in ["kernel.release", "go.program[a].module[b]", &long, "a.", "", "a[b"] {
+            for _ in 0..2 {
+                assert_eq!(FactPath::read(text), FactPath::new(text));
+            }
+        }
+        let [first, again] = [(); 2].map(|()| FactPath::read("kernel.release").unwrap());
+        assert!(Arc::ptr_eq(&first.0, &again.0));
+        let many = |n: usize| FactPath::read(&format!("sysctl.n{n}")).unwrap();
+        for n in (0..3 * READ_LATELY).chain(0..10) {
+            assert_eq!(many(n).as_str(), format!("sysctl.n{n}"));
         }
     }
 
