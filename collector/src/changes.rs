@@ -74,14 +74,12 @@ impl Lost {
         since: Timestamp,
         times: &mut HashMap<FactPath, Timestamp>,
     ) {
-        let facts = new.map(Section::facts).unwrap_or_default();
-        let hidden: Vec<_> =
-            facts.iter().filter(|(_, now)| matches!(now, Observation::Unreadable(_))).collect();
+        let mut hidden = Hidden::of(new);
         between(old, new, |path, before, after| {
             let cannot_tell = match after {
                 Some(Observation::Unreadable(_)) => true,
                 Some(_) => false,
-                None => hidden.iter().any(|(top, _)| top.covers(path.as_str())),
+                None => hidden.covers(path),
             };
             let mut time = at;
             match (self.0.remove(path), before) {
@@ -95,6 +93,41 @@ impl Lost {
             }
             times.insert(path.clone(), time);
         });
+    }
+}
+
+/// What a section cannot tell, walked beside paths that are asked for in order: a section may hide as many paths as
+/// another had, and each is looked at once.
+struct Hidden<'a> {
+    facts: std::slice::Iter<'a, (FactPath, Observation)>,
+    next: Option<&'a FactPath>,
+    /// Those that the path asked for last begins with, each the begin of the one behind it.
+    above: Vec<&'a FactPath>,
+}
+
+impl<'a> Hidden<'a> {
+    fn of(section: Option<&'a Section>) -> Self {
+        let facts = section.map(Section::facts).unwrap_or_default().iter();
+        let mut hidden = Self { facts, next: None, above: Vec::new() };
+        hidden.step();
+        hidden
+    }
+
+    fn step(&mut self) {
+        self.next =
+            self.facts.find(|(_, now)| matches!(now, Observation::Unreadable(_))).map(|(path, _)| path);
+    }
+
+    /// Whether this path, which is not before the one asked for last, lies below something that cannot be read.
+    fn covers(&mut self, path: &FactPath) -> bool {
+        let begins = |top: &&FactPath, path: &FactPath| path.as_str().starts_with(top.as_str());
+        while let Some(top) = self.next.filter(|top| *top <= path) {
+            self.above.truncate(self.above.iter().take_while(|above| begins(above, top)).count());
+            self.above.push(top);
+            self.step();
+        }
+        self.above.truncate(self.above.iter().take_while(|above| begins(above, path)).count());
+        self.above.iter().any(|top| top.covers(path.as_str()))
     }
 }
 
@@ -150,5 +183,27 @@ mod tests {
         lost.note((Some(&failed), Some(&again)), day(2), day(0), &mut times);
         assert_eq!((times["s.a"], times["s.b"]), (day(0), day(2)));
         assert!(lost.0.is_empty());
+    }
+
+    /// Promise: what lies below something that cannot be read is not said to be gone, whatever stands between the two.
+    #[test]
+    fn what_is_hidden_is_found_at_every_depth() {
+        let tops = ["a", "a.b", "a.b.c", "k[x]", "z.y"];
+        let mut section = SectionBuilder::new("s");
+        for top in tops {
+            section.unreadable(FactPath::known(top), Reason::Permission);
+        }
+        section.present(FactPath::known("a-b"), "1");
+        let section = section.finish();
+        let mut paths = [
+            "a-b.c", "a.b.c.d", "a.b.cc", "a.c", "a[q].r", "aa", "ab.c", "k[w]", "k[x].m", "k[xy].m", "z.yy",
+            "zz",
+        ];
+        paths.sort_unstable();
+        let mut hidden = Hidden::of(Some(&section));
+        for path in paths.map(FactPath::known) {
+            let expected = tops.iter().any(|top| FactPath::known(top).covers(path.as_str()));
+            assert_eq!(hidden.covers(&path), expected, "{path}");
+        }
     }
 }

@@ -57,6 +57,11 @@ pub fn of_node(
     filter: &Filter,
     limit: usize,
 ) -> Result<Vec<Change>, StoreError> {
+    // What is cut off meanwhile is there.
+    reader.steadily(|| changes_of(reader, node, filter, limit))
+}
+
+fn changes_of(reader: &Reader, node: Uuid, filter: &Filter, limit: usize) -> Result<Vec<Change>, StoreError> {
     let mut walk = Walk { reader, node, filter, contents: HashMap::new(), changes: Vec::new() };
     let mut later: HashMap<String, Became> = HashMap::new();
     let mut first = 0;

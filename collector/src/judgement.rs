@@ -1,6 +1,6 @@
 //! What people say of drift, as the journal tells it: the policy in force, what is signed off, baselines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_drift::acceptance::{Acceptance, Known, Subject};
@@ -12,7 +12,6 @@ use evenkeel_store::entry::{
 };
 use evenkeel_store::{Entry, StoreError};
 use jiff::Timestamp;
-use uuid::Uuid;
 
 /// What people say of drift.
 #[derive(Debug, Clone)]
@@ -58,6 +57,10 @@ pub struct Baseline {
     pub expectations: Option<Arc<Policy>>,
     /// As it was written; empty: there are nodes.
     pub text: String,
+    /// The contents that the store lost: its nodes that had one are stale.
+    damaged: Vec<Digest>,
+    /// As it was made.
+    created_as: Arc<BaselineCreated>,
 }
 
 impl Default for Judgement {
@@ -105,6 +108,17 @@ impl Judgement {
         self.baselines.values()
     }
 
+    /// Contents that baselines have and the store lost, and the names of those baselines.
+    pub fn damaged(&self) -> BTreeMap<Digest, Vec<String>> {
+        let mut all: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for baseline in self.baselines.values() {
+            for digest in &baseline.damaged {
+                all.entry(*digest).or_default().push(baseline.name.clone());
+            }
+        }
+        all
+    }
+
     /// One baseline.
     pub fn baseline(&self, name: &str) -> Option<&Baseline> {
         self.baselines.get(name)
@@ -147,18 +161,26 @@ impl Judgement {
         find: &mut dyn FnMut(Digest) -> Result<Arc<Section>, StoreError>,
     ) -> Result<(), StoreError> {
         let BaselineCreated { name, from, as_of, sections, nodes, policy, by } = created;
-        let sections: Vec<Arc<Section>> =
-            sections.iter().map(|section| find(section.digest)).collect::<Result<_, _>>()?;
+        let mut damaged = Vec::new();
+        let mut look = |section: &SectionDigest| match find(section.digest) {
+            Err(StoreError::DamagedSection { digest, .. }) => {
+                damaged.push(digest);
+                Ok(None)
+            }
+            found => found.map(Some),
+        };
+        let sections: Vec<Option<Arc<Section>>> = sections.iter().map(&mut look).collect::<Result<_, _>>()?;
         let node = |frozen: &FrozenNode| {
             let FrozenNode { node, environment, host, role, sections: places } = frozen;
-            let own = places.iter().filter_map(|place| sections.get(*place as usize)).map(Arc::clone);
+            let own = places.iter().filter_map(|place| sections.get(*place as usize));
             let view = Node {
                 id: node.to_string().into(),
                 name: host.as_str().into(),
                 environment: 0,
                 role: role.as_str().into(),
-                fresh: true,
-                sections: own.collect(),
+                // Of a node that is not whole nothing is said.
+                fresh: own.clone().all(Option::is_some),
+                sections: own.flatten().map(Arc::clone).collect(),
                 since: *as_of,
                 changed: Arc::default(),
                 holders: None,
@@ -175,6 +197,8 @@ impl Judgement {
             nodes: nodes.iter().map(node).collect(),
             expectations,
             text: policy.clone(),
+            damaged,
+            created_as: Arc::new(created.clone()),
         };
         self.baselines.insert(name.clone(), baseline);
         Ok(())
@@ -204,7 +228,8 @@ impl Judgement {
             each(Part::Entry(signed.at, Entry::Accepted(signed.entry())))?;
         }
         for baseline in self.baselines.values() {
-            each(Part::Entry(baseline.created, Entry::BaselineCreated(baseline.entry())))?;
+            let created = BaselineCreated::clone(&baseline.created_as);
+            each(Part::Entry(baseline.created, Entry::BaselineCreated(created)))?;
         }
         Ok(())
     }
@@ -227,39 +252,6 @@ impl Signed {
             Subject::Paths(glob) => (Vec::new(), glob.as_str().to_owned()),
         };
         Accepted { id, findings, paths, owner, reason, until, by: self.by.clone() }
-    }
-}
-
-impl Baseline {
-    fn entry(&self) -> BaselineCreated {
-        let mut sections = Vec::new();
-        let mut places: HashMap<Digest, u32> = HashMap::new();
-        let mut node = |(environment, node): &(Arc<str>, Arc<Node>)| {
-            let place = |section: &Arc<Section>| {
-                *places.entry(section.digest()).or_insert_with(|| {
-                    sections
-                        .push(SectionDigest { name: section.name().to_owned(), digest: section.digest() });
-                    u32::try_from(sections.len() - 1).unwrap_or(u32::MAX)
-                })
-            };
-            FrozenNode {
-                node: Uuid::parse_str(&node.id).unwrap_or_default(),
-                environment: environment.to_string(),
-                host: node.name.to_string(),
-                role: node.role.to_string(),
-                sections: node.sections.iter().map(place).collect(),
-            }
-        };
-        let nodes = self.nodes.iter().map(&mut node).collect();
-        BaselineCreated {
-            name: self.name.clone(),
-            from: self.from.clone(),
-            as_of: self.as_of,
-            sections,
-            nodes,
-            policy: self.text.clone(),
-            by: self.by.clone(),
-        }
     }
 }
 

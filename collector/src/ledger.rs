@@ -136,8 +136,14 @@ impl Ledger {
         let mut journal: Box<dyn Journal> = Box::new(journal);
         for (digest, nodes) in state.damaged() {
             error!(%digest, nodes = nodes.join(" "), "A content is damaged; these nodes are not judged until they have sent it again.");
-            journal.on_disk().map_or(Ok(()), |store| store.quarantine(digest))?;
-            metrics.damaged.inc();
+            put_aside(&mut *journal, digest, &metrics);
+        }
+        for (digest, baselines) in state.judgement().damaged() {
+            error!(
+                %digest, baselines = baselines.join(" "),
+                "A content of a baseline is damaged; its nodes that had it are not compared. Make the baseline anew."
+            );
+            put_aside(&mut *journal, digest, &metrics);
         }
         let state = Arc::new(RwLock::new(state));
         let (jobs, inbox) = mpsc::channel(QUEUE);
@@ -392,6 +398,15 @@ impl Keeper {
         }
         self.clock.settle();
         Ok(())
+    }
+}
+
+/// At a start. A disk that is full keeps no collector from it: the content is found damaged, and put aside, when somebody
+/// sends it again.
+fn put_aside(journal: &mut dyn Journal, digest: Digest, metrics: &Metrics) {
+    metrics.damaged.inc();
+    if let Some(Err(error)) = journal.on_disk().map(|store| store.quarantine(digest)) {
+        error!(%digest, error = exit::chain(&error), "A damaged content could not be put aside.");
     }
 }
 

@@ -37,30 +37,47 @@ pub struct Said {
     pub removed: Vec<String>,
     /// What turns old contents into new ones.
     pub deltas: Vec<SectionDelta>,
-    /// Contents that no other node can have.
-    pub own: Vec<u8>,
+}
+
+/// What the collector holds of a node: changes begin from it.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// The root of its newest commit, if all that it names is held.
+    root: Option<Digest>,
+    sections: Vec<Arc<Section>>,
+}
+
+impl Held {
+    /// Contents are shared: it costs little to take it out of the state.
+    pub fn of(node: &NodeState) -> Self {
+        let root = node.head.filter(|_| node.is_whole()).map(|head| head.root);
+        Self { root, sections: node.view.sections.clone() }
+    }
 }
 
 impl Named {
     /// The sections of a commit whose root is to be `root`. `None`: it begins from a state that is not the node's here.
-    pub fn of(node: &NodeState, root: Digest, said: Said) -> Result<Option<Self>, Malformed> {
-        let Said { sections, base, removed, deltas, own } = said;
+    pub fn of(held: &Held, root: Digest, said: Said) -> Result<Option<Self>, Malformed> {
+        let Said { sections, base, removed, deltas } = said;
         let mut sections = section_digests(sections)?;
         let deltas = deltas_from_wire(&deltas)?;
-        let own = contents::own_from_wire(&own)?.into_iter();
-        let own = own.map(|section| (section.digest(), Arc::new(section))).collect();
         if !base.is_empty() {
             let base = contents::digest_from_wire("base", &base)?;
-            let is_held = node.is_whole() && node.head.is_some_and(|head| head.root == base);
-            if !is_held && !seeded::has(Bug::WrongBase) {
+            if held.root != Some(base) && !seeded::has(Bug::WrongBase) {
                 return Ok(None);
             }
-            sections = changed(&node.view.sections, sections, &removed);
+            sections = changed(&held.sections, sections, &removed);
         }
         if root_digest(&sections) != root && !seeded::has(Bug::WrongBase) {
             return Err(Malformed::new("root", "it is not the root of the sections"));
         }
-        Ok(Some(Self { sections, deltas, own }))
+        Ok(Some(Self { sections, deltas, own: HashMap::new() }))
+    }
+
+    /// With the contents that came with the commit.
+    pub fn with_own(self, own: &[u8]) -> Result<Self, Malformed> {
+        let own = contents::own_from_wire(own)?.into_iter();
+        Ok(Self { own: own.map(|section| (section.digest(), Arc::new(section))).collect(), ..self })
     }
 
     /// The section with this digest, if it came with the commit.

@@ -47,8 +47,13 @@ impl Fixture {
 
     /// As after kill -9: nothing but the directory is left.
     fn restart(&mut self) {
-        self.ingest =
-            open(&self.directory, &Transport { sync_every: Duration::ZERO, ..Transport::default() });
+        self.restart_with(|_| {});
+    }
+
+    /// The same, on a store of which this became.
+    fn restart_with(&mut self, became: impl FnOnce(&evenkeel_store::Writer)) {
+        let transport = Transport { sync_every: Duration::ZERO, ..Transport::default() };
+        self.ingest = open_with(&self.directory, &transport, became);
     }
 
     fn check_in(&self, snapshot: &Snapshot, place: (u64, u64), with_commit: bool) -> Result<Answer, Status> {
@@ -86,8 +91,17 @@ impl Fixture {
 }
 
 fn open(directory: &TempDir, transport: &Transport) -> Ingest {
+    open_with(directory, transport, |_| {})
+}
+
+fn open_with(
+    directory: &TempDir,
+    transport: &Transport,
+    became: impl FnOnce(&evenkeel_store::Writer),
+) -> Ingest {
     // The writer of the instance before may still be closing its file: it is waited for.
     let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+    became(&writer);
     let state = State::new(&["dev".to_owned()], Instant::now());
     let metrics = Arc::new(Metrics::default());
     let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();

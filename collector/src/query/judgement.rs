@@ -69,8 +69,7 @@ impl Reports {
         let seen =
             |baseline: &&Baseline| baseline.nodes.iter().all(|(environment, _)| scope.includes(environment));
         let one = |baseline: &Baseline| {
-            let Baseline { name, from, as_of, created, by, nodes, expectations: _, text: _ } =
-                baseline.clone();
+            let Baseline { name, from, as_of, created, by, nodes, .. } = baseline.clone();
             wire::Baseline {
                 name,
                 from,

@@ -88,12 +88,12 @@ impl Service {
     }
 
     async fn in_turn(&self, caller: &Caller, mut request: Request<Body>) -> (&'static str, Response<Body>) {
-        let (requests, environment) = match &caller.peer {
-            Peer::User { .. } => (&self.requests_of_users, ""),
+        let (requests, of) = match &caller.peer {
+            Peer::User { name, .. } => (&self.requests_of_users, name.as_str()),
             Peer::Node { environment, .. } => (&self.requests, environment.as_str()),
             Peer::Lapsed { .. } | Peer::Anonymous => (&self.requests, ""),
         };
-        let Some(_turn) = requests.turn(environment).await else {
+        let Some(_turn) = requests.turn(of).await else {
             let wait = about(self.port.transport.pushback);
             return ("shed", come_back("the collector is busy", wait).into_http());
         };

@@ -11,10 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
-/// Of all places, this part is kept from any one environment: the others find a place there, however loud that one is.
+/// Of all places, this part is kept from any one environment, or any one person: the others find a place there, however
+/// loud that one is.
 const KEPT_PART: usize = 4;
 
-/// How many places each environment has now. There are few environments, and none is made by whoever calls.
+/// How many places each environment, or each person, has now. There are few of them, and none is made by whoever calls.
 type Held = Vec<(Box<str>, usize)>;
 
 /// Requests of one kind of caller.
@@ -33,7 +34,7 @@ pub struct Turn {
     _share: Share,
 }
 
-/// A place of an environment.
+/// A place of an environment or a person.
 #[derive(Debug)]
 struct Share {
     held: Arc<Mutex<Held>>,
@@ -60,18 +61,18 @@ impl Requests {
         }
     }
 
-    /// Waits for its turn; `None` when too many wait already, of all or of this environment.
-    pub async fn turn(&self, environment: &str) -> Option<Turn> {
-        let share = self.share(environment)?;
+    /// Waits for its turn; `None` when too many wait already, of all or of this environment or person.
+    pub async fn turn(&self, of: &str) -> Option<Turn> {
+        let share = self.share(of)?;
         let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
         Some(Turn { _running: running, _share: share })
     }
 
-    fn share(&self, environment: &str) -> Option<Share> {
+    fn share(&self, of: &str) -> Option<Share> {
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = held.iter().position(|(known, _)| **known == *environment).unwrap_or_else(|| {
-            held.push((environment.into(), 0));
+        let at = held.iter().position(|(known, _)| **known == *of).unwrap_or_else(|| {
+            held.push((of.into(), 0));
             held.len() - 1
         });
         if held[at].1 >= self.most_of_one {
