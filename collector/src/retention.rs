@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 
 /// So many entries without a checkpoint are replayed at a start without much ado.
 const ENTRIES: u64 = 20_000;
-/// Into so many stretches the age is divided: at most one of them more than asked for is kept.
+/// Into so many stretches the age, and the number of entries, is divided: at most one of them more than asked for is kept.
 const STRETCHES: u32 = 8;
 /// How often is looked, unless the age is short.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -41,11 +41,14 @@ pub struct Retention {
     /// audit are kept in any case.
     #[serde(deserialize_with = "evenkeel_runtime::duration::deserialize")]
     pub age: Duration,
+    /// So many entries of the journal are kept for each node of the fleet, also where they are younger than that; 0: as many
+    /// as there are.
+    pub entries_per_node: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { age: Duration::from_secs(90 * 24 * 60 * 60) }
+        Self { age: Duration::from_secs(90 * 24 * 60 * 60), entries_per_node: 10_000 }
     }
 }
 
@@ -62,6 +65,14 @@ impl Retention {
     /// How far apart checkpoints are that stay.
     fn stretch(&self) -> Option<Duration> {
         (!self.age.is_zero()).then(|| self.age / STRETCHES)
+    }
+
+    /// How many entries are kept of so many nodes.
+    fn most(&self, nodes: u64) -> u64 {
+        match self.entries_per_node {
+            0 => u64::MAX,
+            each => each.saturating_mul(nodes.max(1)),
+        }
     }
 }
 
@@ -160,12 +171,15 @@ impl Upkeep {
         made
     }
 
+    /// The last entry, and how many nodes there are.
+    fn fleet(&self) -> (u64, u64) {
+        let state = self.ledger.state();
+        (state.journal, state.nodes().count() as u64)
+    }
+
     /// Whether there are many entries, or a stretch of time, behind the newest checkpoint.
     fn is_due(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Result<bool, RetentionError> {
-        let (position, nodes) = {
-            let state = self.ledger.state();
-            (state.journal, state.nodes().count() as u64)
-        };
+        let (position, nodes) = self.fleet();
         let newest = checkpoints.last();
         let behind = position.saturating_sub(newest.map_or(0, |newest| newest.position));
         let since = match newest {
@@ -178,8 +192,15 @@ impl Upkeep {
         Ok(behind >= ENTRIES.max(nodes) || behind > 0 && is_old)
     }
 
-    /// The newest checkpoint that is old enough for the journal to begin behind it.
+    /// The newest checkpoint that is old enough, or has enough entries behind it, for the journal to begin behind it.
     fn begin(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
+        let (position, nodes) = self.fleet();
+        let enough = |checkpoint: &&Checkpoint| position - checkpoint.position >= self.retention.most(nodes);
+        let by_count = checkpoints.iter().rfind(enough).map(|checkpoint| checkpoint.position);
+        by_count.max(self.begin_by_age(checkpoints, now))
+    }
+
+    fn begin_by_age(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
         let stretch = self.retention.stretch()?;
         // A clock that was wrong when the machine started is right by then.
         if self.began.elapsed() < stretch.min(SETTLED) {
@@ -197,13 +218,14 @@ impl Upkeep {
         let Some((first, rest)) = rest.split_first() else { return superfluous };
         let Some((_newest, between)) = rest.split_last() else { return superfluous };
         // As far apart as a stretch is long; without an age, each twice as many entries as the one before.
+        let most = self.retention.most(self.fleet().1) / u64::from(STRETCHES);
         let mut last = *first;
         for checkpoint in between {
             let is_near = match self.retention.stretch() {
                 Some(stretch) => checkpoint.at.duration_since(last.at).unsigned_abs() < stretch,
                 None => checkpoint.position < 2 * last.position,
             };
-            if is_near {
+            if is_near && checkpoint.position - last.position < most {
                 superfluous.push(checkpoint.position);
             } else {
                 last = *checkpoint;
@@ -212,8 +234,8 @@ impl Upkeep {
         superfluous
     }
 
-    /// Writes the state as it is now, and reads it back.
-    fn checkpoint(&mut self) -> Result<(), RetentionError> {
+    /// Writes the state as it is now as a checkpoint, and reads it back.
+    pub fn checkpoint(&mut self) -> Result<(), RetentionError> {
         let state = self.ledger.state().copy();
         let position = state.journal;
         // A clock that was set back makes nothing old: a checkpoint is as young as the youngest entry in it.
@@ -320,5 +342,43 @@ fn is_usable(part: &Part) -> bool {
     match part {
         Part::Node(node) => Lost::put(&node.lost.0, &node.lost.1).is_ok(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_store::entry::{Entry, Presence};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ledger::{Decision, Key};
+    use crate::state::State;
+
+    /// Promise: a fleet that says much in a short time does not fill the disk. Of the journal so many entries a node are kept,
+    /// and an eighth more, however young they are; the state stays.
+    #[test]
+    fn what_is_too_much_goes_before_it_is_old() {
+        const EACH: u64 = 80_000;
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+        let presence = Presence { node: Uuid::nil(), fresh: true, last_seen: Timestamp::UNIX_EPOCH };
+        let metrics = Arc::new(Metrics::default());
+        let state = State::new(&["dev".to_owned()], std::time::Instant::now());
+        let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
+        let retention = Retention { entries_per_node: EACH, ..Retention::default() };
+        let mut upkeep = Upkeep::new(retention, ledger.clone(), reader.another().unwrap(), metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for _ in 0..30 {
+            for _ in 0..10 {
+                let entries = vec![Entry::Presence(presence.clone()); 1_000];
+                let decide = |_: &State| Decision { entries, sections: vec![], answer: () };
+                runtime.block_on(ledger.change(Key::None, decide)).unwrap();
+            }
+            upkeep.look().unwrap();
+            let kept = ledger.state().journal - reader.base().unwrap();
+            assert!(kept <= EACH + EACH / 4 + ENTRIES, "{kept} entries are kept");
+        }
+        assert!(reader.base().unwrap() > 100_000);
+        assert!(ledger.state().journal > 300_000);
     }
 }
