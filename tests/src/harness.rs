@@ -14,6 +14,7 @@
 //! - [`disk`]: a disk of a test's own that can lose its power, fill up or be slow
 //! - [`journal`]: what the collector's store holds, read behind its back
 //! - [`http2`], [`flood`]: peers that are not honest: frames by hand, connections that say nothing
+//! - [`lossy`]: a way on which answers are lost
 //! - [`receiver`]: somebody who takes alerts
 //! - [`wait`]: until a condition holds, and never for a time
 //! - [`skip`]: suites that cannot run here say so by name
@@ -30,6 +31,7 @@ pub mod hosts;
 pub mod http2;
 pub mod images;
 pub mod journal;
+pub mod lossy;
 pub mod machine;
 pub mod minted;
 pub mod process;

@@ -4,6 +4,8 @@ mod agents_disk;
 mod backups;
 mod clock;
 mod crashes;
+mod cut_off;
+mod lost_answers;
 mod retention;
 mod strain;
 

@@ -1,7 +1,7 @@
 //! Mistakes that a test can have made on purpose, to see that it notices. A build that is shipped has none of them: without
 //! the feature `seeded-bugs` the question is answered `false` by the compiler.
 //!
-//! A simulation makes one on its thread; a whole program (`collector/examples/broken.rs`) on all of its threads.
+//! A simulation makes one on its thread; a whole program (`collector/examples/broken.rs`, `agent/examples/broken_agent.rs`) on all of its threads.
 
 /// A mistake, by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Bug {
     DigestNotChecked,
     /// A commit on a base is applied to whatever the collector holds of the node.
     WrongBase,
-    /// A check-in that comes twice at once is applied twice.
+    /// A check-in that comes twice is applied twice.
     AppliedTwice,
     /// The collector orders by sequence alone.
     EpochIgnored,
@@ -36,6 +36,8 @@ pub enum Bug {
     AcknowledgedKept,
     /// The collector believes a clock that jumps.
     ClockBelieved,
+    /// A collector that was stopped calls those silent whom it could not hear.
+    StopUnnoticed,
 }
 
 /// Those that the simulation of the protocol can make and must notice.
@@ -66,12 +68,14 @@ static OF_PROCESS: std::sync::OnceLock<Bug> = std::sync::OnceLock::new();
 
 /// Those that a whole program can make, by their names.
 #[cfg(feature = "seeded-bugs")]
-pub const OF_PROGRAMS: [(&str, Bug); 5] = [
+pub const OF_PROGRAMS: [(&str, Bug); 7] = [
     ("AckBeforeCommit", Bug::AckBeforeCommit),
     ("FailedWriteAcked", Bug::FailedWriteAcked),
     ("LastEntryNotReplayed", Bug::LastEntryNotReplayed),
     ("AppliedTwice", Bug::AppliedTwice),
     ("ClockBelieved", Bug::ClockBelieved),
+    ("StopUnnoticed", Bug::StopUnnoticed),
+    ("ForgottenBeforeAck", Bug::ForgottenBeforeAck),
 ];
 
 /// Whether this mistake is to be made, on this thread.

@@ -45,6 +45,22 @@ impl Network {
         self.exec(&["sysctl", "-q", "-w", &format!("{key}={value}")]);
     }
 
+    /// The cable is pulled: nothing arrives any more, and nobody is told.
+    pub fn cut(&self) {
+        self.port("down");
+    }
+
+    /// The cable is plugged in again.
+    pub fn again(&self) {
+        self.port("up");
+    }
+
+    /// The bridge's end, which `netns.sh` names by the address.
+    fn port(&self, how: &str) {
+        let number = self.address.rsplit('.').next().unwrap_or_default();
+        tool("ip", &["link", "set", &format!("evenkeel{number}"), how]);
+    }
+
     /// Its own address.
     pub fn address(&self) -> &str {
         &self.address

@@ -25,16 +25,27 @@ pub fn path(name: &str) -> PathBuf {
 /// When it cannot be built.
 pub fn broken_collector() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let built = || {
-        let directory = profile_directory();
-        let _lock = lock(&directory);
-        let examples = directory.join("examples");
-        if !is_current(&examples, "broken") {
-            build(&directory, &["-p", "evenkeel-collector", "--example", "broken"]);
-        }
-        examples.join("broken")
-    };
-    PATH.get_or_init(built).clone()
+    PATH.get_or_init(|| example("evenkeel-collector", "broken")).clone()
+}
+
+/// The path of the agent that makes mistakes on purpose (`agent/examples/broken_agent.rs`), built if need be.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn broken_agent() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| example("evenkeel-agent", "broken_agent")).clone()
+}
+
+fn example(package: &str, name: &str) -> PathBuf {
+    let directory = profile_directory();
+    let _lock = lock(&directory);
+    let examples = directory.join("examples");
+    if !is_current(&examples, name) {
+        build(&directory, &["-p", package, "--example", name]);
+    }
+    examples.join(name)
 }
 
 /// The root of the source tree.

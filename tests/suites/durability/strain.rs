@@ -237,9 +237,21 @@ fn a_collector_without_memory_loses_nothing() {
 /// agent that is stopped is stale, is named, is no drift, and is compared again when it goes on.
 #[test]
 fn who_is_stopped_goes_on() {
+    assert_eq!(stop(Settings::default()), Ok(()));
+}
+
+/// Its control: a collector that takes its own stop for others' silence is noticed.
+#[test]
+fn a_stop_that_is_taken_for_silence_is_noticed() {
+    let why = stop(Settings::broken("StopUnnoticed")).expect_err("it was not noticed");
+    assert_eq!(why, "the collector was stopped, and calls others silent");
+}
+
+/// The collector is stopped, and goes on; then an agent.
+fn stop(settings: Settings) -> Result<(), String> {
     const STALE: Duration = Duration::from_secs(8);
     let stale_after = format!("{}s", STALE.as_secs());
-    let mut collector = Collector::start(&Settings { stale_after, ..Settings::default() });
+    let mut collector = Collector::start(&Settings { stale_after, ..settings });
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].sysctl("net.core.somaxconn", "128");
     let mut agents: Vec<_> = machines
@@ -256,8 +268,23 @@ fn who_is_stopped_goes_on() {
     while began.elapsed() < STALE + STALE / 2 {
         std::thread::sleep(PAUSE);
     }
+    // Before anybody is heard again: what it makes of the time itself.
+    agents.iter_mut().for_each(|agent| agent.process().signal(Signal::SIGSTOP));
     collector.process().signal(Signal::SIGCONT);
-    collector.process().wait_for("The collector was stopped; nobody is called silent for it.", |_| true);
+    let is_noticed = wait::until(|| {
+        let stale = collector.process().logged("Node is stale.");
+        let noticed =
+            collector.process().logged("The collector was stopped; nobody is called silent for it.");
+        match (stale.is_empty(), noticed.is_empty()) {
+            (false, _) => Ok(false),
+            (true, false) => Ok(true),
+            (true, true) => Err("it says nothing of it".to_owned()),
+        }
+    });
+    agents.iter_mut().for_each(|agent| agent.process().signal(Signal::SIGCONT));
+    if !is_noticed {
+        return Err("the collector was stopped, and calls others silent".to_owned());
+    }
     machines[0].sysctl("net.core.somaxconn", "256");
     wait::until(|| match collector.cli().fact("stg-1", PATH) {
         Some(held) if held == "256" => Ok(()),
@@ -275,4 +302,5 @@ fn who_is_stopped_goes_on() {
         [finding] if finding.path == PATH => Ok(()),
         findings => Err(format!("{findings:#?}")),
     });
+    Ok(())
 }
