@@ -94,7 +94,7 @@ fn remedy(source: &str, reason: Reason) -> &'static str {
         ("files", Reason::Truncated) => "It is larger than max_bytes in [sources.files].",
         (_, Reason::Permission) => "Read permission for the agent's user would show it.",
         (_, Reason::Namespace) => "The host's own namespaces show these (hostNetwork: true, hostIPC: true).",
-        (_, Reason::Sandbox) => "The agent's own sandbox hides it: loosen its unit or its mounts.",
+        (_, Reason::Sandbox) => "The agent's own sandbox or root hides it: loosen its unit or its mounts.",
         (_, Reason::Malformed) => "The file is not what its format promises: look at it.",
         (_, Reason::Truncated) => "There is more of it than one source may send.",
         (_, Reason::Timeout) => "The source's time was up: a slow disk, or a hung file system?",

@@ -77,8 +77,7 @@ fn by_sysinfo(host: &Host) -> Option<(Cpus, u64)> {
 }
 
 fn by_files(host: &Host, section: &mut SectionBuilder) {
-    // A root without /proc says nothing of the machine below it.
-    let why = |error: io::Error| Reason::of_io(&error).unwrap_or(Reason::Unsupported);
+    let why = |error: io::Error| Reason::of_io(&error).unwrap_or_else(|| host.why_not_in_proc());
     match host
         .read_text("/proc/cpuinfo", MAX_CPUINFO_BYTES)
         .map_err(why)

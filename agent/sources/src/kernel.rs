@@ -104,7 +104,7 @@ impl Source for Kernel {
 fn say_what_cannot_be_seen(section: &mut SectionBuilder, host: &Host) {
     let absent = |section: &SectionBuilder, path| section.find(path).is_none();
     if absent(section, "kernel.release") {
-        section.unreadable(FactPath::known("kernel"), Reason::Unsupported);
+        section.unreadable(FactPath::known("kernel"), Reason::Sandbox);
         return;
     }
     if !host.exists("/sys/devices/system/cpu") {
@@ -116,7 +116,7 @@ fn say_what_cannot_be_seen(section: &mut SectionBuilder, host: &Host) {
             "kernel.cgroup",
             "kernel.selinux",
         ] {
-            section.unreadable(FactPath::known(path), Reason::Unsupported);
+            section.unreadable(FactPath::known(path), Reason::Sandbox);
         }
     }
     if absent(section, "kernel.lsm") {

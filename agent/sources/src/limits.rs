@@ -81,7 +81,7 @@ impl Source for Limits {
                 }
             }
             Err(error) => {
-                let reason = Reason::of_io(&error).unwrap_or(Reason::Unsupported);
+                let reason = Reason::of_io(&error).unwrap_or_else(|| host.why_not_in_proc());
                 section.unreadable(FactPath::known("limits.init"), reason);
             }
         }

@@ -52,6 +52,7 @@ impl Source for Processes {
         let mut section = SectionBuilder::new("processes");
         let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let denied = match host.processes() {
+            Ok(pids) if pids.is_empty() && host.why_not_in_proc() == Reason::Sandbox => Some(Reason::Sandbox),
             Ok(pids) => {
                 // Every PID namespace has a first process. If it is not listed, /proc hides processes (`hidepid=`).
                 let mut denied = (host.is_live() && !pids.contains(&1)).then_some(Reason::Permission);
@@ -69,8 +70,7 @@ impl Source for Processes {
                 known.end(host);
                 denied
             }
-            // A root without /proc says nothing of processes.
-            Err(error) => Some(Reason::of_io(&error).unwrap_or(Reason::Unsupported)),
+            Err(error) => Some(Reason::of_io(&error).unwrap_or_else(|| host.why_not_in_proc())),
         };
         for (name, files) in pending {
             let value = files.into_iter().collect::<Vec<_>>().join(" ");

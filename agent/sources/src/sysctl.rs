@@ -55,14 +55,14 @@ impl Source for Sysctl {
             (section, lasts)
         });
         let mut sections = vec![persisted];
-        let entries = match host.list(ROOT) {
+        // No kernel is without any setting: a directory that is empty or not there hides them.
+        let not_there = || io::Error::from(io::ErrorKind::NotFound);
+        let listed = host.list(ROOT).and_then(|all| if all.is_empty() { Err(not_there()) } else { Ok(all) });
+        let entries = match listed {
             Ok(entries) => entries,
             Err(error) => {
-                // A root without /proc says nothing about the kernel's settings, not that there are none.
-                whole.unreadable(
-                    FactPath::known("sysctl"),
-                    Reason::of_io(&error).unwrap_or(Reason::Unsupported),
-                );
+                let reason = Reason::of_io(&error).unwrap_or_else(|| host.why_not_in_proc());
+                whole.unreadable(FactPath::known("sysctl"), reason);
                 sections.push(whole.finish());
                 return sections;
             }

@@ -36,6 +36,30 @@ fn links_do_not_lead_out_of_the_root() {
     assert_eq!(host.read_link("/absolute").unwrap(), outside.path().join("secret"));
 }
 
+/// Promise: where /proc is not to be seen, what stands there is hidden: neither missing, nor a thing that this host lacks.
+#[test]
+fn a_root_without_proc_hides_what_stands_there() {
+    for directories in [&["etc"][..], &["etc", "proc"], &["etc", "proc/sys"]] {
+        let root = TempDir::new().unwrap();
+        for directory in directories {
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        let sections = collect_all(&Host::at(root.path()).unwrap(), &SourcesConfig::default());
+        for path in [
+            "kernel",
+            "kernel.cmdline",
+            "sysctl",
+            "hardware.cpu",
+            "hardware.memory",
+            "limits.init",
+            "process.restart_pending",
+        ] {
+            let seen = sections.iter().find_map(|section| section.find(path));
+            assert_eq!(seen, Some(&Observation::Unreadable(Reason::Sandbox)), "{path} with {directories:?}");
+        }
+    }
+}
+
 /// Promise: what happens elsewhere on the machine makes nothing unreadable. The kernel refuses a path with `..` when
 /// it sees any rename meanwhile.
 #[test]

@@ -116,7 +116,8 @@ reasons! {
     Permission = 1 "permission",
     /// It lives in another namespace than the agent.
     Namespace = 2 "namespace",
-    /// The agent's own sandbox hides it (`PrivateTmp=`, `ProtectHome=`, a container's mount).
+    /// Where the agent stands it is hidden (`PrivateTmp=`, `ProtectHome=`, a container's mount, a root without /proc): there,
+    /// but not to be seen from here.
     Sandbox = 3 "sandbox",
     /// It is there but is not what its format promises.
     Malformed = 4 "malformed",
@@ -126,7 +127,7 @@ reasons! {
     Timeout = 6 "timeout",
     /// The system answered with an input/output error.
     Io = 7 "io",
-    /// This host, or this build, has no way to see it.
+    /// This host has nothing of the kind, or nobody has a way to see it there.
     Unsupported = 8 "unsupported",
     /// The source itself failed (a fault of evenkeel, fenced).
     Failed = 9 "failed",

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use evenkeel_facts::Reason;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat, stat};
@@ -16,6 +17,12 @@ use super::{Access, Host, Kind, READ, Root, Stat, read_to_end};
 pub type Pid = u32;
 
 impl Host {
+    /// Why a file of /proc that is not there says nothing: /proc itself is not to be seen from here (a root without it, an empty
+    /// one), or this kernel has no such file.
+    pub fn why_not_in_proc(&self) -> Reason {
+        if self.exists("/proc/sys/kernel/osrelease") { Reason::Unsupported } else { Reason::Sandbox }
+    }
+
     /// The processes that run now, by number.
     pub fn processes(&self) -> io::Result<Vec<Pid>> {
         self.list_numbers(Path::new("/proc"))

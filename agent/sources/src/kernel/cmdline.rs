@@ -44,7 +44,7 @@ pub(super) fn collect(host: &Host, section: &mut SectionBuilder) {
             }
         }
         Err(error) => {
-            let reason = Reason::of_io(&error).unwrap_or(Reason::Unsupported);
+            let reason = Reason::of_io(&error).unwrap_or_else(|| host.why_not_in_proc());
             section.unreadable(FactPath::known(FAMILY), reason);
         }
     }

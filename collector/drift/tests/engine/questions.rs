@@ -38,6 +38,7 @@ fn the_gate_answers_in_three_ways() {
         ("unreadable_fact", Warning, CannotTell),
         ("unreadable_everywhere", Warning, Consistent),
         ("unreadable_everywhere", Info, CannotTell),
+        ("hidden_everywhere", Critical, CannotTell),
         ("unreadable_on_some", Critical, Drift),
         ("not_collected", Critical, CannotTell),
         ("devel", Warning, Consistent),

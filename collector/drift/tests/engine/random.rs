@@ -61,7 +61,7 @@ fn observation() -> impl Strategy<Value = Observation> {
         6 => select(&["1", "2", "2  ", "02", "128", "4096", "1.2.3", "5.4.0", "(devel)"][..]).prop_map(|text| Observation::Present(text.into())),
         2 => Just(Observation::Present(1_i64.into())),
         1 => Just(Observation::Absent),
-        2 => select(&[Reason::Permission, Reason::Timeout, Reason::Partial][..]).prop_map(Observation::Unreadable),
+        2 => select(&[Reason::Permission, Reason::Timeout, Reason::Partial, Reason::Unsupported][..]).prop_map(Observation::Unreadable),
     ]
 }
 
@@ -116,24 +116,59 @@ fn draft() -> impl Strategy<Value = Draft> {
         })
 }
 
-/// A fleet of up to 14 nodes in three environments and two roles.
+/// The environments: the last is a baseline, which is one of the others as it was, or has no nodes.
+const ENVIRONMENTS: &[&str] = &["dev", "staging", "prod", "baseline/launch"];
+
+/// A fleet of up to 14 nodes in three environments and two roles, and sometimes what one of the environments once was. Then
+/// identities are not unique, as in a comparison with a baseline.
 pub(crate) fn fleet() -> impl Strategy<Value = Fleet> {
     let pools: Vec<_> = FACTS.iter().map(|(name, paths)| contents(name, paths).boxed()).collect();
-    (pools, proptest::collection::vec(draft(), 0..14)).prop_map(|(pools, drafts)| Fleet {
-        journal: 3,
-        unique: true,
-        environments: vec!["dev".into(), "staging".into(), "prod".into()],
-        nodes: drafts
-            .into_iter()
-            .enumerate()
-            .map(|(number, draft)| Arc::new(node(number, draft, &pools)))
-            .collect(),
-        ..Fleet::default()
+    let baseline =
+        proptest::option::weighted(0.25, (0_usize..3, proptest::collection::vec(draft(), 1..5), 0_i64..9));
+    (pools, proptest::collection::vec(draft(), 0..14), baseline).prop_map(|(pools, drafts, baseline)| {
+        let live = drafts.into_iter().enumerate().map(|(number, draft)| node(number, draft, &pools));
+        let mut nodes: Vec<Node> = live.collect();
+        let unique = baseline.is_none();
+        if let Some((environment, others, as_of)) = baseline {
+            nodes.extend(frozen(&nodes, environment, others, as_of, &pools));
+        }
+        Fleet {
+            journal: 3,
+            unique,
+            environments: ENVIRONMENTS.iter().map(|name| (*name).into()).collect(),
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+            ..Fleet::default()
+        }
     })
 }
 
+/// The nodes of an environment as a baseline holds them, and others that are gone by now: fresh for ever, and never changed.
+fn frozen(
+    nodes: &[Node],
+    environment: usize,
+    others: Vec<Draft>,
+    as_of: i64,
+    pools: &[Vec<Arc<Section>>],
+) -> Vec<Node> {
+    let still = nodes.iter().filter(|node| node.environment == environment).cloned();
+    let gone = others.into_iter().enumerate().map(|(number, draft)| node(50 + number, draft, pools));
+    let freeze = |node: Node| Node {
+        id: format!("{}-then", node.id).into(),
+        name: format!("{}-then", node.name).into(),
+        environment: ENVIRONMENTS.len() - 1,
+        fresh: true,
+        since: day(as_of),
+        changed: Arc::default(),
+        ..node
+    };
+    still.chain(gone).map(freeze).collect()
+}
+
+fn day(day: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + day * 86_400).unwrap()
+}
+
 fn node(number: usize, draft: Draft, pools: &[Vec<Arc<Section>>]) -> Node {
-    let day = |day: i64| Timestamp::from_second(1_790_000_000 + day * 86_400).unwrap();
     let chosen = pools.iter().zip(&draft.choices).filter_map(|(pool, at)| pool.get(*at).cloned());
     // A path stands in one section of a node: of two, the one with the longer name has it.
     let mut sections: BTreeMap<String, Arc<Section>> =
@@ -260,7 +295,7 @@ pub(crate) fn quarantined() -> impl Strategy<Value = BTreeMap<String, Quarantine
 
 /// What may be asked of such a fleet.
 pub(crate) fn query() -> impl Strategy<Value = Query> {
-    let environment = || select(&["dev", "staging", "prod"][..]).prop_map(str::to_owned);
+    let environment = || select(ENVIRONMENTS).prop_map(str::to_owned);
     (
         proptest::option::of(proptest::collection::vec(environment(), 1..3)),
         proptest::option::weighted(0.3, select(&["web", "db"][..]).prop_map(str::to_owned)),

@@ -320,6 +320,18 @@ impl<'a> View<'a> {
         seen.any(|(_, seen)| !matches!(seen, Observation::Unreadable(_)))
     }
 
+    /// Whether some node could read something at or below a path, and not all nodes note the same there.
+    fn is_told_apart(&self, above: &FactPath) -> bool {
+        let noted = |node: &'a Node, path: &str| {
+            self.noted(node).find(|(at, _)| at.as_str() == path).map(|(_, seen)| seen.clone())
+        };
+        self.homes.keys().filter(|path| above.covers(path) && self.is_readable(path)).any(|path| {
+            let mut nodes = self.role.nodes().map(|node| noted(node, path));
+            let first = nodes.next().unwrap();
+            nodes.any(|other| other != first)
+        })
+    }
+
     fn coverage(&self, totals: &mut BTreeMap<String, (u64, u64)>) {
         let covers = |above: &str, path: &str| above != path && FactPath::known(above).covers(path);
         let counts = |path: &str| {
@@ -357,6 +369,10 @@ impl<'a> View<'a> {
                         });
                         let worst = hidden.map(|below| severity_of(policy, below)).max();
                         add(path.as_str(), worst.unwrap_or(Severity::Info), "partial", node);
+                    }
+                    // Nobody here says anything else: nobody has it.
+                    Observation::Unreadable(Reason::Unsupported) if !self.is_told_apart(path) => {
+                        add(path.as_str(), Severity::Info, "unsupported", node);
                     }
                     Observation::Unreadable(reason) => {
                         let leaf = self.is_readable(path.as_str());
