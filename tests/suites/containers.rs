@@ -34,7 +34,7 @@ impl Fleet {
         let (subnet, address) = (format!("198.19.{high}.{low}/28"), format!("198.19.{high}.{}", low + 2));
         engine.ok(&["network", "create", "--internal", "--subnet", &subnet, "--opt", &bridge, NETWORK]);
         let config = engine.directory().join("collector.toml");
-        fs::write(&config, format!("names = [{address:?}]\nstale_after = \"10s\"\n")).unwrap();
+        fs::write(&config, format!("names = [{address:?}]\nstale_after = \"5s\"\n")).unwrap();
         let mount = format!("{}:/etc/evenkeel/collector.toml:ro", config.display());
         let image = engine.load("evenkeel-collector");
         let bounds = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -224,9 +224,9 @@ fn the_images_are_what_they_say() {
     let snapshot: Value = serde_json::from_str(&snapshot).unwrap();
     assert_eq!(snapshot["schema"], "evenkeel.snapshot/v1");
 
-    // The image's own check, by the engine, as often as this test can wait for.
+    // The image's own check, by the engine, as often as this test can wait for. None of these may be 0, which means the image's.
     let image = images::name("evenkeel-collector");
-    let often = ["--health-interval", "1s", "--health-start-period", "0s"];
+    let often = ["--health-interval", "1s", "--health-start-period", "1s", "--health-retries", "2"];
     let bounds = ["--read-only", "--cap-drop", "ALL", "--network", "none"];
     engine.ok(&[&["run", "--detach", "--name", COLLECTOR], &often[..], &bounds, &[&image]].concat());
     let health = |wanted: &str| {
@@ -239,7 +239,6 @@ fn the_images_are_what_they_say() {
     // A collector that listens elsewhere than where it is asked is not well, as one that listens nowhere.
     engine.ok(&["rm", "--force", "--volumes", COLLECTOR]);
     let elsewhere = [image.as_str(), "run", "--http-listen", "127.0.0.1:7481"];
-    let often = ["--health-interval", "1s", "--health-start-period", "0s", "--health-retries", "2"];
     engine.ok(&[&["run", "--detach", "--name", COLLECTOR], &often[..], &bounds, &elsewhere].concat());
     health("unhealthy");
 }

@@ -9,11 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use evenkeel_tests::harness::cli::{Outcome, run, tool};
-use evenkeel_tests::harness::programs::tree;
+use evenkeel_tests::harness::programs::{self, tree};
 use evenkeel_tests::harness::skip::{has_command, skipped};
 use tempfile::TempDir;
-
-use crate::packages::strip_to;
 
 /// What each package installs, besides its manual pages and `/usr/share/doc`.
 const INSTALLED: &[(&str, &[&str])] = &[
@@ -73,7 +71,7 @@ impl Release {
         }
         let work = tempfile::tempdir().unwrap();
         let programs = work.path().join("programs");
-        strip_to(&programs);
+        programs::strip_to(&programs);
         let release = Self { work, programs };
         release.make_in("release");
         Some(release)
@@ -246,7 +244,7 @@ fn manual_pages_and_completions_are_clean() {
         assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""), "{}", page.display());
         assert!(shown.stdout.contains("NAME") && shown.stdout.contains("SYNOPSIS"), "{}", page.display());
     }
-    let cli = evenkeel_tests::harness::programs::path("evenkeel");
+    let cli = programs::path("evenkeel");
     let directory = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let text = tool(&cli, &["completions", shell]);

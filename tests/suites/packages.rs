@@ -6,7 +6,6 @@ mod disturbed;
 mod site;
 
 use debs::Debs;
-pub(crate) use debs::strip_to;
 use evenkeel_tests::harness::booted::Booted;
 use evenkeel_tests::harness::skip::{asked_for_all, skipped};
 use evenkeel_tests::harness::wait;

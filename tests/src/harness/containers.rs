@@ -44,6 +44,15 @@ impl Containers {
     /// When it does not answer.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
+        // In memory: whole roots of releases are laid down and taken away again, which took half of the time on a disk.
+        nix::mount::mount(
+            Some("tmpfs"),
+            directory.path(),
+            Some("tmpfs"),
+            nix::mount::MsFlags::empty(),
+            Some("size=4g,mode=0700"),
+        )
+        .expect("root may mount");
         let place = |name: &str| directory.path().join(name).display().to_string();
         let mut command = Command::new("dockerd");
         command.args([

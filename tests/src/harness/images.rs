@@ -39,8 +39,12 @@ fn made() -> PathBuf {
     let script = programs::tree().join("deploy/image/image.sh");
     if !names.iter().all(|name| is_newer(&directory.join(format!("{name}.tar")), &[&of.join(name), &script]))
     {
+        let stripped = tempfile::tempdir().expect("a directory can be made");
+        programs::strip_to(stripped.path());
         let mut make = Command::new(&script);
-        make.arg(&directory).arg(format!("{}={}", architecture(), of.display())).env("LEVEL", "1");
+        make.arg(&directory)
+            .arg(format!("{}={}", architecture(), stripped.path().display()))
+            .env("LEVEL", "1");
         run(make.stdin(Stdio::null())).ok();
     }
     directory

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::cli::tool;
+
 const PROGRAMS: [&str; 3] = ["evenkeel-agent", "evenkeel-collector", "evenkeel"];
 
 /// The path of `evenkeel-agent`, `evenkeel-collector` or `evenkeel`, built if need be.
@@ -46,6 +48,18 @@ fn example(package: &str, name: &str) -> PathBuf {
         build(&directory, &["-p", package, "--example", name]);
     }
     examples.join(name)
+}
+
+/// Copies of the three programs, without what only a debugger reads.
+///
+/// # Panics
+///
+/// When they cannot be made.
+pub fn strip_to(directory: &Path) {
+    fs::create_dir_all(directory).expect("a directory can be made");
+    for name in PROGRAMS {
+        tool("strip", &["-o".as_ref(), directory.join(name).as_os_str(), path(name).as_os_str()]);
+    }
 }
 
 /// The root of the source tree.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use evenkeel_tests::harness::cli::{run, tool};
+use evenkeel_tests::harness::cli::run;
 use evenkeel_tests::harness::programs;
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ impl Debs {
     pub(super) fn make() -> Self {
         let made = tempfile::tempdir().unwrap();
         let stripped = made.path().join("programs");
-        strip_to(&stripped);
+        programs::strip_to(&stripped);
         for (directory, version) in [("1", None), ("2", Some("0.1.1-test"))] {
             let out = made.path().join(directory);
             let mut packages = Command::new(programs::tree().join("deploy/packages.sh"));
@@ -29,14 +29,5 @@ impl Debs {
 
     pub(super) fn path(&self) -> &Path {
         self.0.path()
-    }
-}
-
-/// Copies of the three programs, without what only a debugger reads.
-pub(crate) fn strip_to(directory: &Path) {
-    fs::create_dir_all(directory).unwrap();
-    for name in ["evenkeel", "evenkeel-agent", "evenkeel-collector"] {
-        let to = directory.join(name);
-        tool("strip", &["-o".as_ref(), to.as_os_str(), programs::path(name).as_os_str()]);
     }
 }
