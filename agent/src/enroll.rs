@@ -98,11 +98,14 @@ pub fn run(args: &args::Enroll) -> Result<String, AgentError> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AgentError::Runtime)?;
     let Enrolment { node, environment, collector, .. } = runtime.block_on(enrol(&host, &home, request))?;
     let directory = home.path().display();
-    let next = match &args.state_dir {
+    let mut next = match &args.state_dir {
         Some(_) => format!("evenkeel-agent run --state-dir {directory}"),
-        None if is_service => "systemctl restart evenkeel-agent".to_owned(),
+        None if is_service && args.root.is_none() => "systemctl restart evenkeel-agent".to_owned(),
         None => "evenkeel-agent run".to_owned(),
     };
+    if let Some(root) = &args.root {
+        next = format!("{next} --root {}", root.display());
+    }
     Ok(format!(
         "Enrolled into {environment} as node {node}, reporting to {collector}.\nIts identity is in {directory}. Next: {next}\n"
     ))

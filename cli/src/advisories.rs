@@ -44,7 +44,7 @@ pub fn read(place: &Path) -> Result<Advisories, CliError> {
 }
 
 fn one(path: &Path) -> Result<Option<Advisory>, CliError> {
-    let json = files::read(path)?;
+    let json = files::read(path).map_err(CliError::Input)?;
     osv::parse(&json).map_err(|source| CliError::Report { path: path.to_owned(), source })
 }
 

@@ -149,9 +149,11 @@ fn failure(place: &str, status: &Status) -> CliError {
     }
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied => CliError::Forbidden { place, message },
-        Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
-            CliError::Asked { message }
-        }
+        Code::NotFound
+        | Code::AlreadyExists
+        | Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::OutOfRange => CliError::Asked { message },
         // With TLS 1.3 a refused certificate shows only now, and as a connection that ends.
         Code::Cancelled | Code::Unknown => CliError::Unreachable { place, source: message.into() },
         _ => CliError::Collector { place, message },
@@ -188,6 +190,7 @@ mod tests {
     fn what_the_collector_says_is_told_as_it_is() {
         let told = |code, message: &str| failure("here", &Status::new(code, message)).to_string();
         assert_eq!(told(Code::NotFound, "there is no node \"x\""), "there is no node \"x\"");
+        assert_eq!(told(Code::AlreadyExists, "there is one already"), "there is one already");
         assert_eq!(
             told(Code::PermissionDenied, "a viewer may not"),
             "the collector at here refuses: a viewer may not"

@@ -74,6 +74,12 @@ pub enum CliError {
         /// The address.
         collector: String,
     },
+    /// The file has something in it.
+    #[error("{} is there already, and is not empty", file.display())]
+    Taken {
+        /// Which file.
+        file: PathBuf,
+    },
     /// The file holds no token.
     #[error("{}: there is no token in it: ek1.… was expected", file.display())]
     Token {
@@ -160,6 +166,9 @@ pub enum CliError {
     /// The answer, as JSON, has another form than promised.
     #[error("the collector's answer cannot be read")]
     AnswerJson(#[from] serde_json::Error),
+    /// A file that was named to be read whole cannot be.
+    #[error(transparent)]
+    Input(FileError),
     /// The file is no snapshot.
     #[error("{} cannot be compared", path.display())]
     Snapshot {
@@ -247,6 +256,18 @@ pub enum CliError {
         path: String,
         /// Its value.
         value: String,
+    },
+    /// Either of two values can be right, and nobody said which.
+    #[error("{path} changes at the next boot: what runs may be right, or what the files say")]
+    Choose {
+        /// The fact.
+        path: String,
+    },
+    /// There is nothing to choose from.
+    #[error("--keep is for a sysctl that changes at the next boot, and {path} does not")]
+    NothingToKeep {
+        /// The fact.
+        path: String,
     },
     /// The remedy has no such part.
     #[error("no such remedy is known for {path}")]
@@ -351,6 +372,9 @@ impl CliError {
             Self::NoInvitation { .. } => {
                 "An admin makes an invitation with `evenkeel user invite NAME > FILE`, on the collector's host or elsewhere."
             }
+            Self::Taken { .. } => {
+                "Remove it if the token in it is not wanted any more, or name another file."
+            }
             Self::Token { .. } => "Take the file as `evenkeel user invite NAME` wrote it.",
             Self::NotInvited { .. } => {
                 "Ask an admin for another invitation: `evenkeel user invite NAME > FILE`."
@@ -359,7 +383,12 @@ impl CliError {
             Self::Ended { context: None, .. } => {
                 "Ask an admin for another one (`evenkeel user create NAME`), or for an invitation (`evenkeel user invite NAME`)."
             }
-            Self::File(FileError::Io { .. }) => "See whether the path is right and this user may use it.",
+            Self::Input(FileError::Content { .. }) => {
+                "Name the file itself: what is read here has at most 64 MiB, and a device never ends."
+            }
+            Self::File(FileError::Io { .. }) | Self::Input(FileError::Io { .. }) => {
+                "See whether the path is right and this user may use it."
+            }
             Self::File(FileError::Content { .. }) | Self::Identity { .. } => {
                 "Name PEM files as `evenkeel user create NAME` writes them."
             }
@@ -386,6 +415,8 @@ impl CliError {
             Self::NothingToFix { .. } => "`evenkeel report --all` lists what differs.",
             Self::SeveralFindings { .. } => "Name one of them.",
             Self::Unquotable { .. } => "See on the node what it really is, and set it by hand.",
+            Self::Choose { .. } => "Say which: --keep running, or --keep persisted.",
+            Self::NothingToKeep { .. } => "Leave it out.",
             Self::NoSuchRemedy { .. } => "Without --as it is said what to do.",
             Self::NoDirectory => "Name one: -o DIR.",
             Self::SameFile { .. } => "Scan them one after the other, into two directories.",

@@ -18,7 +18,9 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         return date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| refuse());
     }
     let ago = duration::parse(text).map_err(|_| refuse())?;
-    SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok()).ok_or_else(refuse)
+    let then = SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok());
+    // Nobody means, or wants to read, nanoseconds.
+    then.and_then(|then| Timestamp::from_second(then.as_second()).ok()).ok_or_else(refuse)
 }
 
 /// The same for what is to come: `30d` is so long after `now`.
@@ -53,6 +55,8 @@ mod tests {
             "\"soon\" is not a time: write 2h, 7d, 2026-11-20 or 2026-11-20T03:12:00Z"
         );
         assert!(parse("99999999d", now).is_err());
+        let within = "2026-11-22T10:00:00.123456789Z".parse().unwrap();
+        assert_eq!(parse("2h", within), Ok("2026-11-22T08:00:00Z".parse().unwrap()), "whole seconds");
         assert_eq!(parse("yesterday", now), Ok("2026-11-21T10:00:00Z".parse().unwrap()));
         assert_eq!(until("2h", now), Ok("2026-11-22T12:00:00Z".parse().unwrap()));
         assert_eq!(until("2026-12-01", now), Ok("2026-12-01T00:00:00Z".parse().unwrap()));

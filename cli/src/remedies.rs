@@ -1,5 +1,7 @@
 //! From a finding to what mends it, by the family of its fact.
 
+pub mod latent;
+
 use evenkeel_drift::report::{Finding, Kind, State};
 use evenkeel_render::remedy::{Remedy, RemedyFile, SCHEMA};
 
@@ -30,41 +32,17 @@ impl Manager {
 }
 
 /// What mends the finding: the deviating nodes get what most nodes of the reference have, or what the policy expects.
-/// `advice` is what the policy says in words; `manager` is asked for packages only.
+/// `advice` is what the policy says in words; `manager` is asked for packages only. Of a sysctl that changes at the next
+/// boot [`latent`] says what there is to choose.
 pub fn remedy(finding: &Finding, advice: &str, manager: Option<Manager>) -> Result<Remedy, CliError> {
-    let mut remedy = Remedy {
-        schema: SCHEMA.to_owned(),
-        finding: finding.id.clone(),
-        path: finding.path.clone(),
-        summary: finding.summary.clone(),
-        nodes: finding.nodes.to_vec(),
-        value: wanted(finding),
-        advice: advice.to_owned(),
-        shell: String::new(),
-        file: None,
-        ansible: String::new(),
-    };
-    if let (Kind::Latent, Some(_)) = (finding.kind, finding.path.strip_prefix("sysctl.")) {
-        // What the files say is what the next boot brings.
-        "sysctl --system\n".clone_into(&mut remedy.shell);
-        remedy.ansible = task(
-            "Load the sysctls that the files set",
-            "ansible.builtin.command",
-            &[("argv", "[sysctl, --system]".to_owned())],
-        );
-        return Ok(remedy);
-    }
+    let mut remedy = blank(finding, advice);
+    remedy.value = wanted(finding);
     let Some(value) = remedy.value.clone() else { return Ok(remedy) };
-    // Blanks between the words of a sysctl are one blank to the kernel.
-    let words = value.split([' ', '\t']).filter(|word| !word.is_empty());
-    let value = words.collect::<Vec<_>>().join(" ");
+    let value = one_blank(&value);
     let refuse = || CliError::Unquotable { path: finding.path.clone(), value: value.clone() };
     let path = finding.path.as_str();
     if let Some(key) = path.strip_prefix("sysctl.") {
-        if !is_one_line(&value) || !is_sysctl_key(key) {
-            return Err(refuse());
-        }
-        sysctl(&mut remedy, key, &value);
+        sysctl(&mut remedy, key, &checked(finding, key, &value)?);
     } else if let Some(name) = path.strip_prefix("go.env.") {
         if !is_one_line(&value)
             || !name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
@@ -88,6 +66,43 @@ pub fn remedy(finding: &Finding, advice: &str, manager: Option<Manager>) -> Resu
     Ok(remedy)
 }
 
+/// A remedy that says what is wrong, and not yet what to do.
+fn blank(finding: &Finding, advice: &str) -> Remedy {
+    Remedy {
+        schema: SCHEMA.to_owned(),
+        finding: finding.id.clone(),
+        path: finding.path.clone(),
+        summary: finding.summary.clone(),
+        nodes: finding.nodes.to_vec(),
+        value: None,
+        advice: advice.to_owned(),
+        at_boot: Vec::new(),
+        choices: Vec::new(),
+        shell: String::new(),
+        file: None,
+        ansible: String::new(),
+    }
+}
+
+/// Blanks between the words of a sysctl are one blank to the kernel.
+fn one_blank(value: &str) -> String {
+    value.split([' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A value of a sysctl that can stand in a command.
+fn checked(finding: &Finding, key: &str, value: &str) -> Result<String, CliError> {
+    let value = one_blank(value);
+    if is_one_line(&value) && is_sysctl_key(key) {
+        return Ok(value);
+    }
+    Err(CliError::Unquotable { path: finding.path.clone(), value })
+}
+
+/// Behind what others set, as far as names go, and one file a key: the next fix does not overwrite it.
+fn own_file(key: &str) -> String {
+    format!("/etc/sysctl.d/99-zz-evenkeel-{}.conf", key.replace('/', "-"))
+}
+
 /// What the policy expects, if that is one value; else what most nodes of the reference have. `None`: the finding names
 /// no value to get to.
 fn wanted(finding: &Finding) -> Option<String> {
@@ -109,8 +124,7 @@ fn wanted(finding: &Finding) -> Option<String> {
 }
 
 fn sysctl(remedy: &mut Remedy, key: &str, value: &str) {
-    // Behind what others set, as far as names go, and one file a key: the next fix does not overwrite it.
-    let path = format!("/etc/sysctl.d/99-zz-evenkeel-{}.conf", key.replace('/', "-"));
+    let path = own_file(key);
     let content = format!("# evenkeel {}\n{key} = {value}\n", remedy.finding);
     let line = format!("{key} = {value}");
     remedy.shell = format!("printf '%s\\n' {} > {path}\nsysctl -p {path}\n", shell(&line));

@@ -130,7 +130,7 @@ impl Files {
 
 /// Reads one file.
 pub fn read(path: &Path) -> Result<Snapshot, CliError> {
-    let json = files::read(path)?;
+    let json = files::read(path).map_err(CliError::Input)?;
     snapshot_file::from_json(&json).map_err(|source| CliError::Snapshot { path: path.to_owned(), source })
 }
 
@@ -152,7 +152,7 @@ fn read_all(path: &Path) -> Result<Vec<(PathBuf, Snapshot)>, CliError> {
 
 fn read_policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default_policy()) };
-    let text = String::from_utf8(files::read(path)?)
+    let text = String::from_utf8(files::read(path).map_err(CliError::Input)?)
         .map_err(|_| FileError::content(path, "it is not text in UTF-8".to_owned()))?;
     Policy::parse(&text).map_err(|source| CliError::Policy { path: path.to_owned(), source })
 }

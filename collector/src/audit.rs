@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use evenkeel_drift::Policy;
 use evenkeel_proto::admin::{AuditEntry, ListAuditRequest, ListAuditResponse};
 use evenkeel_proto::times;
 use evenkeel_runtime::exit;
@@ -133,8 +134,11 @@ impl Filter {
 /// What somebody said of drift, and what is held against what; `None`: the entry is of another kind.
 fn judgement(entry: Entry) -> Option<Deed> {
     Some(match entry {
-        Entry::PolicyApplied(PolicyApplied { text: _, version, by }) => Deed {
-            what: format!("put a policy in force, as version {version}"),
+        Entry::PolicyApplied(PolicyApplied { text, version, by }) => Deed {
+            what: match Policy::parse(&text) {
+                Ok(policy) => format!("put the policy {} in force", policy.with_version(version).label()),
+                Err(_) => format!("put a policy in force, as version {version}"),
+            },
             who: by,
             action: "policy.applied",
             subject: version.to_string(),

@@ -49,7 +49,8 @@ impl View for Baselines {
         for Baseline { name, from, as_of, nodes, created: _, by } in &self.baselines {
             table.row(vec![
                 Cell::new(name).ink(Ink::Strong),
-                Cell::new(from),
+                // The moment has a column of its own.
+                Cell::new(from.split_once('@').map_or(from, |(what, _)| what)),
                 Cell::new(&stamp(*as_of)),
                 Cell::number(*nodes),
                 Cell::new(by),

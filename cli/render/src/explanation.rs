@@ -34,6 +34,9 @@ pub struct Explained {
     /// The newest changes of the fact, the newest first.
     #[serde(default)]
     pub changes: Vec<Change>,
+    /// Of a sysctl that changes at the next boot: what it will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_boot: Option<Values>,
     /// Of a sysctl: the file and line that will set it at the next boot, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_in: Option<Values>,
@@ -44,7 +47,7 @@ impl View for Explained {
 
     fn arrange(&mut self) {
         crate::order::explanation(&mut self.explanation);
-        self.set_in.iter_mut().for_each(crate::order::values);
+        self.next_boot.iter_mut().chain(&mut self.set_in).for_each(crate::order::values);
     }
 
     fn schema(&self) -> Option<&'static str> {
@@ -61,7 +64,7 @@ impl View for Explained {
 }
 
 fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
-    let Explained { explanation, changes, set_in } = explained;
+    let Explained { explanation, changes, next_boot, set_in } = explained;
     let Explanation { path, findings, unknowns, rules, advice, values, .. } = explanation;
     let mut page = Page::new(screen);
     page.line(0, Ink::Strong, &escape(path));
@@ -84,13 +87,16 @@ fn show(explained: &Explained, screen: &Screen, names_width: usize) -> String {
     cannot_tell(&mut page, unknowns, usize::MAX);
     if !values.roles.is_empty() {
         page.blank();
-        page.line(0, Ink::Strong, "VALUES");
+        // Beside what comes it is said that this is what runs.
+        page.line(0, Ink::Strong, if next_boot.is_some() { "RUNNING NOW" } else { "VALUES" });
         roles(&mut page, values, names_width);
     }
-    if let Some(set_in) = set_in {
-        page.blank();
-        page.line(0, Ink::Strong, "SET AT BOOT BY");
-        roles(&mut page, set_in, names_width);
+    for (head, values) in [("SET AT THE NEXT BOOT TO", next_boot), ("SET AT BOOT BY", set_in)] {
+        if let Some(values) = values {
+            page.blank();
+            page.line(0, Ink::Strong, head);
+            roles(&mut page, values, names_width);
+        }
     }
     since(&mut page, explanation, changes, names_width);
     page.blank();

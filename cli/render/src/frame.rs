@@ -1,6 +1,6 @@
 //! What stands around the findings of a report: what was compared, and the counts.
 
-use evenkeel_drift::report::{Environment, Noise, Report, Severity, Status, Summary};
+use evenkeel_drift::report::{Environment, Finding, Noise, Report, Severity, Status, Summary};
 
 use crate::page::Page;
 use crate::screen::Ink;
@@ -120,6 +120,13 @@ pub(crate) fn counts(report: &Report, hidden: Option<&str>) -> String {
     let listed = report.findings.iter().filter(|f| grave(f.severity, f.status)).count() as u64;
     if listed < critical + warning {
         parts.push(format!("{listed} of them listed"));
+    }
+    let is_info = |finding: &&Finding| finding.severity == Severity::Info && finding.status == Status::Open;
+    let listed = report.findings.iter().filter(is_info).count() as u64;
+    // With `--severity info` it is listed like the rest.
+    let info = if hidden.is_some() { info.saturating_sub(listed) } else { info };
+    if hidden.is_some() && listed > 0 {
+        parts.push(format!("{listed} info"));
     }
     let quiet: Vec<String> = [(explained, "explained"), (accepted, "accepted"), (info, "info")]
         .into_iter()

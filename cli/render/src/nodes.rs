@@ -1,6 +1,6 @@
 //! The nodes, as the collector knows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use evenkeel_drift::report::Severity;
 use evenkeel_facts::natural;
@@ -165,9 +165,18 @@ impl Nodes {
         let more = ["AGENT", "LAST CHANGED (UTC)", "ENROLLED (UTC)", "LABELS", "ID"];
         let mut table =
             Columns::new(&if wide { [&headers[..], &more].concat() } else { headers.to_vec() }).lead();
+        let mut called: HashMap<(&str, &str), u64> = HashMap::new();
         for node in &self.nodes {
+            *called.entry((&node.environment, &node.name)).or_default() += 1;
+        }
+        for node in &self.nodes {
+            // A name is what the machine gives itself: two of an environment may have one, and are told apart by their ids.
+            let name = match called[&(&*node.environment, &*node.name)] {
+                1 => node.name.clone(),
+                _ => format!("{} ({})", node.name, node.id.get(..8).unwrap_or(&node.id)),
+            };
             let mut row = vec![
-                Cell::new(&node.name).ink(Ink::Strong),
+                Cell::new(&name).ink(Ink::Strong),
                 Cell::new(&node.environment),
                 Cell::new(if node.role.is_empty() { "-" } else { &node.role }),
                 Cell::new(node.state()).ink(node.ink()),
@@ -189,9 +198,14 @@ impl Nodes {
             table.row(row);
         }
         let members = || self.nodes.iter().filter(|node| node.is_member());
-        let stale = members().filter(|node| !node.fresh).count();
+        let number = |state: &str| self.nodes.iter().filter(|node| node.state() == state).count();
+        let new = match number("new") {
+            0 => String::new(),
+            new => format!(", {new} new"),
+        };
+        let stale = number("stale");
         let total = count(members().count() as u64, "node");
-        format!("{}{}\n{total}, {stale} stale\n", table.render(screen, 0), self.clones(screen))
+        format!("{}{}\n{total}, {stale} stale{new}\n", table.render(screen, 0), self.clones(screen))
     }
 
     /// What is wrong with a node whose key several machines hold, and what to do.

@@ -28,12 +28,27 @@ pub struct Remedy {
     pub value: Option<String>,
     /// What to do, in words.
     pub advice: String,
+    /// What will be set at the next boot where that is the question: `/etc/sysctl.d/50-web.conf:3 sets 4096`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_boot: Vec<String>,
+    /// What there is to choose, as long as nobody has chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
     /// Commands for a shell of root on each of the nodes; empty: no command mends it.
     pub shell: String,
     /// A file for the nodes, where one holds the setting.
     pub file: Option<RemedyFile>,
     /// A task for an Ansible playbook; empty: none mends it.
     pub ansible: String,
+}
+
+/// One of several things that can be right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// What `--keep` is given to choose it: `running`, `persisted`.
+    pub keep: String,
+    /// The values that are kept, one or several over the nodes.
+    pub values: Vec<String>,
 }
 
 /// A file for a node.
@@ -55,7 +70,7 @@ impl View for Remedy {
     /// Each part can be copied, and the whole is a shell script: whatever else it says are comments. Lines are not
     /// broken: a broken line would be another command.
     fn table(&self, screen: &Screen) -> String {
-        let Self { schema: _, finding, path, summary, nodes, value: _, advice, shell, file, ansible } = self;
+        let Self { finding, path, summary, nodes, advice, at_boot, choices, shell, file, ansible, .. } = self;
         let mut page = Page::new(&Screen { width: usize::MAX, ..*screen });
         let mut note = |ink, text: &str| page.line(0, ink, &format!("# {text}"));
         note(Ink::Strong, &format!("{}  {}", escape(path), escape(finding)));
@@ -65,7 +80,17 @@ impl View for Remedy {
         if !advice.is_empty() {
             note(Ink::Plain, &escape(advice));
         }
-        if shell.is_empty() {
+        for line in at_boot {
+            note(Ink::Plain, &format!("at boot {}", escape(line)));
+        }
+        if !choices.is_empty() {
+            note(Ink::Strong, "What runs may be right, or what the files say. One of:");
+            for Choice { keep, values } in choices {
+                let values: Vec<_> = values.iter().map(|value| escape(value)).collect();
+                let command = format!("evenkeel fix {} --keep {}", escape(finding), escape(keep));
+                note(Ink::Plain, &format!("  {command}  # {}", values.join(" or ")));
+            }
+        } else if shell.is_empty() {
             note(Ink::Strong, "No command mends this by itself.");
         } else {
             note(Ink::Faint, "Nothing was run. As root, on each of these nodes:");

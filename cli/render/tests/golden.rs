@@ -5,7 +5,7 @@ mod hostile;
 
 use std::path::Path;
 
-use evenkeel_drift::report::{Noise, Quarantined};
+use evenkeel_drift::report::{Noise, Quarantined, Severity, Summary};
 use evenkeel_drift::{GateOutcome, GateVerdict, Report};
 use evenkeel_render::audit::Audit;
 use evenkeel_render::nodes::Node;
@@ -92,6 +92,20 @@ fn what_is_accepted_is_said() {
     all_formats("report-accepted", &report);
     documents("report-accepted", &report);
     all_formats("gate-accepted", &judged::gate_with_accepted());
+}
+
+/// Promise: what is listed is not said to be hidden.
+#[test]
+fn what_is_listed_is_not_hidden() {
+    let mut report = examples::one();
+    report.findings[0].severity = Severity::Info;
+    report.summary = Summary { info: 3, explained: 2, ..Summary::default() };
+    let shown = render(&report, Format::Table, &NARROW).unwrap();
+    let counts =
+        "Consistent: no critical difference, no warning; 1 info; hidden: 2 explained, 2\ninfo (see --all)\n";
+    assert!(shown.contains(counts), "{shown}");
+    let shown = render(&report, Format::Table, &Screen { all: true, ..NARROW }).unwrap();
+    assert!(shown.contains("no warning; 2 explained, 3 info\n"), "{shown}");
 }
 
 /// Promise: what has the same cause is named, not only counted.
@@ -212,6 +226,7 @@ fn values() {
 #[test]
 fn explanation() {
     all_formats("explanation", &judged::explained());
+    all_formats("explanation-latent", &judged::latent());
     all_formats("explanation-none", &judged::no_difference());
 }
 

@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context, arguments: Accept) -> Result<u8, CliError> 
     let client = context.client()?;
     let answer = client.wait(client.admin().accept(request))?;
     let covered = match answer.covered {
-        0 => "nothing that is open now".to_owned(),
+        0 => "nothing that is open now, and what comes at these paths".to_owned(),
         1 => "one finding".to_owned(),
         more => format!("{more} findings"),
     };

@@ -91,7 +91,9 @@ fn keep(context: &Context, Create { name, from, expectations }: Create) -> Resul
         1 => "one node".to_owned(),
         more => format!("{more} nodes"),
     };
-    context.console.note(&format!("Baseline {name} has {what}: evenkeel diff ENV baseline/{name}"));
+    context
+        .console
+        .note(&format!("Kept: {what}. Hold others against it with `evenkeel diff ENV baseline/{name}`."));
     Ok(exit::DONE)
 }
 

@@ -1,5 +1,6 @@
 //! `evenkeel explain`: everything about one finding or fact.
 
+use evenkeel_drift::report::Kind;
 use evenkeel_drift::{Explanation, Values};
 use evenkeel_proto::report::{ExplainRequest, GetHistoryRequest, GetValuesRequest};
 use evenkeel_render::explanation::Explained;
@@ -30,14 +31,20 @@ pub(super) fn run(context: &Context, arguments: Explain) -> Result<u8, CliError>
     let request = GetHistoryRequest { path: Some(glob), limit: CHANGES, ..GetHistoryRequest::default() };
     let history = client.wait(client.reports().get_history(request))?;
     let changes = history.changes.into_iter().map(history::from_wire).collect::<Result<_, _>>()?;
-    let set_in = path.strip_prefix("sysctl.").map(|key| set_in(&client, key)).transpose()?.flatten();
-    context.console.show(&mut Explained { explanation, changes, set_in })?;
+    let (mut next_boot, mut set_in) = (None, None);
+    if let Some(key) = path.strip_prefix("sysctl.") {
+        set_in = persisted(&client, key, "source")?;
+        if explanation.findings.iter().any(|finding| finding.kind == Kind::Latent) {
+            next_boot = persisted(&client, key, "value")?;
+        }
+    }
+    context.console.show(&mut Explained { explanation, changes, next_boot, set_in })?;
     Ok(evenkeel_runtime::exit::DONE)
 }
 
-/// The file and line that set a sysctl at boot, if any node knows one.
-fn set_in(client: &Client, key: &str) -> Result<Option<Values>, CliError> {
-    let request = GetValuesRequest { path: format!("sysctl.persisted[{key}].source") };
+/// What the files of sysctl.d say of a key, if any node knows it: the `value`, or the `source`, as `FILE:LINE`.
+pub(super) fn persisted(client: &Client, key: &str, what: &str) -> Result<Option<Values>, CliError> {
+    let request = GetValuesRequest { path: format!("sysctl.persisted[{key}].{what}") };
     match client.wait(client.reports().get_values(request)) {
         Ok(answer) => Ok(Some(serde_json::from_str(&answer.json)?)),
         // No node knows one, or the collector is older than the question.

@@ -8,8 +8,10 @@ use evenkeel_proto::report::{ExplainRequest, GetValuesRequest};
 use evenkeel_runtime::exit;
 
 use super::Context;
+use super::explain::persisted;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::remedies::latent::{self, Boot, Keep};
 use crate::remedies::{Manager, remedy};
 
 /// Arguments.
@@ -22,6 +24,9 @@ pub struct Fix {
     /// A finding's id (f-…), or the fact's path where only one finding speaks of it
     #[arg(value_name = "FINDING")]
     finding: String,
+    /// For what the next boot changes: whether what runs is right, or what the files say
+    #[arg(long, value_enum, value_name = "running|persisted", hide_possible_values = true)]
+    keep: Option<Keep>,
     /// Print only the commands, only the file, or only the Ansible task
     #[arg(long = "as", value_enum, value_name = "shell|file|ansible", hide_possible_values = true)]
     only: Option<Part>,
@@ -39,11 +44,11 @@ enum Part {
 }
 
 pub(super) fn run(context: &Context, arguments: Fix) -> Result<u8, CliError> {
-    let Fix { finding: subject, only } = arguments;
+    let Fix { finding: subject, keep, only } = arguments;
     let client = context.client()?;
     let request = ExplainRequest { subject: subject.clone() };
     let answer = client.wait(client.reports().explain(request))?;
-    let Explanation { findings, advice, .. } = serde_json::from_str(&answer.json)?;
+    let Explanation { findings, advice, values, .. } = serde_json::from_str(&answer.json)?;
     let finding = match &findings[..] {
         [finding] => finding,
         [] => return Err(CliError::NothingToFix { subject }),
@@ -52,9 +57,20 @@ pub(super) fn run(context: &Context, arguments: Fix) -> Result<u8, CliError> {
             return Err(CliError::SeveralFindings { subject, ids });
         }
     };
-    let manager = if finding.path.starts_with("package[") { manager(&client, finding)? } else { None };
     let advice = advice.map(|advice| advice.remedy).unwrap_or_default();
-    let mut remedy = remedy(finding, &advice, manager)?;
+    let mut remedy = if let Some(key) = latent::key(finding) {
+        if keep.is_none() && only.is_some() {
+            return Err(CliError::Choose { path: finding.path.clone() });
+        }
+        let next = persisted(&client, key, "value")?;
+        let boot = Boot::of(finding, &values, next.as_ref(), persisted(&client, key, "source")?.as_ref());
+        latent::remedy(finding, key, &advice, &boot, keep)?
+    } else if keep.is_some() {
+        return Err(CliError::NothingToKeep { path: finding.path.clone() });
+    } else {
+        let manager = if finding.path.starts_with("package[") { manager(&client, finding)? } else { None };
+        remedy(finding, &advice, manager)?
+    };
     let part = match only {
         None => {
             context.console.show(&mut remedy)?;

@@ -126,7 +126,7 @@ fn parse(path: &Path) -> Result<(String, Rules), CliError> {
 
 /// The text of a policy.
 pub(super) fn read(path: &Path) -> Result<String, CliError> {
-    let bytes = files::read(path)?;
+    let bytes = files::read(path).map_err(CliError::Input)?;
     String::from_utf8(bytes)
         .map_err(|_| CliError::Asked { message: format!("{} is not text: a policy is TOML", path.display()) })
 }

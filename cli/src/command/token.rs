@@ -91,6 +91,12 @@ fn revoked(context: &Context, Revoke { id }: Revoke) -> Result<u8, CliError> {
 
 fn created(context: &Context, create: Create) -> Result<u8, CliError> {
     let Create { env, uses, ttl, names, network, token_file } = create;
+    // The token in it may still be on its way to a node, and is nowhere else.
+    let is_taken =
+        |file: &&PathBuf| file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+    if let Some(file) = token_file.as_ref().filter(is_taken) {
+        return Err(CliError::Taken { file: file.clone() });
+    }
     let request = CreateTokenRequest {
         environment: env.clone(),
         uses,

@@ -9,7 +9,7 @@ use crate::evaluate::evaluate_naming;
 use crate::fleet::Fleet;
 use crate::policy::{AdviceTexts, Policy, Rule};
 use crate::query::Query;
-use crate::report::{Finding, State, Unknown};
+use crate::report::{Finding, Kind, State, Unknown};
 use crate::rows::covers;
 use crate::values::{Values, values};
 
@@ -108,9 +108,36 @@ pub fn explain(
     if findings.is_empty() && unknowns.is_empty() && values.roles.is_empty() {
         return None;
     }
-    let advice = policy.advice(&path).cloned();
+    let advice = latent_advice(&findings).or_else(|| policy.advice(&path).cloned());
     let rules = rules(policy, &path);
     Some(Explanation { rules, advice, path, findings, unknowns, values, nodes: Vec::new(), more_nodes: 0 })
+}
+
+/// What the policy advises of a path is about values that differ between nodes. Where all that is found is what the next
+/// boot changes, the question is another.
+fn latent_advice(findings: &[Finding]) -> Option<AdviceTexts> {
+    let only = |of: fn(&str) -> bool| {
+        let is_so = |finding: &Finding| finding.kind == Kind::Latent && of(&finding.path);
+        !findings.is_empty() && findings.iter().all(is_so)
+    };
+    let texts = |risk: &str, remedy: &str, file: &str| {
+        Some(AdviceTexts { risk: risk.to_owned(), remedy: remedy.to_owned(), file: file.to_owned() })
+    };
+    if only(|path| path.starts_with("sysctl.")) {
+        texts(
+            "What was set while the machine ran is gone after the next boot: it comes back with what the files say.",
+            "Decide which of the two is right: keep what runs, in a file of /etc/sysctl.d that is read last; or take what the files say, now and not at the next boot. `evenkeel fix` prints either.",
+            "/etc/sysctl.d/*.conf",
+        )
+    } else if only(|path| path == "kernel.release") {
+        texts(
+            "The next boot, whenever it comes, brings another kernel than the one that was tested under this load.",
+            "Reboot when it suits you, one node at a time; or make the boot loader start the kernel that runs.",
+            "/boot, the boot loader's configuration",
+        )
+    } else {
+        None
+    }
 }
 
 /// What the policy says of a path, with the rules that say it.
@@ -133,7 +160,9 @@ pub fn rules(policy: &Policy, path: &str) -> Vec<Deciding> {
         rules.push(deciding("expect", format!("{}{absent}", expected.value), Some(rule)));
     }
     if let Some((within, rule)) = policy.deadline(&verdict) {
-        rules.push(deciding("promote_within", format!("{} hours", within.as_hours()), Some(rule)));
+        let whole = within.as_secs() % 3600 == 0;
+        let within = if whole { format!("{} hours", within.as_hours()) } else { format!("{within:#}") };
+        rules.push(deciding("promote_within", within, Some(rule)));
     }
     if verdict.ignore || verdict.hide {
         let how = if verdict.ignore { "ignore" } else { "hide" };

@@ -29,10 +29,11 @@ pub fn changes(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) ->
     report
         .findings
         .retain(|finding| query.all || (finding.status == Status::Open && finding.severity >= least));
-    for finding in &mut report.findings {
-        let names: BTreeSet<&String> = finding.nodes.iter().collect();
-        if names.len() < finding.nodes.len() {
-            finding.nodes = names.into_iter().cloned().collect();
+    let findings = report.findings.iter_mut().map(|finding| &mut finding.nodes);
+    for nodes in findings.chain(report.unknowns.iter_mut().map(|unknown| &mut unknown.nodes)) {
+        let names: BTreeSet<&String> = nodes.iter().collect();
+        if names.len() < nodes.len() {
+            *nodes = names.into_iter().cloned().collect();
         }
     }
     report
@@ -120,18 +121,16 @@ mod tests {
         let moved: &[(&str, &str)] = &[(RUNNING, "60"), (PERSISTED, "20")];
         let other: &[(&str, &str)] = &[(RUNNING, "30")];
         assert_eq!(between(side("then", &[("a", pending)]), side("now", &[("a", pending)])), []);
-        let one = |path: &str, names: &[&str]| {
-            vec![(path.to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())]
-        };
-        let became = between(side("then", &[("a", settled)]), side("now", &[("a", pending)]));
-        assert_eq!(became, one(RUNNING, &["a"]));
-        let became = between(side("then", &[("a", moved)]), side("now", &[("a", pending)]));
-        assert_eq!(became, one(RUNNING, &["a"]));
+        // What the files say became another, and so did what the next boot changes.
+        let both =
+            vec![(RUNNING.to_owned(), vec!["a".to_owned()]), (PERSISTED.to_owned(), vec!["a".to_owned()])];
+        assert_eq!(between(side("then", &[("a", settled)]), side("now", &[("a", pending)])), both);
+        assert_eq!(between(side("then", &[("a", moved)]), side("now", &[("a", pending)])), both[..1]);
         // As many nodes disagree as before, and they are others.
         let (a, b): (&[_], &[_]) = (&[(RUNNING, "60")], other);
         let then = side("then", &[("a", b), ("b", a), ("c", a)]);
         let now = side("now", &[("a", a), ("b", b), ("c", a)]);
-        assert_eq!(between(then.clone(), now), one(RUNNING, &["a", "b"]));
+        assert_eq!(between(then.clone(), now), [(RUNNING.to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
         assert_eq!(between(then.clone(), Side { label: "now".into(), ..then }), []);
     }
 }

@@ -2,7 +2,7 @@
 
 use evenkeel_drift::affected::{Advised, Affected, Found, Place, Unjudged};
 use evenkeel_drift::explain::{Deciding, NodeSince, Side};
-use evenkeel_drift::report::{Severity, State, Unknown};
+use evenkeel_drift::report::{Kind, Severity, State, Unknown};
 use evenkeel_drift::values::{EnvironmentValues, Held, RoleValues};
 use evenkeel_drift::{Explanation, GateOutcome, GateVerdict, Values};
 use evenkeel_facts::Author;
@@ -53,7 +53,12 @@ fn rule(attribute: &str, value: &str, rule: Option<&str>, reason: &str) -> Decid
 pub(crate) fn explained() -> Explained {
     let mut set_in = values();
     "sysctl.persisted[net.core.somaxconn].source".clone_into(&mut set_in.path);
-    Explained { explanation: explanation(), changes: super::history().changes, set_in: Some(set_in) }
+    Explained {
+        explanation: explanation(),
+        changes: super::history().changes,
+        next_boot: None,
+        set_in: Some(set_in),
+    }
 }
 
 fn explanation() -> Explanation {
@@ -122,7 +127,7 @@ pub(crate) fn no_difference() -> Explained {
         more_nodes: 0,
         ..explanation()
     };
-    Explained { explanation, changes: Vec::new(), set_in: None }
+    Explained { explanation, changes: Vec::new(), next_boot: None, set_in: None }
 }
 
 fn unknown() -> Unknown {
@@ -133,6 +138,16 @@ fn unknown() -> Unknown {
         reason: "permission".into(),
         nodes: strings(&["stg-web-4"]).into(),
     }
+}
+
+/// Runs one value everywhere, and the next boot brings another.
+pub(crate) fn latent() -> Explained {
+    let mut explained = explained();
+    let finding = &mut explained.explanation.findings[0];
+    finding.kind = Kind::Latent;
+    finding.summary = "prod: 1 of 2 nodes changes at the next boot: 65535, then 4096".into();
+    explained.next_boot = explained.set_in.clone();
+    explained
 }
 
 pub(crate) fn gate(verdict: GateVerdict) -> GateOutcome {

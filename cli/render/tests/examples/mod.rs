@@ -223,6 +223,11 @@ pub(crate) fn nodes() -> nodes::Nodes {
             node("stg-web-1", "web", true),
             nodes::Node { holders, ..node("stg-web-2", "web", true) },
             nodes::Node { standing: "banned".into(), ..node("stg-web-3", "web", false) },
+            nodes::Node { last_changed: None, last_seen: None, facts: 0, ..node("stg-web-4", "web", false) },
+            nodes::Node {
+                id: "0190c1df-0000-4000-8000-000000000002".into(),
+                ..node("stg-web-1", "web", true)
+            },
             node("stg-\u{1b}[31mdb", "", false),
         ],
     }

@@ -3,7 +3,7 @@
 use crate::examples::{self, judged};
 use evenkeel_drift::GateVerdict;
 use evenkeel_drift::report::{Finding, Kind, Part, Report, Severity, State, Status, Unknown, ValueCount};
-use evenkeel_render::remedy::{Remedy, RemedyFile, SCHEMA};
+use evenkeel_render::remedy::{Choice, Remedy, RemedyFile, SCHEMA};
 use evenkeel_render::{Format, Screen, View, render};
 use proptest::prelude::*;
 
@@ -257,6 +257,8 @@ proptest! {
             nodes: [text.into()].into(),
             value: Some(text.into()),
             advice: text.into(),
+            at_boot: vec![text.into()],
+            choices: Vec::new(),
             shell: "true\n".into(),
             file: Some(RemedyFile { path: text.into(), content: String::new() }),
             ansible: String::new(),
@@ -267,5 +269,9 @@ proptest! {
         let shown = render(&remedy(&text), Format::Table, &screen).unwrap();
         let commands: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
         prop_assert_eq!(commands, ["true"]);
+        let choices = vec![Choice { keep: text.clone(), values: vec![text.clone()] }];
+        let choose = |text: &str| Remedy { shell: String::new(), file: None, choices: choices.clone(), ..remedy(text) };
+        let shown = render(&choose(&text), Format::Table, &screen).unwrap();
+        prop_assert!(shown.lines().all(|line| line.starts_with('#')), "{}", shown);
     }
 }

@@ -50,6 +50,18 @@ fn the_gate_answers_in_three_ways() {
     }
 }
 
+/// Promise: what somebody has signed off fails no gate, and is counted by how bad it is.
+#[test]
+fn the_gate_counts_what_is_accepted() {
+    let said = |name: &str, fail_on| {
+        let GateOutcome { verdict, findings, accepted, .. } = ask(name, "staging", "prod", fail_on);
+        (verdict, findings.len(), accepted)
+    };
+    assert_eq!(said("accepted_finding", Severity::Critical), (GateVerdict::Consistent, 0, 1));
+    assert_eq!(said("accepted_expired", Severity::Critical), (GateVerdict::Drift, 1, 0));
+    assert_eq!(said("info_hidden", Severity::Warning), (GateVerdict::Consistent, 0, 0));
+}
+
 /// A node that may run programs unseen, but has all that others have, holds up nobody.
 #[test]
 fn what_hides_nothing_fails_no_gate() {
@@ -137,6 +149,22 @@ fn a_finding_is_explained_by_its_id_and_by_its_path() {
         ]
     );
     assert_eq!(explanation.values, values(&fleet, "sysctl.net.core.somaxconn"));
+}
+
+/// Promise: whoever asks about what the next boot changes is not told to make nodes alike.
+#[test]
+fn what_the_next_boot_changes_is_advised_as_that() {
+    let advice = |name: &str, path: &str| {
+        let fleet = scenario(name).fleet();
+        let explained = explain(&fleet, &Policy::default_policy(), &Query::default(), now(), path);
+        explained.unwrap().advice.unwrap().remedy
+    };
+    let latent = advice("latent_sysctl", "sysctl.net.core.somaxconn");
+    assert!(latent.starts_with("Decide which of the two is right: keep what runs,"), "{latent}");
+    let kernel = advice("latent_kernel", "kernel.release");
+    assert!(kernel.starts_with("Reboot when it suits you"), "{kernel}");
+    let differs = advice("differs", "sysctl.net.core.somaxconn");
+    assert!(differs.starts_with("Raise the lower side"), "{differs}");
 }
 
 #[test]
