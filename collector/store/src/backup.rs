@@ -257,7 +257,9 @@ mod tests {
     fn lost_by_a_backup() -> usize {
         let place = tempfile::tempdir().unwrap();
         let (old, new, to) = (place.path().join("old"), place.path().join("new"), place.path().join("b"));
-        [&old, &new].map(|directory| fs::create_dir(directory).unwrap());
+        for directory in [&old, &new] {
+            fs::create_dir(directory).unwrap();
+        }
         let mut records = filled(&old, 20);
         let (mut writer, _) = open(&old).unwrap();
         records.extend(fill(&mut writer, 21..=25));

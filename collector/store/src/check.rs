@@ -196,6 +196,10 @@ fn journal(reader: &Reader, sections: &HashSet<Digest>, checked: &mut Checked, p
 /// Every part of the checkpoints that count, and whether what they name is there.
 fn checkpoints(reader: &Reader, sections: &HashSet<Digest>, problems: &mut Vec<String>) {
     let checkpoints = reader.checkpoints().unwrap_or_default();
+    for position in reader.damaged_checkpoints().unwrap_or_default() {
+        let why = "it has another digest than it was written with";
+        problems.push(format!("the checkpoint after entry {position}: {why}"));
+    }
     let mut missing = HashSet::new();
     for checkpoint in checkpoints {
         let position = checkpoint.position;

@@ -1,7 +1,8 @@
 //! From an older schema to the newest, all of it or nothing.
 //!
 //! Until schema 2 nothing named the entries of the audit; until schema 3 entries had no digest, and what is there is
-//! believed; until schema 4 commits named nodes, sections and contents in full, and contents were zstd frames.
+//! believed; until schema 4 commits named nodes, sections and contents in full, and contents were zstd frames; until schema 5
+//! what says that a checkpoint is whole had no digest.
 
 use rusqlite::{Connection, params};
 use uuid::Uuid;
@@ -12,24 +13,36 @@ use crate::entry::Entry;
 use crate::ids::Ids;
 use crate::schema::{self, SCHEMA};
 use crate::writer::Appender;
-use crate::{StoreError, content};
+use crate::{StoreError, content, retention};
 
 /// Until this schema entries had no digest.
 const SUMS: i64 = 3;
+/// From this schema on there are checkpoints, and entries lie as they do now.
+const CHECKPOINTS: i64 = 4;
 
 pub(crate) fn migrate(connection: &mut Connection, found: i64) -> Result<(), StoreError> {
     let failed = StoreError::database;
     let transaction = connection.transaction().map_err(failed("begin a migration"))?;
+    if found >= CHECKPOINTS {
+        retention::add_sums(&transaction).map_err(schema::damaged_or("take over the checkpoints"))?;
+    } else {
+        take_over(&transaction, found)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed("write the schema version"))?;
+    transaction.commit().map_err(failed("commit a migration"))
+}
+
+/// What has another form now.
+fn take_over(transaction: &Connection, found: i64) -> Result<(), StoreError> {
+    let failed = StoreError::database;
     let aside = "ALTER TABLE journal RENAME TO old_journal; DROP INDEX IF EXISTS journal_of_node;
         ALTER TABLE section RENAME TO old_section; DROP TABLE IF EXISTS audit; DROP TABLE IF EXISTS probe";
     transaction.execute_batch(aside).map_err(failed("put the old tables aside"))?;
     transaction.execute_batch(schema::TABLES).map_err(failed("create the tables"))?;
-    contents(&transaction).map_err(schema::damaged_or("take over the contents"))?;
-    entries(&transaction, found)?;
+    contents(transaction).map_err(schema::damaged_or("take over the contents"))?;
+    entries(transaction, found)?;
     let drop = "DROP TABLE old_journal; DROP TABLE old_section";
-    transaction.execute_batch(drop).map_err(failed("drop the old tables"))?;
-    transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed("write the schema version"))?;
-    transaction.commit().map_err(failed("commit a migration"))
+    transaction.execute_batch(drop).map_err(failed("drop the old tables"))
 }
 
 fn contents(connection: &Connection) -> rusqlite::Result<()> {
@@ -84,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::entry::{Committed, tests::commit};
-    use crate::{Batch, FILE, Record, check, open};
+    use crate::{Batch, Checkpoint, FILE, Record, check, open};
 
     /// A store as version 0.1.0 wrote it with schema 3: two nodes, three commits of one, two environments, a policy.
     const KEPT: &str = include_str!("kept/schema-3.sql");
@@ -209,5 +222,34 @@ mod tests {
         let error = open(directory.path()).unwrap_err().to_string();
         assert!(error.contains("entry 7 of the journal: it has another digest"), "{error}");
         assert_eq!(written(&Connection::open(directory.path().join(FILE)).unwrap()), before);
+    }
+
+    /// Promise: a checkpoint of the version before is one, and what it says is not believed unseen from then on.
+    #[test]
+    fn a_checkpoint_without_a_digest_gets_one() {
+        let directory = tempfile::tempdir().unwrap();
+        {
+            let (mut writer, _) = open(directory.path()).unwrap();
+            let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), 1)); 2];
+            writer.append(Batch { entries, sections: vec![] }).unwrap();
+            writer.begin_checkpoint(2).unwrap();
+            let whole = Checkpoint { position: 2, at: Timestamp::UNIX_EPOCH, parts: 0 };
+            writer.finish_checkpoint(whole).unwrap();
+            writer.begin_at(2).unwrap();
+            let back = "ALTER TABLE whole_checkpoint DROP COLUMN sum; PRAGMA user_version = 4";
+            writer.connection.execute_batch(back).unwrap();
+        }
+        let (writer, reader) = open(directory.path()).unwrap();
+        assert_eq!((reader.checkpoints().unwrap().len(), reader.base().unwrap()), (1, 2));
+        for turn in ["at = at + 1", "parts = parts + 1", "is_begin = 0", "position = position + 1024"] {
+            writer.connection.execute_batch("SAVEPOINT turn").unwrap();
+            writer.connection.execute(&format!("UPDATE whole_checkpoint SET {turn}"), []).unwrap();
+            assert_eq!(retention::whole(&writer.connection).unwrap().0.len(), 0, "{turn}");
+            writer.connection.execute_batch("ROLLBACK TO turn; RELEASE turn").unwrap();
+        }
+        writer.connection.execute("UPDATE whole_checkpoint SET at = at + 1", []).unwrap();
+        let problems = check(&directory.path().join(FILE)).unwrap().problems;
+        let said = "the checkpoint after entry 2: it has another digest than it was written with";
+        assert!(problems.contains(&said.to_owned()), "{problems:?}");
     }
 }

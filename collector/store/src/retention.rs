@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use crate::checkpoint::{self, NodePart, Part, kind};
@@ -76,10 +76,11 @@ impl Writer {
     /// The checkpoint is whole: from now on it counts.
     pub fn finish_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), StoreError> {
         let Checkpoint { position, at, parts } = checkpoint;
-        let row = params![position.cast_signed(), at.as_millisecond(), parts.cast_signed()];
+        let sum = sum_of_whole(checkpoint, false);
+        let row = params![position.cast_signed(), at.as_millisecond(), parts.cast_signed(), sum];
         self.connection
             .execute(
-                "INSERT INTO whole_checkpoint (position, at, parts, is_begin) VALUES (?1, ?2, ?3, 0)",
+                "INSERT INTO whole_checkpoint (position, at, parts, is_begin, sum) VALUES (?1, ?2, ?3, 0, ?4)",
                 row,
             )
             .map_err(StoreError::database("finish a checkpoint"))?;
@@ -89,9 +90,13 @@ impl Writer {
     /// From now on the journal begins behind this checkpoint: entries up to it may go.
     pub fn begin_at(&mut self, position: u64) -> Result<(), StoreError> {
         self.step("say where the journal begins", |connection, _| {
+            let all = whole(connection)?.0;
+            let Some((checkpoint, _)) = all.into_iter().find(|(whole, _)| whole.position == position) else {
+                return Ok(0);
+            };
             connection.execute(
-                "UPDATE whole_checkpoint SET is_begin = 1 WHERE position = ?1",
-                [position.cast_signed()],
+                "UPDATE whole_checkpoint SET is_begin = 1, sum = ?2 WHERE position = ?1",
+                params![position.cast_signed(), sum_of_whole(checkpoint, true)],
             )
         })?;
         Ok(())
@@ -100,11 +105,10 @@ impl Writer {
     /// A checkpoint counts no more. Never the one that the journal begins behind.
     pub fn drop_checkpoint(&mut self, position: u64) -> Result<(), StoreError> {
         self.step("drop a checkpoint", |connection, _| {
-            connection.execute(
-                "DELETE FROM whole_checkpoint WHERE position = ?1 AND position IS NOT \
-                    (SELECT max(position) FROM whole_checkpoint WHERE is_begin)",
-                [position.cast_signed()],
-            )
+            if begin(&whole(connection)?.0).is_some_and(|begin| begin.position == position) {
+                return Ok(0);
+            }
+            connection.execute("DELETE FROM whole_checkpoint WHERE position = ?1", [position.cast_signed()])
         })?;
         Ok(())
     }
@@ -133,11 +137,10 @@ impl Writer {
     /// Takes away some of the entries that the journal begins behind. Returns how many; 0: none is left.
     pub fn cut(&mut self, most: usize) -> Result<usize, StoreError> {
         self.step("cut the journal", |connection, _| {
-            let base = "SELECT max(position) FROM whole_checkpoint WHERE is_begin";
-            let base: Option<i64> = connection.query_row(base, [], |row| row.get(0))?;
+            let base = begin(&whole(connection)?.0).map_or(0, |begin| begin.position.cast_signed());
             let delete = "DELETE FROM journal WHERE position IN (SELECT position FROM journal \
                 WHERE position <= ?1 AND position NOT IN (SELECT position FROM audit) ORDER BY position LIMIT ?2)";
-            connection.prepare_cached(delete)?.execute(params![base.unwrap_or(0), rows(most)])
+            connection.prepare_cached(delete)?.execute(params![base, rows(most)])
         })
     }
 
@@ -243,7 +246,7 @@ impl Writer {
     fn step(
         &mut self,
         operation: &'static str,
-        act: impl FnOnce(&rusqlite::Connection, &mut Ids) -> rusqlite::Result<usize>,
+        act: impl FnOnce(&Connection, &mut Ids) -> rusqlite::Result<usize>,
     ) -> Result<usize, StoreError> {
         let failed = || StoreError::database(operation);
         let transaction = self.connection.transaction().map_err(failed())?;
@@ -260,7 +263,16 @@ pub struct Marked(Named);
 impl Reader {
     /// The checkpoints that count, the oldest first.
     pub fn checkpoints(&self) -> Result<Vec<Checkpoint>, StoreError> {
-        self.list("SELECT position, at, parts FROM whole_checkpoint ORDER BY position")
+        Ok(self.whole()?.0.into_iter().map(|(checkpoint, _)| checkpoint).collect())
+    }
+
+    /// The positions of those of which what is said is damaged: they do not count.
+    pub(crate) fn damaged_checkpoints(&self) -> Result<Vec<i64>, StoreError> {
+        Ok(self.whole()?.1)
+    }
+
+    fn whole(&self) -> Result<Whole, StoreError> {
+        whole(&self.connection).map_err(StoreError::database("list checkpoints"))
     }
 
     /// Does something that reads several times, on the store as it is at its first read: what is cut off meanwhile is there.
@@ -275,28 +287,12 @@ impl Reader {
 
     /// The checkpoint that the journal begins behind; `None`: every entry is there.
     pub fn begins_behind(&self) -> Result<Option<Checkpoint>, StoreError> {
-        let newest =
-            "SELECT position, at, parts FROM whole_checkpoint WHERE is_begin ORDER BY position DESC LIMIT 1";
-        Ok(self.list(newest)?.pop())
+        Ok(begin(&self.whole()?.0))
     }
 
     /// The position behind which every entry is there: where the journal begins, or 0.
     pub fn base(&self) -> Result<u64, StoreError> {
         Ok(self.begins_behind()?.map_or(0, |base| base.position))
-    }
-
-    fn list(&self, sql: &str) -> Result<Vec<Checkpoint>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<(i64, i64, i64)>> {
-            let mut query = self.connection.prepare_cached(sql)?;
-            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
-        };
-        let checkpoint = |(position, at, parts): (i64, i64, i64)| {
-            let at = Timestamp::from_millisecond(at)
-                .map_err(|error| StoreError::Damaged(format!("checkpoint {position}: {error}")))?;
-            Ok(Checkpoint { position: position.cast_unsigned(), at, parts: parts.cast_unsigned() })
-        };
-        read().map_err(StoreError::database("list checkpoints"))?.into_iter().map(checkpoint).collect()
     }
 
     /// Calls `each` with every part of a checkpoint, in order.
@@ -424,6 +420,59 @@ impl Reader {
         let page = pragma("page_size")?;
         Ok(Size { bytes: page * pragma("page_count")?, free: page * pragma("freelist_count")? })
     }
+}
+
+/// Whole checkpoints, the oldest first, and for each whether the journal once began behind it; and the positions of those of
+/// which that is damaged.
+type Whole = (Vec<(Checkpoint, bool)>, Vec<i64>);
+
+pub(crate) fn whole(connection: &Connection) -> rusqlite::Result<Whole> {
+    let (mut all, mut damaged) = (Vec::new(), Vec::new());
+    let list = "SELECT position, at, parts, is_begin, sum FROM whole_checkpoint ORDER BY position";
+    let mut query = connection.prepare_cached(list)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (position, at, parts): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (is_begin, sum): (bool, i64) = (row.get(3)?, row.get(4)?);
+        let checkpoint = Timestamp::from_millisecond(at).ok().map(|at| Checkpoint {
+            position: position.cast_unsigned(),
+            at,
+            parts: parts.cast_unsigned(),
+        });
+        match checkpoint.filter(|checkpoint| sum == sum_of_whole(*checkpoint, is_begin)) {
+            Some(checkpoint) => all.push((checkpoint, is_begin)),
+            None => damaged.push(position),
+        }
+    }
+    Ok((all, damaged))
+}
+
+/// The one that the journal begins behind.
+fn begin(whole: &[(Checkpoint, bool)]) -> Option<Checkpoint> {
+    whole.iter().rfind(|(_, is_begin)| *is_begin).map(|(checkpoint, _)| *checkpoint)
+}
+
+/// The digest of what is said of a whole checkpoint.
+fn sum_of_whole(Checkpoint { position, at, parts }: Checkpoint, is_begin: bool) -> i64 {
+    let said = [&parts.to_le_bytes()[..], &[u8::from(is_begin)]].concat();
+    schema::sum(position.cast_signed(), at.as_millisecond(), None, &said)
+}
+
+/// Gives a digest to what is said of whole checkpoints, where there was none.
+pub(crate) fn add_sums(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("ALTER TABLE whole_checkpoint ADD COLUMN sum INTEGER NOT NULL DEFAULT 0")?;
+    let mut query = connection.prepare("SELECT position, at, parts, is_begin FROM whole_checkpoint")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    for row in rows.collect::<rusqlite::Result<Vec<(i64, i64, i64, bool)>>>()? {
+        let (position, at, parts, is_begin) = row;
+        // What is no moment stays without, and does not count.
+        let Ok(at) = Timestamp::from_millisecond(at) else { continue };
+        let checkpoint = Checkpoint { position: position.cast_unsigned(), at, parts: parts.cast_unsigned() };
+        let sum = sum_of_whole(checkpoint, is_begin);
+        connection
+            .execute("UPDATE whole_checkpoint SET sum = ?2 WHERE position = ?1", params![position, sum])?;
+    }
+    Ok(())
 }
 
 fn rows(most: usize) -> i64 {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{StoreError, migrate};
 
 /// The newest schema that this version knows.
-pub(crate) const SCHEMA: i64 = 4;
+pub(crate) const SCHEMA: i64 = 5;
 
 /// In the file's header, so that `file` and we can tell a store from another database: "evkl".
 const APPLICATION_ID: i64 = 0x6576_6b6c;
@@ -62,7 +62,8 @@ CREATE TABLE whole_checkpoint (
     position INTEGER PRIMARY KEY,
     at       INTEGER NOT NULL,
     parts    INTEGER NOT NULL,
-    is_begin INTEGER NOT NULL
+    is_begin INTEGER NOT NULL,
+    sum      INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE probe (
     id     INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ use crate::entry::{Entry, Record};
 use crate::ids::{Ids, Numbers};
 use crate::journal::End;
 use crate::packed::{self, Number as _};
-use crate::{Reader, StoreError, schema};
+use crate::{Reader, StoreError, retention, schema};
 
 /// What is appended as one: all of it, or nothing.
 #[derive(Debug, Default)]
@@ -33,18 +33,16 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn new(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let failed = || StoreError::database("find the end of the journal");
-        let position: Option<i64> = connection
-            .query_row(
-                // A checkpoint may be all that is left of the newest entries.
-                "SELECT max(position) FROM (SELECT max(position) AS position FROM journal \
-                    UNION ALL SELECT max(position) FROM whole_checkpoint)",
-                [],
-                |row| row.get(0),
-            )
+        let last: Option<i64> = connection
+            .query_row("SELECT max(position) FROM journal", [], |row| row.get(0))
             .map_err(failed())?;
+        // A checkpoint may be all that is left of the newest entries.
+        let whole = retention::whole(&connection).map_err(failed())?.0;
+        let whole = whole.last().map_or(0, |(checkpoint, _)| checkpoint.position);
+        let position = last.unwrap_or(0).cast_unsigned().max(whole);
         connection.set_prepared_statement_cache_capacity(32);
         let ids = Ids::of(&connection).map_err(failed())?;
-        let end = End::at(position.unwrap_or(0).cast_unsigned());
+        let end = End::at(position);
         Ok(Self { connection, path: path.to_owned(), end, ids })
     }
 
