@@ -23,14 +23,7 @@ pub(crate) struct Fleet {
 pub(crate) fn fleet(config: &str) -> Fleet {
     let collector = Collector::start(&Settings { config: config.to_owned(), ..Settings::default() });
     let machines = vec![Machine::new("stg-1"), Machine::new("prod-1")];
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     Fleet { collector, machines, _agents: agents }
 }
 

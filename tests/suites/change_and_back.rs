@@ -14,14 +14,7 @@ const PATH: &str = "sysctl.net.core.somaxconn";
 fn a_sysctl_is_changed_and_restored() {
     let collector = Collector::default();
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let _agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     let cli = collector.cli();
     assert_eq!(cli.report(&["--all"]).findings, []);
 
@@ -68,14 +61,7 @@ fn a_sysctl_is_changed_and_restored() {
 fn a_program_is_installed_and_removed() {
     let collector = Collector::default();
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let _agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     let cli = collector.cli();
     machines[1].program("ledger", "1.21.13", &[]);
     let missing =

@@ -121,14 +121,7 @@ fn staging_is_held_against_production() {
     let collector = Collector::default();
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].tzdata("2024a");
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let _agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     collector.user("ci", "viewer");
     let file = |name: &str| collector.directory().join(name);
     let text = |name: &str| fs::read_to_string(file(name)).unwrap();

@@ -29,6 +29,7 @@ use evenkeel_runtime::pin::Pin;
 use evenkeel_sources::host::told_by_mounts;
 use evenkeel_store::Entry;
 use evenkeel_tests::harness::programs;
+use evenkeel_tests::load::random::Random;
 use prost::Message as _;
 
 /// So many damaged inputs of each target, unless a time is given.
@@ -73,7 +74,7 @@ const TARGETS: &[Target] = &[
 fn no_input_makes_a_parser_panic() {
     let seconds: Option<u64> = env::var(SECONDS).ok().map(|seconds| seconds.parse().expect("seconds"));
     let chance = seconds.and_then(|_| SystemTime::UNIX_EPOCH.elapsed().ok()).map_or(1, |now| now.as_micros());
-    let mut random = Random(u64::try_from(chance).unwrap_or(1) | 1);
+    let mut random = Random::new(u64::try_from(chance).unwrap_or(1));
     let mut found = Vec::new();
     let only = env::var(ONLY).unwrap_or_default();
     let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| only.is_empty() || only == *name).collect();
@@ -262,16 +263,4 @@ fn damaged(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         }
     }
     input
-}
-
-/// xorshift64: the same numbers on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit.max(1) as u64).unwrap_or(0)
-    }
 }

@@ -24,11 +24,7 @@ const PATH: &str = "sysctl.net.core.somaxconn";
 fn fleet(collector: &Collector) -> (Vec<Machine>, Vec<Agent>) {
     let machines = NODES.map(Machine::new);
     let environments = ["dev", "test", "staging", "prod"];
-    let start = |(machine, environment): (&Machine, &str)| Agent::start(collector, machine.node(environment));
-    let mut agents: Vec<_> = machines.iter().zip(environments).map(start).collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let agents = Agent::all(collector, machines.iter().zip(environments));
     (machines.into(), agents)
 }
 

@@ -33,14 +33,7 @@ pub(crate) fn every_metric() -> String {
     let collector = Collector::start(&Settings { config, ..Settings::default() });
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].sysctl("net.core.somaxconn", "128");
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let _agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     collector.cli().report(&[]);
     wait::until(|| {
         let text = collector.get("/metrics");

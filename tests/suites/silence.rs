@@ -20,14 +20,7 @@ fn a_silent_node_is_stale_and_no_drift() {
     let collector = Collector::start(&Settings { stale_after: "3s".to_owned(), ..Settings::default() });
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].sysctl("net.core.somaxconn", "128");
-    let mut agents = machines.iter().zip(["staging", "prod"]);
-    let mut agents: Vec<_> = agents
-        .by_ref()
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let mut agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     let cli = collector.cli();
     let drift = |findings: Vec<Finding>| findings.into_iter().map(|finding| finding.path).collect::<Vec<_>>();
     wait::until(|| match drift(cli.report(&[]).findings).as_slice() {

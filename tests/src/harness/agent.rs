@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cli::{Outcome, run};
-use super::{Collector, Process, programs, wait};
+use super::{Collector, Machine, Process, programs, wait};
 
 /// A machine that is to be a node.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,18 @@ impl Agent {
         let mut agent = Self::enrol(collector, node);
         agent.run();
         agent
+    }
+
+    /// The same for each machine in its environment, until each agent's first state is acknowledged.
+    pub fn all<'a>(
+        collector: &Collector,
+        machines: impl IntoIterator<Item = (&'a Machine, &'a str)>,
+    ) -> Vec<Self> {
+        let start =
+            |(machine, environment): (&Machine, &str)| Self::start(collector, machine.node(environment));
+        let mut agents: Vec<_> = machines.into_iter().map(start).collect();
+        agents.iter_mut().for_each(|agent| drop(agent.wait_acknowledged()));
+        agents
     }
 
     /// Enrols the machine with a token of its own.

@@ -51,14 +51,7 @@ fn ahead_for_a_moment(settings: Settings) {
     let mut collector = Collector::start(&settings);
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].sysctl("net.core.somaxconn", "1024");
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let _agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     let cli = collector.cli();
     let before = cli.report(&[]);
     cli.ok(&["accept", "--all-open", "--owner", "web", "--reason", "load test", "--until", "30d"]);

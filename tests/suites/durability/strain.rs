@@ -254,14 +254,7 @@ fn stop(settings: Settings) -> Result<(), String> {
     let mut collector = Collector::start(&Settings { stale_after, ..settings });
     let machines = [Machine::new("stg-1"), Machine::new("prod-1")];
     machines[0].sysctl("net.core.somaxconn", "128");
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let mut agents = Agent::all(&collector, machines.iter().zip(["staging", "prod"]));
     collector.process().signal(Signal::SIGSTOP);
     // The fault itself lasts so long; nothing is waited for.
     let began = Instant::now();

@@ -22,14 +22,7 @@ fn silent_connections_at_ten_times_the_limit_keep_nobody_out() {
     let mut collector = Collector::start(&Settings { by: by.into(), ..Settings::default() });
     let names = ["dev-1", "test-1", "stg-1", "prod-1"];
     let machines = names.map(Machine::new);
-    let mut agents: Vec<_> = machines
-        .iter()
-        .zip(["dev", "test", "staging", "prod"])
-        .map(|(machine, environment)| Agent::start(&collector, machine.node(environment)))
-        .collect();
-    for agent in &mut agents {
-        agent.wait_acknowledged();
-    }
+    let mut agents = Agent::all(&collector, machines.iter().zip(["dev", "test", "staging", "prod"]));
 
     let ports = collector.ports();
     let process = Process(collector.process().id());
