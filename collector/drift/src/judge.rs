@@ -1,7 +1,6 @@
 //! From a spread to a finding: whether there is a difference, of which kind, and whether a rule explains it.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 
 use evenkeel_facts::Digest;
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use crate::entity::ThingBecame;
 use crate::fleet::Fleet;
 use crate::formula;
 use crate::hardware::Hardware;
+use crate::latent::Persisted;
 use crate::policy::{Class, Place, Policy, Rule, Verdict};
 use crate::promotion::Promotion;
 use crate::report::{Finding, Kind, Part, Quarantined, Severity, SignOff, Status};
@@ -45,7 +45,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) contents: &'a Contents<'a>,
     pub(crate) hardware: &'a Hardware,
     /// The kernel parameters that some node sets in a file.
-    pub(crate) persisted: BTreeSet<&'a str>,
+    pub(crate) persisted: Persisted<'a>,
     pub(crate) now: Timestamp,
     /// When the next thing happens by itself: lowered to each deadline that is waited for.
     pub(crate) until: &'a Cell<Timestamp>,
@@ -178,7 +178,7 @@ impl Bench<'_> {
 
     /// What a rule says; what somebody set in a file on purpose is worth a look although no rule names it.
     pub(crate) fn severity(&self, path: &str, verdict: &Verdict) -> Severity {
-        let on_purpose = || path.strip_prefix("sysctl.").is_some_and(|key| self.persisted.contains(key));
+        let on_purpose = || path.strip_prefix("sysctl.").is_some_and(|key| self.persisted.contains_key(key));
         match verdict.severity {
             None if verdict.class == Class::Config && on_purpose() => Severity::Warning,
             severity => severity.unwrap_or(Severity::Info),

@@ -1,7 +1,7 @@
 //! What runs against what the next restart or boot will bring, node by node.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use evenkeel_facts::Value;
 use jiff::Timestamp;
@@ -31,12 +31,27 @@ struct Pair<'a> {
     own: Option<&'static str>,
 }
 
-/// The keys of kernel parameters that some node sets in a file of sysctl.d.
-pub(crate) fn persisted<'a>(lookup: &Lookup<'_, 'a>) -> BTreeSet<&'a str> {
+/// The kernel parameters that some node sets in a file of sysctl.d: by key the files.
+pub(crate) type Persisted<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
+/// What the nodes set.
+pub(crate) fn persisted<'a>(lookup: &Lookup<'_, 'a>) -> Persisted<'a> {
     if lookup.contents.source != "sysctl" {
-        return BTreeSet::new();
+        return Persisted::new();
     }
-    lookup.paths(PERSISTED, |_| true).into_iter().filter_map(key_of).collect()
+    let keys = lookup.paths(PERSISTED, |_| true).into_iter().filter_map(key_of);
+    keys.map(|key| (key, files(lookup, key))).collect()
+}
+
+/// The files that set a parameter, on whichever node: `/etc/sysctl.d/99-web.conf` of `/etc/sysctl.d/99-web.conf:12`.
+fn files<'a>(lookup: &Lookup<'_, 'a>, key: &str) -> BTreeSet<&'a str> {
+    let Some(row) = lookup.row(&format!("{PERSISTED}{key}].source")) else { return BTreeSet::new() };
+    let looks = std::iter::once(row.base).chain(row.exceptions.iter().map(|(_, look)| *look));
+    let lines = looks.filter_map(|look| match look {
+        Look::Present(Value::Text(line)) => Some(line.as_str()),
+        _ => None,
+    });
+    lines.map(|line| line.rsplit_once(':').map_or(line, |(file, _)| file)).collect()
 }
 
 fn key_of(path: &str) -> Option<&str> {

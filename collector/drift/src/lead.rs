@@ -39,7 +39,8 @@ enum Lead {
 
 /// Lists open differences under what they are parts of: one at a fact that violates the policy, one that follows from
 /// another, what sysctl.d says of a parameter under what is said of the parameter. Only where all of its nodes are told
-/// of there: what one environment does hides no other. What is under a part is under what that is a part of.
+/// of there: what one environment does hides no other. What sysctl.d says is a part of what is latent wherever that is. What
+/// is under a part is under what that is a part of.
 pub(crate) fn attach(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>], whole: &mut [Whole]) {
     let is_open = |at: &usize| judged[*at].difference.status == Status::Open;
     let open: Vec<usize> = (0..judged.len()).filter(is_open).collect();
@@ -55,9 +56,11 @@ pub(crate) fn attach(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>], whole: &m
                 Lead::Judged(lead) => left -= nodes(bench, &judged[*lead]),
             }
         }
-        if left.is_empty() {
-            leads.insert(at, *first);
-        }
+        // Files that differ while the kernels do not are those that the next boot will make differ.
+        let is_latent =
+            |lead: &&Lead| matches!(lead, Lead::Whole(at) if whole[*at].finding.kind == Kind::Latent);
+        let lead = if left.is_empty() { Some(first) } else { candidates.iter().find(is_latent) };
+        leads.extend(lead.map(|lead| (at, *lead)));
     }
     for (&at, &lead) in &leads {
         let mut top = lead;

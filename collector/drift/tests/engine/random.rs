@@ -41,9 +41,30 @@ const FACTS: &[(&str, &[&str])] = &[
     ("sysctl", &["sysctl.net", "sysctl.net.core.somaxconn", "sysctl.net.core"]),
     (
         "sysctl_persisted",
-        &["sysctl.persisted[net.core.somaxconn].value", "sysctl.persisted[net.core.x].value"],
+        &[
+            "sysctl.persisted[net.core.somaxconn].value",
+            "sysctl.persisted[net.core.somaxconn].source",
+            "sysctl.persisted[net.core.x].value",
+            "sysctl.persisted[net.core.x].source",
+            "sysctl.persisted[fs.p].value",
+            "sysctl.persisted[fs.p].source",
+            "sysctl.persisted[fs.q].value",
+            "sysctl.persisted[fs.q].source",
+            "sysctl.persisted[fs.r].value",
+            "sysctl.persisted[fs.r].source",
+        ],
     ),
-    ("sysctl.fs", &["sysctl.fs.file-max", "sysctl.fs.file-nr", "sysctl.fs.nr_open"]),
+    (
+        "sysctl.fs",
+        &[
+            "sysctl.fs.file-max",
+            "sysctl.fs.file-nr",
+            "sysctl.fs.nr_open",
+            "sysctl.fs.p",
+            "sysctl.fs.q",
+            "sysctl.fs.r",
+        ],
+    ),
     (
         "sysctl.net",
         &[
@@ -65,11 +86,20 @@ fn observation() -> impl Strategy<Value = Observation> {
     ]
 }
 
+/// What is seen at a path: a line of a file that sets a parameter is one of few.
+fn seen_at(path: &str) -> BoxedStrategy<Observation> {
+    if !path.ends_with(".source") {
+        return observation().boxed();
+    }
+    let line = select(&["/etc/a:1", "/etc/a:2", "/etc/a:3", "/etc/b:1"][..]);
+    line.prop_map(|line| Observation::Present(line.into())).boxed()
+}
+
 /// A few contents of one section: most nodes share them.
 fn contents(name: &'static str, paths: &'static [&'static str]) -> impl Strategy<Value = Vec<Arc<Section>>> {
     let one = subsequence(paths, 0..=paths.len()).prop_flat_map(|paths| {
-        let count = paths.len();
-        (Just(paths), proptest::collection::vec(observation(), count))
+        let seen: Vec<_> = paths.iter().map(|path| seen_at(path)).collect();
+        (Just(paths), seen)
     });
     proptest::collection::vec(one, 1..4).prop_map(move |variants| {
         let build = |(paths, observations): (Vec<&str>, Vec<Observation>)| {

@@ -1,16 +1,16 @@
 //! One cause, one finding: by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evenkeel_drift::report::{Finding, Kind, Part, Severity, Status};
-use evenkeel_facts::FactPath;
+use evenkeel_facts::{FactPath, Observation, Value};
 
 use super::times::Times;
 use super::{Role, View};
 
 /// What sysctl.d says of a parameter goes under what is said of the parameter, else under its difference. What follows from
 /// another fact goes under that, and what violates the policy stands above how it differs. But only what is said of the
-/// same nodes there.
+/// same nodes there, or what the next boot brings.
 pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
     let mut kept = Vec::new();
     let mut moved: Vec<(String, Part)> = Vec::new();
@@ -56,7 +56,8 @@ fn above<'f>(finding: &Finding, whole: &'f [Finding], findings: &'f [Finding]) -
     let others = causes.filter_map(|cause| findings.iter().find(|other| other.path == cause));
     let leads: Vec<&Finding> = of_whole.chain(others).filter(|one| one.status == Status::Open).collect();
     let is_told = |node: &String| leads.iter().any(|lead| lead.nodes.contains(node));
-    leads.first().copied().filter(|_| finding.nodes.iter().all(is_told))
+    let is_told = finding.nodes.iter().all(is_told);
+    leads.into_iter().find(|lead| is_told || lead.kind == Kind::Latent)
 }
 
 fn part(finding: &Finding) -> Part {
@@ -75,11 +76,14 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
         role.nodes().any(|node| node.since < finding.since && times.became(node) == finding.since)
     };
     // What somebody signed off together stays together.
-    let mut by_cause: BTreeMap<Cause, Vec<usize>> = BTreeMap::new();
+    let mut by_cause: BTreeMap<(Cause, BTreeSet<String>), Vec<usize>> = BTreeMap::new();
     for (at, finding) in findings.iter().enumerate() {
-        if matches!(finding.status, Status::Open | Status::Accepted) && changed_then(finding) {
+        let files = if changed_then(finding) { BTreeSet::new() } else { view.files(&finding.path) };
+        let has_cause = changed_then(finding) || !files.is_empty();
+        if matches!(finding.status, Status::Open | Status::Accepted) && has_cause {
             let signed = finding.acceptance.as_ref().map(|acceptance| acceptance.id.clone());
-            by_cause.entry((finding.nodes.to_vec(), finding.since, signed)).or_default().push(at);
+            let cause = (finding.nodes.to_vec(), finding.since, signed);
+            by_cause.entry((cause, files)).or_default().push(at);
         }
     }
     let mut under: BTreeMap<usize, usize> = BTreeMap::new();
@@ -106,6 +110,23 @@ pub(crate) fn folded(role: &Role<'_>, view: &View<'_>, findings: Vec<Finding>) -
 }
 
 impl View<'_> {
+    /// The files of sysctl.d in which some node sets a parameter.
+    fn files(&self, path: &str) -> BTreeSet<String> {
+        let Some(key) = path.strip_prefix("sysctl.") else { return BTreeSet::new() };
+        let (value, source) =
+            (format!("sysctl.persisted[{key}].value"), format!("sysctl.persisted[{key}].source"));
+        if !self.homes.contains_key(&value) {
+            return BTreeSet::new();
+        }
+        let lines =
+            self.role.nodes().flat_map(|node| self.noted(node)).filter(|(at, _)| at.as_str() == source);
+        let text = lines.filter_map(|(_, seen)| match seen {
+            Observation::Present(Value::Text(line)) => Some(line.as_str()),
+            _ => None,
+        });
+        text.map(|line| line.rsplitn(2, ':').last().unwrap().to_owned()).collect()
+    }
+
     /// Whether a path names a thing that is known by its facts alone.
     pub(crate) fn is_thing(&self, path: &str) -> bool {
         FactPath::known(path).entity() == Some(path)
