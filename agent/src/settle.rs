@@ -11,8 +11,11 @@ use crate::watch::News;
 const QUIET: Duration = Duration::from_millis(3);
 /// So long after the first, nobody waits any more for a last one.
 const CEILING: Duration = Duration::from_millis(50);
-/// How often to look whether the package manager is done.
-const PACKAGES: Duration = Duration::from_millis(250);
+/// How long to wait before looking again whether the package manager is done: this part of the time that it works already …
+const PACKAGES_PART: u32 = 16;
+/// … but not less, and not more. One that upgrades a single package is done within 200 ms.
+const PACKAGES_LEAST: Duration = Duration::from_millis(10);
+const PACKAGES_MOST: Duration = Duration::from_millis(250);
 /// So long a package manager may work before what it has done so far is looked at.
 const PACKAGES_CEILING: Duration = Duration::from_secs(600);
 /// Looking may take this share of the time, however often something changes …
@@ -61,9 +64,10 @@ impl Settling {
     /// upgrade is one change and not hundreds.
     pub fn take(&mut self, now: Instant, works: bool) -> BTreeSet<&'static str> {
         let mut sources = self.kernel.take(now);
-        let patient = self.disk.between.is_some_and(|(first, _)| now < first + PACKAGES_CEILING);
-        if works && patient {
-            self.packages_until = Some(now + PACKAGES);
+        let works_for = self.disk.between.map_or(PACKAGES_CEILING, |(first, _)| now.duration_since(first));
+        if works && works_for < PACKAGES_CEILING {
+            let wait = (works_for / PACKAGES_PART).clamp(PACKAGES_LEAST, PACKAGES_MOST);
+            self.packages_until = Some(now + wait);
         } else {
             sources.extend(self.disk.take(now));
             if self.disk.between.is_none() {
@@ -170,10 +174,14 @@ mod tests {
         settling.add(kernel(&["sysctl"]), begin);
         assert!(settling.asks_for_packages(begin + ms(5)));
         assert_eq!(settling.take(begin + ms(5), true), BTreeSet::from(["sysctl"]));
-        assert_eq!(settling.due(), Some(begin + ms(5) + PACKAGES));
+        assert_eq!(settling.due(), Some(begin + ms(5) + PACKAGES_LEAST));
+        for (works_for, wait) in [(800, ms(50)), (20_000, PACKAGES_MOST)] {
+            assert_eq!(settling.take(begin + ms(works_for), true), BTreeSet::new());
+            assert_eq!(settling.due(), Some(begin + ms(works_for) + wait));
+        }
         assert_eq!(settling.take_all(true), BTreeSet::from(["packages"]));
         assert!(settling.awaits("packages") && !settling.awaits("sysctl"));
-        assert_eq!(settling.take(begin + ms(300), false), BTreeSet::from(["packages"]));
+        assert_eq!(settling.take(begin + ms(20_300), false), BTreeSet::from(["packages"]));
         settling.add(disk(&["packages"]), begin);
         assert_eq!(settling.take(begin + PACKAGES_CEILING, true), BTreeSet::from(["packages"]));
         settling.add(disk(&["packages"]), begin);

@@ -244,6 +244,10 @@ impl Search<'_> {
             match self.host.stat_exe(pid) {
                 Ok(stat) if is_known_to_be_other(self.host, &stat) => continue,
                 Err(error) if Reason::of_io(&error).is_none() => continue,
+                // One more that may not be looked at says nothing new.
+                Err(error) if denied.is_some() && Reason::of_io(&error) == Some(Reason::Permission) => {
+                    continue;
+                }
                 Ok(_) | Err(_) => {}
             }
             let name =
@@ -256,7 +260,7 @@ impl Search<'_> {
                     }
                 }
                 Err(error) => {
-                    denied = denied.or(Reason::of_io(&error).filter(|_| !self.has_no_program(pid)));
+                    denied = denied.or_else(|| Reason::of_io(&error).filter(|_| !self.has_no_program(pid)));
                 }
             }
         }

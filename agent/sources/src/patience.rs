@@ -5,15 +5,16 @@
 //! No source is asked again while a thread of its own still hangs: there are never more such threads than sources.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::source::DEADLINE;
 
 /// What a source may take beyond its deadline before it is left alone: its deadline is looked at between two reads.
 const GRACE: Duration = Duration::from_secs(5);
+/// A thread that has asked all sources ends within this time, as a rule.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Waits for sources, but not for ever.
 #[derive(Debug)]
@@ -38,10 +39,40 @@ pub enum Left {
     Still,
 }
 
-/// One turn of a thread. The lock says who decides how it ends.
-#[derive(Debug, Default)]
-struct Turn {
+/// One turn of a thread: what it has seen so far. Whoever waits for it is woken once, when it has ended.
+#[derive(Debug)]
+struct Turn<T> {
+    state: Mutex<State<T>>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// What came of each source, in their order.
+    seen: Vec<T>,
+    /// When the source that is looking now began.
+    since: Instant,
+    /// Whether the thread is done, or has panicked.
+    has_ended: bool,
+    /// Whether it was left behind: nobody waits for it any more.
     abandoned: bool,
+}
+
+impl<T> Default for Turn<T> {
+    fn default() -> Self {
+        let state = State { seen: Vec::new(), since: Instant::now(), has_ended: false, abandoned: false };
+        Self { state: Mutex::new(state), ended: Condvar::new() }
+    }
+}
+
+/// Says at the end of a thread, whichever it is, that it has ended.
+struct Ending<T>(Arc<Turn<T>>);
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        lock(&self.0.state).has_ended = true;
+        self.0.ended.notify_one();
+    }
 }
 
 impl Patience {
@@ -68,15 +99,18 @@ impl Patience {
             }
         }
         while !rest.is_empty() {
-            let turn = Arc::new(Mutex::new(Turn::default()));
-            let (say, hear) = channel();
-            let begun = self.begin(rest.clone(), &turn, say, Arc::clone(&look));
-            if begun.is_err() {
+            let turn = Arc::new(Turn::default());
+            if self.begin(rest.clone(), &turn, Arc::clone(&look)).is_err() {
                 // No thread is to be had: better to wait than to see nothing.
                 seen.extend(rest.drain(..).map(|source| look(source)));
                 break;
             }
-            rest = self.wait(rest, &turn, &hear, &mut seen, &mut left);
+            let hangs = self.wait(&rest, &turn, &mut seen);
+            let done = hangs.map_or(rest.len(), |at| {
+                seen.push(left(rest[at], Left::Now));
+                at + 1
+            });
+            rest.drain(..done);
         }
         seen
     }
@@ -84,60 +118,44 @@ impl Patience {
     fn begin<T: Send + 'static>(
         &self,
         sources: Vec<&'static str>,
-        turn: &Arc<Mutex<Turn>>,
-        say: Sender<T>,
+        turn: &Arc<Turn<T>>,
         look: Arc<impl Fn(&'static str) -> T + Send + Sync + 'static>,
     ) -> std::io::Result<()> {
-        let (turn, hanging) = (Arc::clone(turn), Arc::clone(&self.hanging));
+        let (turn, hanging) = (Ending(Arc::clone(turn)), Arc::clone(&self.hanging));
         let work = move || {
             for source in sources {
                 let seen = look(source);
-                let turn = lock(&turn);
-                if turn.abandoned {
+                let mut state = lock(&turn.0.state);
+                if state.abandoned {
                     lock(&hanging).remove(source);
                     return;
                 }
-                // Nobody listens any more only when it was abandoned.
-                let _ = say.send(seen);
+                state.seen.push(seen);
+                state.since = Instant::now();
             }
         };
         thread::Builder::new().name("sources".to_owned()).spawn(work).map(drop)
     }
 
-    /// Takes what the thread says until it has said all. Returns the sources that are left when it hangs.
-    fn wait<T>(
-        &self,
-        mut rest: Vec<&'static str>,
-        turn: &Mutex<Turn>,
-        hear: &Receiver<T>,
-        seen: &mut Vec<T>,
-        left: &mut impl FnMut(&'static str, Left) -> T,
-    ) -> Vec<&'static str> {
-        while !rest.is_empty() {
-            match hear.recv_timeout(self.limit) {
-                Ok(one) => {
-                    seen.push(one);
-                    rest.remove(0);
-                }
-                Err(RecvTimeoutError::Disconnected) => panic!("looking at source {} panicked", rest[0]),
-                Err(RecvTimeoutError::Timeout) => {
-                    let mut turn = lock(turn);
-                    // It may have ended just now.
-                    if let Ok(one) = hear.try_recv() {
-                        seen.push(one);
-                        rest.remove(0);
-                        continue;
-                    }
-                    turn.abandoned = true;
-                    let source = rest.remove(0);
-                    lock(&self.hanging).insert(source);
-                    drop(turn);
-                    seen.push(left(source, Left::Now));
-                    break;
-                }
+    /// Waits until the thread has asked these sources, and takes what it has seen; if one of them hangs, which.
+    fn wait<T>(&self, sources: &[&'static str], turn: &Turn<T>, seen: &mut Vec<T>) -> Option<usize> {
+        let mut state = lock(&turn.state);
+        loop {
+            let at = state.seen.len();
+            let rest = self.limit.saturating_sub(state.since.elapsed());
+            if state.has_ended {
+                assert!(at == sources.len(), "looking at source {} panicked", sources[at]);
+            } else if rest.is_zero() && at < sources.len() {
+                state.abandoned = true;
+                lock(&self.hanging).insert(sources[at]);
+            } else {
+                let woken = turn.ended.wait_timeout(state, rest.max(SHORTEST));
+                state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
             }
+            seen.append(&mut state.seen);
+            return state.abandoned.then_some(at);
         }
-        rest
     }
 }
 
@@ -147,6 +165,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     /// Promise: a source that hangs is left alone, once; the others are asked, before and after it; and when it comes back

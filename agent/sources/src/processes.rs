@@ -58,7 +58,7 @@ impl Source for Processes {
                 let mut denied = (host.is_live() && !pids.contains(&1)).then_some(Reason::Permission);
                 let mut known = Known::begin(host);
                 for pid in pids {
-                    match budget.spend(0).and_then(|()| replaced(host, pid, &mut known)) {
+                    match budget.spend(0).and_then(|()| replaced(host, pid, &mut known, denied)) {
                         Ok(files) if files.is_empty() => {}
                         Ok(files) => {
                             let name = host.read_text(format!("/proc/{pid}/comm"), 64).unwrap_or_default();
@@ -86,9 +86,18 @@ impl Source for Processes {
 }
 
 /// The files that a process runs and that are no longer there; none for one that has ended.
-fn replaced(host: &Host, pid: u32, known: &mut Known) -> Result<BTreeSet<String>, Reason> {
+/// One that may not be looked at says nothing new where another was `denied` already.
+fn replaced(
+    host: &Host,
+    pid: u32,
+    known: &mut Known,
+    denied: Option<Reason>,
+) -> Result<BTreeSet<String>, Reason> {
     let program = host.is_live().then(|| host.stat_exe(pid));
     match &program {
+        Some(Err(error)) if denied.is_some() && Reason::of_io(error) == Some(Reason::Permission) => {
+            return Ok(BTreeSet::new());
+        }
         // One of the kernel's own, or one that has ended: it has no mappings.
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Some(Ok(program)) if known.has_all(pid, program) => return Ok(BTreeSet::new()),

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use evenkeel_tests::harness::cli::script;
-use evenkeel_tests::harness::hosts::Network;
-use evenkeel_tests::harness::skip::is_root;
+use evenkeel_tests::harness::hosts::{Host, Network, inside};
+use evenkeel_tests::harness::skip::{cache, is_root};
 use evenkeel_tests::harness::{Agent, Collector, Machine, Node, Settings};
 
 use crate::clock::{median, percentile};
@@ -19,6 +20,10 @@ use crate::table::{Budget, Table, Unit};
 const MANY: usize = 1_000;
 /// Changes of everything else.
 const SOME: usize = 100;
+/// Upgrades by dpkg: each takes a second or two.
+const UPGRADES: usize = 30;
+/// So long after the first commit of an upgrade a second one would have come.
+const AFTERWARDS: Duration = Duration::from_millis(500);
 /// As a rule nothing happens: so long, about, between two changes.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Interfaces of a busy Kubernetes node, two of each pair here.
@@ -59,6 +64,54 @@ fn kernel(table: &mut Table) {
     }
     drop(watched);
     interfaces(table, &network);
+    packages(table);
+}
+
+/// Upgrades of one package by the real dpkg, in the root of another Debian release: from the end of dpkg until the collector
+/// has the new version, and in how many commits.
+fn packages(table: &mut Table) {
+    let root = cache().join("root-trixie");
+    if root.join("etc/os-release").symlink_metadata().is_err() {
+        table.note("upgrades of packages were not measured: there is no root in tests/.cache (make test-hosts makes it)");
+        return;
+    }
+    let debs = tempfile::tempdir().expect("a directory can be made");
+    for version in 0..UPGRADES {
+        deb(debs.path(), version);
+    }
+    let mut host = Host::new("upgrade", &root);
+    host.install(debs.path(), "/run/debs");
+    let settings = Settings { address: Some(Network::gateway()), ..Settings::default() };
+    let collector = Collector::start(&settings);
+    let mut watched = Watched::start(&collector, host.node("dev", ""));
+    let (mut took, mut commits) = (Vec::new(), 0);
+    for version in 0..UPGRADES {
+        let known = watched.agent.acknowledged().len();
+        inside(&mut watched.agent, &["dpkg", "--install", &format!("/run/debs/{version}.deb")]);
+        let ended = Instant::now();
+        watched.agent.wait_acknowledged_beyond(known);
+        took.push(ended.elapsed().as_secs_f64());
+        thread::sleep(AFTERWARDS);
+        commits += watched.agent.acknowledged().len() - known;
+    }
+    rows(table, "dpkg upgrades a package, from its end", &took);
+    #[expect(clippy::cast_precision_loss, reason = "there are not so many commits")]
+    let each = commits as f64 / UPGRADES as f64;
+    table.row("change to durable ack: commits of one upgrade", Unit::Count, Budget::AtMost(1.0), each);
+}
+
+/// A package without files, of this version.
+fn deb(directory: &Path, version: usize) {
+    let tree = tempfile::tempdir().expect("a directory can be made");
+    let control = format!(
+        "Package: evenkeel-bench\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: a bench\n"
+    );
+    fs::create_dir(tree.path().join("DEBIAN")).expect("the directory is ours");
+    fs::write(tree.path().join("DEBIAN/control"), control).expect("the directory is ours");
+    let target = directory.join(format!("{version}.deb"));
+    let mut dpkg = Command::new("dpkg-deb");
+    dpkg.args(["--build", "--root-owner-group"]).arg(tree.path()).arg(target).stdout(Stdio::null());
+    assert!(dpkg.status().is_ok_and(|status| status.success()), "dpkg-deb builds a package");
 }
 
 /// With as many interfaces as a Kubernetes node has.
@@ -109,7 +162,7 @@ fn rows(table: &mut Table, change: &str, took: &[f64]) {
 
 /// An agent that would sweep again after an hour, and its log.
 struct Watched {
-    _agent: Agent,
+    agent: Agent,
     log: BufReader<fs::File>,
 }
 
@@ -119,7 +172,7 @@ impl Watched {
         agent.run_every("1h");
         agent.wait_acknowledged();
         let log = BufReader::new(fs::File::open(agent.log()).expect("it logs"));
-        let mut watched = Self { _agent: agent, log };
+        let mut watched = Self { agent, log };
         // What it looks at again right after its start is no change.
         while watched.has_acknowledged(Duration::from_secs(1)) {}
         watched

@@ -74,11 +74,16 @@ fn toolchain(cache: &Path) -> Option<PathBuf> {
     found.pop()
 }
 
-/// Every program that both can read: esbuild 0.0.3 has no build info.
+/// Every program that both can read, the toolchains' own as well: esbuild 0.0.3 has no build info.
 fn go_programs(cache: &Path) -> Vec<PathBuf> {
     let readable =
         |path: &PathBuf| File::open(path).is_ok_and(|file| matches!(go_buildinfo::read(&file), Ok(Some(_))));
-    list(&cache.join("programs")).into_iter().filter(readable).collect()
+    let of_toolchain = |home: PathBuf| {
+        let tools = list(&home.join("root/pkg/tool")).into_iter().flat_map(|platform| list(&platform));
+        list(&home.join("root/bin")).into_iter().chain(tools)
+    };
+    let tools = list(cache).into_iter().flat_map(of_toolchain);
+    list(&cache.join("programs")).into_iter().chain(tools).filter(readable).collect()
 }
 
 fn list(directory: &Path) -> Vec<PathBuf> {

@@ -53,7 +53,9 @@ impl Host {
 
     /// What an error really means: of a path whose links lead into a hidden place, that it is hidden.
     pub(super) fn unless_hidden(&self, path: &Path, error: Errno) -> io::Error {
+        // The links of /proc lead to processes: many of these may not be looked at, and none is hidden by itself.
         if !self.hidden.is_empty()
+            && !path.starts_with("/proc")
             && matches!(self.root, Root::Live)
             && matches!(error, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR)
             && let Err(hidden) = self.refuse_hidden(&without_links(path))
@@ -177,7 +179,8 @@ fn lies_below(path: &Path, directory: &Path) -> bool {
 fn without_links(path: &Path) -> PathBuf {
     let mut path = lexical(path);
     for _ in 0..MAX_LINKS {
-        let mut prefixes: Vec<_> = path.ancestors().collect();
+        // The root itself is no link.
+        let mut prefixes: Vec<_> = path.ancestors().filter(|prefix| prefix.parent().is_some()).collect();
         prefixes.reverse();
         let link = prefixes.into_iter().find_map(|prefix| Some((prefix, std::fs::read_link(prefix).ok()?)));
         let Some((prefix, target)) = link else { break };
