@@ -6,6 +6,7 @@
 //! too.
 
 mod podman;
+mod probes;
 
 use std::fs;
 use std::io::Read as _;
@@ -92,18 +93,25 @@ impl Cluster {
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "agent", "labels": labels }, "spec": spec })
     }
 
-    /// Plays the pod, waits until the collector has heard of it, and gives the node's id.
+    /// Plays the pod, waits until its probes are content, which is when the collector has heard of it, and gives the node's id.
     fn play(&self, variant: &str) -> String {
         self.podman.play(&self.pod(variant));
-        self.well()
-    }
-
-    /// Waits until the agent says that it reports, as the readiness probe asks it; then gives the only node's id.
-    fn well(&self) -> String {
-        wait::until(|| {
-            let health = self.podman.run(&["exec", "agent-agent", "evenkeel-agent", "health", "--reporting"]);
-            if health.code == Some(0) { Ok(()) } else { Err(format!("{health:?}\n{}", self.podman.logs())) }
-        });
+        let documents = documents(variant);
+        let template = &one(&documents, "DaemonSet", "agent")["spec"]["template"];
+        let container = &template["spec"]["containers"][0];
+        // Who is ready is alive.
+        for probe in ["readinessProbe", "livenessProbe"] {
+            let asked = container[probe]["exec"]["command"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|word| word.as_str().unwrap());
+            let asked: Vec<_> = ["exec", "agent-agent"].into_iter().chain(asked).collect();
+            wait::until(|| match self.podman.run(&asked) {
+                health if health.code == Some(0) => Ok(()),
+                health => Err(format!("{probe}: {health:?}\n{}", self.podman.logs_of("agent-agent"))),
+            });
+        }
         let nodes = self.collector.cli().nodes().nodes;
         let [node] = nodes.as_slice() else { panic!("{nodes:#?}") };
         assert_eq!((node.environment.as_str(), node.role.as_str()), ("staging", "worker"));
@@ -221,7 +229,8 @@ fn a_pod_with_its_own_network_says_so() {
     cluster.podman.play_without_network(&pod);
     let snapshot = wait::until(|| {
         let said = cluster.podman.run(&["logs", "agent-agent"]).stdout;
-        serde_json::from_str::<Value>(&said).map_err(|error| format!("{error}: {}", cluster.podman.logs()))
+        serde_json::from_str::<Value>(&said)
+            .map_err(|error| format!("{error}: {}", cluster.podman.logs_of("agent-agent")))
     });
     let facts = snapshot["sections"].as_array().unwrap().iter().map(|section| &section["facts"]);
     let fact = |path: &str| facts.clone().find_map(|facts| facts.get(path).cloned()).unwrap_or_default();

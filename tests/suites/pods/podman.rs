@@ -61,10 +61,10 @@ impl Podman {
         self.run(&["pod", "rm", "--force", "--time", "10", "agent"]).ok();
     }
 
-    /// What its containers have said, for a test that fails.
-    pub(super) fn logs(&self) -> String {
+    /// What this container has said, for a test that fails.
+    pub(super) fn logs_of(&self, container: &str) -> String {
         let names = self.run(&["ps", "--all", "--format", "{{.Names}}: {{.Status}}"]).stdout;
-        let Outcome { stdout, stderr, .. } = self.run(&["logs", "--tail", "30", "agent-agent"]);
+        let Outcome { stdout, stderr, .. } = self.run(&["logs", "--tail", "30", container]);
         format!("{names}{stdout}{stderr}")
     }
 
