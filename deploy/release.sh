@@ -36,8 +36,7 @@ for package in "${names[@]}"; do
     "$tree/deploy/stage.sh" "$programs" "$package" "$work/$release"
 done
 doc=$work/$release/usr/share/doc/evenkeel
-install -m 644 "$tree"/{README.md,LICENSE} "$doc"
-install -D -m 644 -t "$doc/docs" "$tree"/docs/*.md
+install -m 644 "$tree/LICENSE" "$doc"
 install -m 644 "$out/$release.cdx.json" "$doc/sbom.cdx.json"
 tar --create --directory="$work" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     --mode=go-w "$release" | gzip "-${LEVEL:-9}n" >"$out/$release.tar.gz"

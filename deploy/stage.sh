@@ -66,5 +66,10 @@ case $package in
         for policy in "$tree"/deploy/policies/*.toml; do
             put 644 "$policy" "usr/share/$package/policies/$(basename "$policy")"
         done
+        # Alerts say where their runbook is: here.
+        put 644 "$tree/README.md" "usr/share/doc/$package/README.md"
+        for page in "$tree"/docs/*.md; do
+            put 644 "$page" "usr/share/doc/$package/docs/$(basename "$page")"
+        done
         ;;
 esac

@@ -108,6 +108,13 @@ third_parties() {
 alertmanager() { command -v prometheus-alertmanager; }
 watchers() { command -v prometheus promtool prometheus-alertmanager amtool; }
 
+# Grafana's own model of a dashboard.
+dashboard() {
+    [[ -e $cache/grafana/.made ]] ||
+        { pip install --quiet --disable-pip-version-check --only-binary :all: --upgrade --target "$cache/grafana" \
+            grafana-foundation-sdk && touch "$cache/grafana/.made"; }
+}
+
 engine() { command -v dockerd; }
 pod() { command -v podman; }
 
@@ -131,15 +138,16 @@ suite go any "python3 pip npm" "$here/fetch-go.sh" "$cache/go" & go=$!
 suite third_party any "python3 pip npm" third_parties & third_party=$!
 suite alerts any prometheus-alertmanager alertmanager & alerts=$!
 suite observability any "prometheus promtool prometheus-alertmanager amtool" watchers & observability=$!
+suite dashboard any "python3 pip" dashboard & dashboard=$!
 suite containers root "dockerd docker debootstrap" engine & containers=$!
 suite pods root "podman runc conmon catatonit" pod & pods=$!
 suite manifests any "python3 pip" manifests & manifests=$!
 
 skipped=0
-for job in $hosts $packages $boot $go $third_party $alerts $observability $containers $pods $manifests; do
+for job in $hosts $packages $boot $go $third_party $alerts $observability $dashboard $containers $pods $manifests; do
     wait "$job" || skipped=$((skipped + 1))
 done
 if [[ $skipped -gt 0 && -n ${EVENKEEL_REQUIRE_HOSTS:-} ]]; then
-    echo "install.sh: $skipped of 10 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
+    echo "install.sh: $skipped of 11 suites cannot run here, and EVENKEEL_REQUIRE_HOSTS asks for all" >&2
     exit 1
 fi

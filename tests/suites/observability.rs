@@ -1,5 +1,6 @@
 //! The collector is watched: its metrics, the rules and the dashboard on them, and the traces in its log.
 
+mod dashboard;
 mod firing;
 mod rules;
 
