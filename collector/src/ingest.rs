@@ -238,8 +238,7 @@ impl Ingest {
             self.waiting.ask(node, missing.iter().copied(), &found, !goes_on, Instant::now());
             let digests = missing.iter().map(|digest| digest.as_bytes().to_vec()).collect();
             let keeps_commit = whole.is_some_and(|commit| self.waiting.keep_commit(node, root, commit));
-            // A bundle is smaller on the wire, but not kept as it comes: with many who send, that costs too much.
-            let bundles = !self.limits.is_uploading();
+            let bundles = self.limits.bundles(Instant::now());
             return Ok(Answer::Send(Send { digests, bundles, keeps_commit }));
         }
         if let Some((named, _)) =
