@@ -37,7 +37,7 @@ ship() {
 # twentieth of the space when they are packed (glibc 2.36), and equal functions are there once: all of it would be resident.
 RUSTFLAGS="-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\" $remap" \
     cargo rustc --locked --profile dist --target "$machine" -p evenkeel-agent --bin evenkeel-agent -- \
-    -C link-arg=-Wl,-z,pack-relative-relocs,--icf=safe
+    -C link-arg=-Wl,-z,pack-relative-relocs,-z,keep-text-section-prefix,--icf=safe
 ship evenkeel-agent "$dir/evenkeel-agent-static"
 
 export RUSTFLAGS=$remap
