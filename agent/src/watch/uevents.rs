@@ -77,7 +77,13 @@ mod tests {
     fn events_show_by_subsystem() {
         let added = b"add@/devices/virtual/net/veth0\0ACTION=add\0SUBSYSTEM=net\0INTERFACE=veth0\0SEQNUM=7\0";
         assert_eq!(shows(added), Some(&["/sys/class/net"][..]));
-        for other in [&b""[..], b"add@/x\0SUBSYSTEM=queues\0", b"SUBSYSTEM", b"\xff\0SUBSYSTEM=\xff"] {
+        for other in [
+            &b""[..],
+            b"add@/x\0SUBSYSTEM=queues\0",
+            b"add@/x\0SUBSYSTEM=netdev\0",
+            b"SUBSYSTEM",
+            b"\xff\0SUBSYSTEM=\xff",
+        ] {
             assert_eq!(shows(other), None);
         }
     }
