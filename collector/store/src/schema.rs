@@ -75,16 +75,19 @@ CREATE TABLE probe (
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     make_private(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
-    configure(&connection).map_err(damaged_or("configure the file"))?;
+    // Before anything is set: a newer version's store stays as it is.
     let found = version(&connection)?;
+    if !(0..=SCHEMA).contains(&found) {
+        return Err(StoreError::Newer { found, known: SCHEMA });
+    }
+    configure(&connection).map_err(damaged_or("configure the file"))?;
     match found {
         0 => create(&mut connection).map_err(damaged_or("create the tables"))?,
         SCHEMA => {}
-        found @ 1..SCHEMA => {
+        older => {
             check(&connection)?;
-            migrate::migrate(&mut connection, found)?;
+            migrate::migrate(&mut connection, older)?;
         }
-        found => return Err(StoreError::Newer { found, known: SCHEMA }),
     }
     check(&connection)?;
     Ok(connection)

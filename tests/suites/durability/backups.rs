@@ -69,6 +69,40 @@ fn a_backup_is_a_whole_collector() {
     assert!(there.code == Some(2) && there.stderr.starts_with(&expected), "{there:#?}");
 }
 
+/// Promise: a store that a newer version wrote is refused by start and check, with what to do, and left as it is; the backup of
+/// before takes its place.
+#[test]
+fn a_store_of_a_newer_version_is_refused() {
+    /// Where SQLite keeps, in four bytes, what a program calls its schema.
+    const SCHEMA: u64 = 60;
+    let mut here = Collector::default();
+    let data = here.data_dir();
+    let place = data.display().to_string();
+    let backup = here.directory().join("backup").display().to_string();
+    collector(&["backup", &backup, "--data-dir", &place]).ok();
+    assert!(here.process().stop().success());
+    let store = data.join(evenkeel_store::FILE);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&store).unwrap();
+    let mut known = [0; 4];
+    file.read_exact_at(&mut known, SCHEMA).unwrap();
+    file.write_all_at(&9_999_u32.to_be_bytes(), SCHEMA).unwrap();
+    let newer = fs::read(&store).unwrap();
+
+    let known = u32::from_be_bytes(known);
+    let why = format!(
+        "the store has schema 9999, this version knows schemas up to {known}: start the version that wrote it, or a newer one"
+    );
+    let started = run(&mut here.command(here.ports()));
+    started.refused(2, &format!("evenkeel-collector cannot run: {why}\n"));
+    collector(&["check", "--data-dir", &place]).refused(2, &format!("evenkeel-collector check: {why}\n"));
+    assert!(fs::read(&store).unwrap() == newer, "nothing is written to it");
+
+    fs::rename(&data, here.directory().join("newer")).unwrap();
+    collector(&["restore", &backup, "--data-dir", &place]).ok();
+    here.restart();
+    here.cli().report(&[]);
+}
+
 /// Promise P6: a damaged store is said to be, with what to do; and a collector does not start on it.
 #[test]
 fn a_damaged_store_is_said_to_be() {
