@@ -411,12 +411,11 @@ impl CliError {
             }
             Self::NoEnvironment { .. } => "Say it: ENV=FILE.",
             Self::Policy { .. } => "Correct it there.",
-            Self::PolicyOfCollector => "Leave it out.",
+            Self::PolicyOfCollector | Self::NothingToKeep { .. } => "Leave it out.",
             Self::NothingToFix { .. } => "`evenkeel report --all` lists what differs.",
             Self::SeveralFindings { .. } => "Name one of them.",
             Self::Unquotable { .. } => "See on the node what it really is, and set it by hand.",
             Self::Choose { .. } => "Say which: --keep running, or --keep persisted.",
-            Self::NothingToKeep { .. } => "Leave it out.",
             Self::NoSuchRemedy { .. } => "Without --as it is said what to do.",
             Self::NoDirectory => "Name one: -o DIR.",
             Self::SameFile { .. } => "Scan them one after the other, into two directories.",

@@ -154,7 +154,8 @@ fn read_policy(path: Option<&Path>) -> Result<Policy, CliError> {
     let Some(path) = path else { return Ok(Policy::default_policy()) };
     let text = String::from_utf8(files::read(path).map_err(CliError::Input)?)
         .map_err(|_| FileError::content(path, "it is not text in UTF-8".to_owned()))?;
-    Policy::parse(&text).map_err(|source| CliError::Policy { path: path.to_owned(), source })
+    let checked = Policy::check(&text, &KNOWN);
+    Ok(checked.map_err(|source| CliError::Policy { path: path.to_owned(), source })?.policy)
 }
 
 fn latest<'a>(snapshots: impl Iterator<Item = &'a (PathBuf, Snapshot)>) -> Timestamp {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Cell, Columns};
 use crate::history::Change;
 use crate::page::Page;
+use crate::report::sentence;
 use crate::screen::{Ink, Screen};
 use crate::text::{count, escape, names};
 use crate::unknowns::cannot_tell;
@@ -228,7 +229,7 @@ fn advice(page: &mut Page, advice: &AdviceTexts) {
 
 /// What, how bad, since when; at a thing (`go.program[x]`) the explained fact may be another path.
 fn one(page: &mut Page, finding: &Finding, explained: &str) {
-    let Finding { id, path, kind, severity, status, role, since, summary, reason, .. } = finding;
+    let Finding { id, path, kind, severity, status, role, since, reason, .. } = finding;
     let role = if role.is_empty() { String::new() } else { format!(" (role {})", escape(role)) };
     let at = if path == explained { String::new() } else { format!(" at {}", escape(path)) };
     let words = format!(
@@ -239,7 +240,7 @@ fn one(page: &mut Page, finding: &Finding, explained: &str) {
     );
     let meta = format!("since {}  {}", moment(*since), escape(id));
     page.ends(0, (Ink::Of(*severity), &words), (Ink::Faint, &meta));
-    page.line(2, Ink::Plain, &escape(summary));
+    page.line(2, Ink::Plain, &escape(sentence(finding)));
     if !reason.is_empty() {
         page.line(2, Ink::Faint, &format!("why: {}", escape(reason)));
     }

@@ -4,7 +4,7 @@ use evenkeel_drift::gate::{GateOutcome, GateVerdict};
 use evenkeel_drift::report::{Finding, Severity};
 
 use crate::page::Page;
-use crate::report::{rows, title, with_it};
+use crate::report::{rows, sentence, title, with_it};
 use crate::results::{Mood, Results};
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
@@ -70,11 +70,11 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
     let (ink, answer) = answer(outcome);
     page.line(0, ink, &format!("{} -> {}: {answer}", escape(from), escape(to)));
     for finding in findings {
-        let Finding { id, severity, summary, nodes, .. } = finding;
+        let Finding { id, severity, nodes, .. } = finding;
         page.blank();
         let what = format!("{}  {}", severity_word(*severity).to_uppercase(), title(finding));
         page.ends(0, (Ink::Of(*severity), &what), (Ink::Faint, &escape(id)));
-        page.line(2, Ink::Plain, &escape(summary));
+        page.line(2, Ink::Plain, &escape(sentence(finding)));
         if names_width == usize::MAX {
             each_with_it(&mut page, 2, finding);
         } else {

@@ -13,7 +13,7 @@ use crate::page::Page;
 use crate::results::{Mood, Results, held, in_one_cell};
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
-use crate::text::{escape, names, width, wrap};
+use crate::text::{count, escape, names, width, wrap};
 use crate::unknowns::cannot_tell;
 use crate::view::View;
 use crate::when::ago;
@@ -188,7 +188,7 @@ pub(crate) fn brief(page: &mut Page, report: &Report, finding: &Finding) {
     let meta = since(report, finding).map_or_else(|| id.to_string(), |since| format!("{since}  {id}"));
     page.ends(2, (Ink::Strong, &title(finding)), (Ink::Faint, &meta));
     let room = page.room(4);
-    let mut sentence = wrap(&escape(&finding.summary), room);
+    let mut sentence = wrap(&escape(sentence(finding)), room);
     let last = sentence.pop().unwrap_or_default();
     for line in sentence {
         page.line(4, Ink::Plain, &line);
@@ -208,6 +208,12 @@ pub(crate) fn brief(page: &mut Page, report: &Report, finding: &Finding) {
         let why = format!("{}: {}", status_word(finding.status), escape(&finding.reason));
         page.line(4, Ink::Faint, &why);
     }
+}
+
+/// What a finding says by itself, where what has the same cause is named below it.
+pub(crate) fn sentence(finding: &Finding) -> &str {
+    let facts = count(finding.parts.len() as u64, "more fact");
+    finding.summary.strip_suffix(&format!(" (and {facts} with it)")).unwrap_or(&finding.summary)
 }
 
 /// What else has the same cause: as many paths as a line has room for.

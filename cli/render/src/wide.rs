@@ -6,7 +6,7 @@ use evenkeel_drift::report::{Finding, Part, ValueCount};
 use crate::columns::{Cell, Columns};
 use crate::frame::{footer, header};
 use crate::page::Page;
-use crate::report::{findings, since, title, unclear};
+use crate::report::{findings, sentence, since, title, unclear};
 use crate::screen::{Ink, Screen};
 use crate::text::{count, escape};
 use crate::when::moment;
@@ -28,10 +28,10 @@ pub(crate) fn report(report: &Report, screen: &Screen) -> String {
 
 /// Everything that is known of one finding.
 pub(crate) fn whole(page: &mut Page, finding: &Finding, since: &str) {
-    let Finding { id, kind, status, values, nodes, summary, reason, .. } = finding;
+    let Finding { id, kind, status, values, nodes, reason, .. } = finding;
     let meta = format!("{}  {}, {}{since}", escape(id), kind_word(*kind), status_word(*status));
     page.line(4, Ink::Faint, &meta);
-    page.line(4, Ink::Plain, &escape(summary));
+    page.line(4, Ink::Plain, &escape(sentence(finding)));
     let mut table = Columns::new(&[]);
     for ValueCount { environment, value, state, nodes } in values {
         table.row(vec![

@@ -251,7 +251,7 @@ fn names_are_in_the_order_in_which_people_count() {
     let mut report = examples::report(vec![at("service-11"), at("service-2")]);
     report.environments[0].stale_nodes = names();
     let mut info = at("service-1");
-    info.severity = evenkeel_drift::report::Severity::Info;
+    info.severity = Severity::Info;
     report.findings.push(info);
     report.arrange();
     let paths: Vec<&str> = report.findings.iter().map(|finding| &*finding.path).collect();

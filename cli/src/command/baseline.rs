@@ -13,6 +13,7 @@ use super::Context;
 use super::policy::read;
 use crate::error::CliError;
 use crate::operand::Operand;
+use crate::snapshots::KNOWN;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -77,7 +78,7 @@ fn keep(context: &Context, Create { name, from, expectations }: Create) -> Resul
         (Some(operand), _) => (operand.to_string(), String::new()),
         (None, Some(path)) => {
             let text = read(path)?;
-            Policy::parse(&text).map_err(|source| CliError::Policy { path: path.clone(), source })?;
+            Policy::check(&text, &KNOWN).map_err(|source| CliError::Policy { path: path.clone(), source })?;
             let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
             (file.unwrap_or_default(), text)
         }

@@ -126,8 +126,8 @@ pub fn remedy(
             remedy.ansible = task(key, "ansible.builtin.command", &[("argv", argv)]);
         }
         (Keep::Persisted, _) => {
-            remedy.advice =
-                "The files of these nodes say different things, and this loads all that they say.".to_owned();
+            "The files of these nodes say different things, and this loads all that they say."
+                .clone_into(&mut remedy.advice);
             "sysctl --system\n".clone_into(&mut remedy.shell);
         }
     }

@@ -106,7 +106,7 @@ mod tests {
         let query = Query { min_severity: Some(Severity::Info), ..Query::default() };
         let report = changes(&fleet, &Policy::default_policy(), &query, Timestamp::UNIX_EPOCH);
         let Summary { critical, warning, info, .. } = report.summary;
-        assert_eq!((critical + warning + info) as usize, report.findings.len());
+        assert_eq!(critical + warning + info, report.findings.len() as u64);
         report.findings.into_iter().map(|finding| (finding.path, finding.nodes.to_vec())).collect()
     }
 

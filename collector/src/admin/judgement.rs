@@ -146,7 +146,8 @@ impl Admin {
             )));
         }
         if !policy.is_empty() {
-            Policy::parse(&policy).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            Policy::check(&policy, self.ledger.state().environments())
+                .map_err(|error| Status::invalid_argument(error.to_string()))?;
         }
         let archive = self.archive.clone();
         let frozen = tokio::task::spawn_blocking(move || {

@@ -93,7 +93,9 @@ pub(crate) fn one_cause() -> Report {
         part("sysctl.net.ipv4.conf.all.forwarding", "staging has 1, prod has 0"),
         part("sysctl.net.ipv6.conf.all.forwarding", "staging has 1, prod has 0"),
     ];
-    report(vec![Finding { parts, ..go_version() }])
+    let finding = go_version();
+    let summary = format!("{} (and 2 more facts with it)", finding.summary);
+    report(vec![Finding { parts, summary, ..finding }])
 }
 
 pub(crate) fn unknown() -> Report {

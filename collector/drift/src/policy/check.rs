@@ -43,8 +43,9 @@ impl Policy {
                         .extend(unknown_environment(&name, &environments).map(|what| place(text, at, what)));
                 }
                 Mention::Expectation(expectation, paths, compare) => {
-                    let compares = paths.iter().map(|path| compare.unwrap_or(policy.verdict(path).compare));
-                    let never = compares.filter_map(|compare| expectation.never(compare)).next();
+                    let mut compares =
+                        paths.iter().map(|path| compare.unwrap_or(policy.verdict(path).compare));
+                    let never = compares.find_map(|compare| expectation.never(compare));
                     mistakes.extend(never.map(|what| place(text, at, what)));
                 }
             }

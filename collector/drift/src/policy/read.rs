@@ -74,12 +74,11 @@ impl<'t> Reader<'t> {
     pub(super) fn texts(&mut self, table: &DeTable<'_>, key: &str) -> Vec<Placed<String>> {
         let mut texts = Vec::new();
         for value in self.list(table, key).into_iter().flat_map(|list| list.iter()) {
-            match value.get_ref().as_str() {
-                Some(text) => texts.push(Placed { at: value.span().start, value: text.to_owned() }),
-                None => {
-                    let is = what(value);
-                    self.wrong(value.span().start, format!("`{key}` is a list of texts, and this is {is}"));
-                }
+            if let Some(text) = value.get_ref().as_str() {
+                texts.push(Placed { at: value.span().start, value: text.to_owned() });
+            } else {
+                let is = what(value);
+                self.wrong(value.span().start, format!("`{key}` is a list of texts, and this is {is}"));
             }
         }
         texts
