@@ -57,14 +57,17 @@ impl Boot {
         boot
     }
 
-    /// Some line that is read behind the file that would be written.
+    /// A file that is read behind the one that would be written: by name, and `/etc/sysctl.conf` is the last by that, too.
     fn outranking(&self, key: &str) -> Option<&str> {
         let own = own_file(key);
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
         let files =
             self.lines.iter().map(|(line, _)| line.rsplit_once(':').map_or(&**line, |(file, _)| file));
-        files.into_iter().find(|file| *file == "/etc/sysctl.conf" || name(file) > name(&own))
+        files.into_iter().find(|file| name(file) > name(&own))
     }
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn by_node(values: Option<&Values>) -> BTreeMap<&str, &str> {
