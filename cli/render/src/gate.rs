@@ -4,7 +4,7 @@ use evenkeel_drift::gate::{GateOutcome, GateVerdict};
 use evenkeel_drift::report::{Finding, Severity};
 
 use crate::page::Page;
-use crate::report::{rows, sentence, title, with_it};
+use crate::report::{MOST, rest, rows, sentence, title, with_it};
 use crate::results::{Mood, Results};
 use crate::screen::{Ink, Screen};
 use crate::sheet::Sheet;
@@ -69,7 +69,8 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
     let mut page = Page::new(screen);
     let (ink, answer) = answer(outcome);
     page.line(0, ink, &format!("{} -> {}: {answer}", escape(from), escape(to)));
-    for finding in findings {
+    let shown = if names_width == usize::MAX { findings.len() } else { MOST.min(findings.len()) };
+    for finding in &findings[..shown] {
         let Finding { id, severity, nodes, .. } = finding;
         page.blank();
         let what = format!("{}  {}", severity_word(*severity).to_uppercase(), title(finding));
@@ -82,6 +83,7 @@ fn show(outcome: &GateOutcome, screen: &Screen, names_width: usize) -> String {
         }
         page.line(2, Ink::Plain, &format!("on {}", names(nodes, names_width)));
     }
+    rest(&mut page, &findings[shown..], "--fail-on fewer");
     cannot_tell(&mut page, unknowns, usize::MAX);
     page.finish()
 }

@@ -24,7 +24,7 @@ const ROOM_FOR_NAMES: usize = 20;
 /// What cannot be told is named in so many lines; `--all` names it all.
 const UNKNOWNS_SHOWN: usize = 5;
 /// A person reads no more findings than this; what is beyond is counted by family.
-const MOST: usize = 100;
+pub(crate) const MOST: usize = 100;
 /// With `--all` a person searches.
 const MOST_OF_ALL: usize = 1_000;
 /// A table wider than this is hard to read.
@@ -44,7 +44,8 @@ impl View for Report {
         findings(&mut page, &self.findings[..shown.min(self.findings.len())], |page, finding| {
             brief(page, self, finding);
         });
-        rest(&mut page, &self.findings[shown.min(self.findings.len())..]);
+        let fewer = "--severity, --env and --role fewer";
+        rest(&mut page, &self.findings[shown.min(self.findings.len())..], fewer);
         unclear(&mut page, self);
         footer(&mut page, self);
         page.finish()
@@ -146,8 +147,8 @@ pub(crate) fn findings(page: &mut Page, findings: &[Finding], one: impl Fn(&mut 
     }
 }
 
-/// What the table does not list: how much of which severity and family.
-fn rest(page: &mut Page, findings: &[Finding]) {
+/// What the table does not list: how much of which severity and family; `fewer` says how to have it list fewer.
+pub(crate) fn rest(page: &mut Page, findings: &[Finding], fewer: &str) {
     if findings.is_empty() {
         return;
     }
@@ -166,7 +167,7 @@ fn rest(page: &mut Page, findings: &[Finding]) {
         ]);
     }
     page.table(2, &table);
-    page.line(2, Ink::Faint, "-o wide lists all, --severity, --env and --role fewer");
+    page.line(2, Ink::Faint, &format!("-o wide lists all, {fewer}"));
 }
 
 /// `sysctl.net`, `go.program`, `package`: the first names of a path, without keys.

@@ -238,6 +238,21 @@ fn gate() {
     all_formats("gate-nothing", &judged::gate_of_nothing());
 }
 
+/// Promise: a gate that fails for thousands of reasons says so on a few screens; wide says all.
+#[test]
+fn a_gate_of_thousands_is_read_by_a_person() {
+    let findings = vec![examples::go_version(); 5_000];
+    let gate = GateOutcome { findings, ..judged::gate(GateVerdict::Drift) };
+    let shown = render(&gate, Format::Table, &NARROW).unwrap();
+    assert!(
+        shown.contains("\nAND 4900 MORE\n  4900  critical  go.*\n  -o wide lists all, --fail-on fewer\n"),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("\nCRITICAL  go.version").count(), 100);
+    let shown = render(&gate, Format::Wide, &NARROW).unwrap();
+    assert_eq!(shown.matches("\nCRITICAL  go.version").count(), 5_000);
+}
+
 /// Promise: whatever is shown lists `x-2` before `x-11`, in every format; the worst stays first.
 #[test]
 fn names_are_in_the_order_in_which_people_count() {
