@@ -88,6 +88,7 @@ fn seeded_mistakes_are_for_tests_alone() {
             }
         }
     }
+    // The store's and the runtime's; the collector's tests use both, the agent's the runtime's.
     assert_eq!((declared, tested), (2, 3));
 }
 
