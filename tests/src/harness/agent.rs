@@ -74,7 +74,9 @@ impl Agent {
         let start =
             |(machine, environment): (&Machine, &str)| Self::start(collector, machine.node(environment));
         let mut agents: Vec<_> = machines.into_iter().map(start).collect();
-        agents.iter_mut().for_each(|agent| drop(agent.wait_acknowledged()));
+        for agent in &mut agents {
+            agent.wait_acknowledged();
+        }
         agents
     }
 

@@ -82,7 +82,7 @@ fn cut_off(by: &[&str], program: Option<PathBuf>) -> Result<(), String> {
         let is_kept = wait::until(|| match (is_kept(&said), tried(&mut agent) - known) {
             (true, _) => Ok(true),
             (false, 2..) => Ok(false),
-            (false, tries) => Err(format!("{said} is not kept, and was tried {tries} times")),
+            (false, times) => Err(format!("{said} is not kept, and was tried {times} times")),
         });
         if !is_kept {
             return Err(format!("{said} was not acknowledged, and is forgotten"));

@@ -262,7 +262,9 @@ fn stop(settings: Settings) -> Result<(), String> {
         std::thread::sleep(PAUSE);
     }
     // Before anybody is heard again: what it makes of the time itself.
-    agents.iter_mut().for_each(|agent| agent.process().signal(Signal::SIGSTOP));
+    for agent in &mut agents {
+        agent.process().signal(Signal::SIGSTOP);
+    }
     collector.process().signal(Signal::SIGCONT);
     let is_noticed = wait::until(|| {
         let stale = collector.process().logged("Node is stale.");
@@ -274,7 +276,9 @@ fn stop(settings: Settings) -> Result<(), String> {
             (true, true) => Err("it says nothing of it".to_owned()),
         }
     });
-    agents.iter_mut().for_each(|agent| agent.process().signal(Signal::SIGCONT));
+    for agent in &mut agents {
+        agent.process().signal(Signal::SIGCONT);
+    }
     if !is_noticed {
         return Err("the collector was stopped, and calls others silent".to_owned());
     }
