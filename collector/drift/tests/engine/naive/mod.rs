@@ -16,7 +16,7 @@ use evenkeel_drift::report::{
     Environment, Finding, Kind, Noise, Quarantined, Report, SCHEMA, Severity, Status, Summary, Unknown,
 };
 use evenkeel_drift::{Fleet, Node, Policy, Query};
-use evenkeel_facts::{FactPath, Observation, Reason, Value};
+use evenkeel_facts::{FactPath, Observation, Reason, Section, Value};
 use jiff::Timestamp;
 use rules::Who;
 
@@ -320,10 +320,12 @@ impl<'a> View<'a> {
         seen.any(|(_, seen)| !matches!(seen, Observation::Unreadable(_)))
     }
 
-    /// Whether some node could read something at or below a path, and not all nodes note the same there.
+    /// Whether some node could read something at or below a path, and not all nodes note the same there in the same section.
     fn is_told_apart(&self, above: &FactPath) -> bool {
         let noted = |node: &'a Node, path: &str| {
-            self.noted(node).find(|(at, _)| at.as_str() == path).map(|(_, seen)| seen.clone())
+            let seen = |section: &'a Section| Some((section.name(), section.find(path)?.clone()));
+            let own = node.sections.iter().filter(|section| source_of(section.source()) == self.source);
+            own.map(|section| &**section).find_map(seen)
         };
         self.homes.keys().filter(|path| above.covers(path) && self.is_readable(path)).any(|path| {
             let mut nodes = self.role.nodes().map(|node| noted(node, path));
