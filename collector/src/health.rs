@@ -59,7 +59,8 @@ fn get(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -67,6 +68,7 @@ fn get(address: SocketAddr) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
     use std::thread;
 
@@ -78,9 +80,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = [0; 1024];
-            let read = stream.read(&mut asked).unwrap();
-            assert!(asked[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            // To its end: whoever closes with something unread resets the connection.
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let asked: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            assert_eq!(asked[0], "GET /readyz HTTP/1.1");
             stream.write_all(text.as_bytes()).unwrap();
         });
         address

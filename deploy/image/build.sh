@@ -15,7 +15,7 @@ case $(uname -m) in
     *) architecture=$(uname -m) ;;
 esac
 
-# As deploy/dist.sh builds the agent, and for its reasons.
+# As deploy/dist.sh builds the agent, and for its reasons; without what only makes that smaller.
 RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"' \
     cargo build --profile dist --target "$machine" --workspace --bins
 deploy/image/image.sh "$out" "$architecture=$target/$machine/dist"
