@@ -173,7 +173,7 @@ fn each_difference_is_one_finding() {
     // Whoever calls that toolchain by its path gets another one, too.
     let toolchain = open().remove("go.toolchain[/usr/local/go].version").expect("it is another one");
     assert!(made["go.version"].contains(&toolchain.since), "{:?} {}", made["go.version"], toolchain.since);
-    expected.insert(toolchain.path, (toolchain.id, since));
+    expected.insert(toolchain.path, (toolchain.id, toolchain.since));
     let found: BTreeMap<_, _> = open().into_iter().map(|(path, one)| (path, (one.id, one.since))).collect();
     assert_eq!(found, expected, "each is what it was, and there is no other");
     assert!(SEEDS.len() >= 30);
