@@ -16,6 +16,8 @@ use evenkeel_runtime::{exit, heaps, logging};
 /// With 5,000 agents that had synchronised, two took 48 KB an agent and as many as there are threads 81 KB; one cost a sixth
 /// of the new contents taken in a second.
 const HEAPS: u32 = 2;
+/// Each thread keeps the paths of facts that it met last; many more than there are cores do nothing sooner.
+const BLOCKING_THREADS: usize = 32;
 
 fn main() -> ExitCode {
     let (what, result) = match Arguments::parse().command {
@@ -86,7 +88,10 @@ fn start(arguments: Run) -> Result<(), Box<dyn Error>> {
     logging::init("evenkeel-collector");
     let config = arguments.resolve().map_err(ConfigError)?;
     config.check()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let listeners = Listeners::bind(&config).await?;

@@ -113,10 +113,7 @@ pub fn check(data_dir: &Path, file: Option<&Path>) -> Result<String, StoreComman
         }
         None => store_in(data_dir)?,
     };
-    let mut checked = evenkeel_store::check(&file)?;
-    if checked.problems.is_empty() {
-        checked.problems.extend(replay(&file).err().map(|error| error.to_string()));
-    }
+    let checked = evenkeel_store::check_and(&file, replay)?;
     if checked.problems.is_empty() {
         Ok(format!("{}: {}. All is as it was written.\n", file.display(), told(&checked)))
     } else {
@@ -125,10 +122,9 @@ pub fn check(data_dir: &Path, file: Option<&Path>) -> Result<String, StoreComman
 }
 
 /// Whether the journal makes a state, as at a start.
-fn replay(file: &Path) -> Result<(), StoreError> {
-    let reader = Reader::of_file(file)?;
+fn replay(reader: &Reader) -> Result<(), StoreError> {
     let mut state = State::new(&[], Instant::now());
-    state.replay(&reader, u64::MAX, &mut |digest| reader.content(digest))
+    state.replay(reader, u64::MAX, &mut |digest| reader.content(digest))
 }
 
 fn store_in(data_dir: &Path) -> Result<PathBuf, StoreCommandError> {
@@ -173,4 +169,50 @@ fn authority(data_dir: &Path) -> Result<Vec<Kept>, FileError> {
     }
     kept.sort();
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_store::entry::{Entry, Presence};
+    use evenkeel_store::{Batch, Checkpoint};
+    use jiff::Timestamp;
+    use rusqlite::Connection;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Promise: a healthy store of every older schema is called healthy, beside a collector and as a file, and stays as it is.
+    #[test]
+    fn a_store_of_an_older_version_is_checked() {
+        let kept = tempfile::tempdir().unwrap();
+        let third = Connection::open(kept.path().join(FILE)).unwrap();
+        third.execute_batch(include_str!("../store/src/kept/schema-3.sql")).unwrap();
+        // Its policy is text for the store alone.
+        let policy = "DELETE FROM journal WHERE position = 10; DELETE FROM audit WHERE position = 10";
+        third.execute_batch(policy).unwrap();
+
+        let behind_checkpoint = tempfile::tempdir().unwrap();
+        let (mut writer, _) = evenkeel_store::open(behind_checkpoint.path()).unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let presence = Entry::Presence(Presence { node: Uuid::nil(), fresh: true, last_seen: at });
+        writer.append(Batch { entries: vec![(at, presence); 3], sections: vec![] }).unwrap();
+        writer.begin_checkpoint(2).unwrap();
+        writer.finish_checkpoint(Checkpoint { position: 2, at, parts: 0 }).unwrap();
+        writer.begin_at(2).unwrap();
+        drop(writer);
+        let fourth = Connection::open(behind_checkpoint.path().join(FILE)).unwrap();
+        let back = "ALTER TABLE whole_checkpoint DROP COLUMN sum; PRAGMA user_version = 4";
+        fourth.execute_batch(back).unwrap();
+
+        for (schema, directory) in [(3, kept.path()), (4, behind_checkpoint.path())] {
+            let file = directory.join(FILE);
+            for named in [None, Some(file.as_path())] {
+                let text = check(directory, named).unwrap();
+                assert!(text.ends_with("All is as it was written.\n"), "schema {schema}: {text}");
+            }
+            let found = Connection::open(&file).unwrap();
+            let found: i64 = found.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(found, schema);
+        }
+    }
 }

@@ -223,7 +223,7 @@ impl Watch {
             let Some(finding) = seen.remove(id) else {
                 let since = *known.gone.get_or_insert(now);
                 if !known.ended && now - since >= HOLD {
-                    known.ended = true;
+                    (known.ended, known.changing) = (true, None);
                     say(Change::Resolved, &known.finding);
                 }
                 continue;
@@ -260,7 +260,7 @@ impl Watch {
 
     /// Whether something is gone or changed, and that was not said yet.
     fn holds(&self) -> bool {
-        self.known.values().any(|known| known.gone.is_some() && !known.ended || known.changing.is_some())
+        self.known.values().any(|known| !known.ended && (known.gone.is_some() || known.changing.is_some()))
     }
 
     fn standing(&self) -> Vec<Transition> {
@@ -352,6 +352,22 @@ mod tests {
         let standing: Vec<String> = watch.standing().into_iter().map(|one| one.finding.path).collect();
         assert_eq!(standing, ["a", "b"]);
     }
+
+    /// Promise: a finding that ends before its last change was said leaves nothing to judge the fleet again and again for.
+    #[test]
+    fn what_has_ended_is_waited_for_no_more() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut see = |open: Vec<Finding>, second: u64| {
+            let now = start + Duration::from_secs(second);
+            let said = watch.see(open.into_iter(), Timestamp::UNIX_EPOCH, now);
+            (said.into_iter().map(|one| one.change).collect::<Vec<_>>(), watch.holds())
+        };
+        assert_eq!(see(vec![finding("a", &["n1"])], 0), (vec![], false));
+        assert_eq!(see(vec![finding("a", &["n1", "n2"])], 1), (vec![], true), "it changes");
+        assert_eq!(see(vec![], 2), (vec![], true), "it is gone, for a moment or for good");
+        assert_eq!(see(vec![], 12), (vec![Change::Resolved], false));
+    }
+
     /// Promise: a roll-out that changes a finding node by node is one change, said when it is over, or after a minute;
     /// what becomes worse is said at once, and what is as before was no change.
     #[test]

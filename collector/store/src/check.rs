@@ -33,16 +33,24 @@ pub struct Checked {
 /// Checks the store in this file. An error says that it could not be looked at; what is damaged is in the answer. A store of
 /// an older version is checked as what this version makes of it, in a copy beside it.
 pub fn check(path: &Path) -> Result<Checked, StoreError> {
+    check_and(path, |_| Ok(()))
+}
+
+/// Checks the store in this file, and where nothing is wrong asks `last`, which is handed what this version reads.
+pub fn check_and(
+    path: &Path,
+    last: impl FnOnce(&Reader) -> Result<(), StoreError>,
+) -> Result<Checked, StoreError> {
     let reader = Reader::open(path)?;
     schema::is_ours(&reader.connection)?;
     match schema::version(&reader.connection)? {
-        SCHEMA => Ok(look(&reader, path)),
+        SCHEMA => Ok(look(&reader, path, last)),
         found if found > SCHEMA => Err(StoreError::Newer { found, known: SCHEMA }),
         _ => {
             let mut name = path.file_name().unwrap_or_default().to_owned();
             name.push(".checked");
             let copy = path.with_file_name(name);
-            let checked = check_copy(&reader, &copy);
+            let checked = check_copy(&reader, &copy, last);
             for suffix in ["", "-wal", "-shm"] {
                 let mut name = copy.clone().into_os_string();
                 name.push(suffix);
@@ -53,7 +61,11 @@ pub fn check(path: &Path) -> Result<Checked, StoreError> {
     }
 }
 
-fn check_copy(reader: &Reader, copy: &Path) -> Result<Checked, StoreError> {
+fn check_copy(
+    reader: &Reader,
+    copy: &Path,
+    last: impl FnOnce(&Reader) -> Result<(), StoreError>,
+) -> Result<Checked, StoreError> {
     let _ = std::fs::remove_file(copy);
     // A backup holds keys.
     backup::private(copy)?;
@@ -66,16 +78,19 @@ fn check_copy(reader: &Reader, copy: &Path) -> Result<Checked, StoreError> {
         }
         Err(error) => return Err(error),
     }
-    Ok(look(&Reader::open(copy)?, copy))
+    Ok(look(&Reader::open(copy)?, copy, last))
 }
 
-fn look(reader: &Reader, path: &Path) -> Checked {
+fn look(reader: &Reader, path: &Path, last: impl FnOnce(&Reader) -> Result<(), StoreError>) -> Checked {
     let mut checked =
         Checked { bytes: std::fs::metadata(path).map_or(0, |file| file.len()), ..Checked::default() };
     let mut problems = pages(&reader.connection);
     let sections = contents(reader, &mut checked, &mut problems);
     journal(reader, &sections, &mut checked, &mut problems);
     checkpoints(reader, &sections, &mut problems);
+    if problems.is_empty() {
+        problems.extend(last(reader).err().map(|error| what(&error)));
+    }
     let more = problems.len().saturating_sub(TOLD);
     problems.truncate(TOLD);
     if more > 0 {

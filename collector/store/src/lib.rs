@@ -36,7 +36,7 @@ pub mod writer;
 use std::path::{Path, PathBuf};
 
 pub use backup::{backup, restore};
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_and};
 pub use content::Content;
 pub use entry::{Entry, Record};
 pub use journal::{Journal, Log, Memory};

@@ -28,11 +28,6 @@ impl Reader {
         Ok(Self { connection, path: path.to_owned(), known: Meanings::default() })
     }
 
-    /// Of a store that stands by itself, such as a backup.
-    pub fn of_file(path: &Path) -> Result<Self, StoreError> {
-        Self::open(path)
-    }
-
     /// One more reader of the same store.
     pub fn another(&self) -> Result<Self, StoreError> {
         Self::open(&self.path)

@@ -75,7 +75,7 @@ CREATE TABLE probe (
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     make_private(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(StoreError::database("open the file"))?;
-    // Before anything is set: a newer version's store stays as it is.
+    // Before anything is set: what a newer version wrote stays as it is.
     let found = version(&connection)?;
     if !(0..=SCHEMA).contains(&found) {
         return Err(StoreError::Newer { found, known: SCHEMA });
