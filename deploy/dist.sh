@@ -33,11 +33,21 @@ ship() {
 }
 
 # A target of its own keeps the flags away from build scripts. A static program cannot look up the C library's getrandom
-# by its name, and would open /dev/urandom, which an empty root lacks: it asks the kernel itself. Its relocations take a
-# twentieth of the space when they are packed (glibc 2.36), and equal functions are there once: all of it would be resident.
+# by its name, and would open /dev/urandom, which an empty root lacks: it asks the kernel itself.
+link=-Wl,-z,keep-text-section-prefix
+# All of it is resident, so relocations are packed: they take a twentieth of the space. A static program unpacks them itself,
+# with the C library of this machine.
+libc=$(getconf GNU_LIBC_VERSION)
+if printf 'glibc 2.36\n%s\n' "$libc" | sort -VC; then
+    link+=,-z,pack-relative-relocs
+else
+    echo "dist.sh: evenkeel-agent-static is larger than it need be: $libc here does not unpack relocations (glibc 2.36)" >&2
+fi
+# Equal functions are there once. Only lld can do that, with which rustc links on x86_64; elsewhere it takes the machine's.
+[[ $(uname -m) != x86_64 ]] || link+=,--icf=safe
 RUSTFLAGS="-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\" $remap" \
     cargo rustc --locked --profile dist --target "$machine" -p evenkeel-agent --bin evenkeel-agent -- \
-    -C link-arg=-Wl,-z,pack-relative-relocs,-z,keep-text-section-prefix,--icf=safe
+    -C link-arg="$link"
 ship evenkeel-agent "$dir/evenkeel-agent-static"
 
 export RUSTFLAGS=$remap
