@@ -320,7 +320,8 @@ impl Daemon {
             }
         };
         if matches!(wanted, Wanted::Only(_)) {
-            self.settling.spend(seen.took, Instant::now());
+            let now = Instant::now();
+            seen.took.iter().for_each(|(source, took)| self.settling.spend(source, *took, now));
         }
         // What happened between a look and the watch that it led to was not heard.
         self.settling.add(News { kernel: seen.unheard.clone(), ..News::default() }, Instant::now());

@@ -1,6 +1,6 @@
 //! Looks at the machine, on a thread where waiting hurts nobody, and says where to listen from then on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,8 +46,8 @@ pub enum Wanted {
 pub struct Seen {
     /// When looking began.
     pub taken_at: Timestamp,
-    /// How long it took.
-    pub took: Duration,
+    /// How long each source took, to look and to listen.
+    pub took: BTreeMap<&'static str, Duration>,
     /// The name under which the node reports.
     pub host: String,
     /// The sources that seen.
@@ -81,14 +81,13 @@ impl Looker {
 
     /// Looks. A source that hangs is left behind; what it covers cannot be told until it comes back.
     pub fn look(&self, wanted: &Wanted) -> Seen {
-        let (taken_at, began) = (Timestamp::now(), Instant::now());
         let is_wanted = |source: &'static str| match wanted {
             Wanted::AllBut(sources) => !sources.contains(source),
             Wanted::Only(sources) => sources.contains(source),
         };
         let mut seen = Seen {
-            taken_at,
-            took: Duration::ZERO,
+            taken_at: Timestamp::now(),
+            took: BTreeMap::new(),
             host: self.name(),
             sources: BTreeSet::new(),
             sections: Vec::new(),
@@ -103,21 +102,24 @@ impl Looker {
         let (host, config, places) = (Arc::clone(&self.host), Arc::clone(&self.config), self.places.clone());
         // Listening touches the same places as looking, and may hang as well.
         let look = move |source| {
-            let host = current(&host);
+            let (host, began) = (current(&host), Instant::now());
             let collected = collect_some(&host, &config, |name| name == source).pop()?;
             let follow = |places: &Arc<WatchedPlaces>| places.follow(&host, source, &collected.places);
             let unheard = places.as_ref().is_some_and(follow);
-            Some((collected, unheard))
+            Some((Collected { took: began.elapsed(), ..collected }, unheard))
         };
         let left = |source, left| {
             if left == Left::Now {
                 error!(source, "Source hangs and is left alone until it comes back.");
                 self.renew_host();
             }
-            Some((left_alone(source)?, false))
+            // Nobody waits for one that hangs still.
+            let left_alone = left_alone(source)?;
+            let took = if left == Left::Now { left_alone.took } else { Duration::ZERO };
+            Some((Collected { took, ..left_alone }, false))
         };
         let looked = self.patience.each(sources, look, left);
-        for (Collected { source, sections, took: _, places: _, fault, rests }, unheard) in
+        for (Collected { source, sections, took, places: _, fault, rests }, unheard) in
             looked.into_iter().flatten()
         {
             if let Some(fault) = fault {
@@ -127,6 +129,7 @@ impl Looker {
                 warn!(source, again_in = rests.as_secs(), "Source keeps failing and is tried less often.");
             }
             seen.sources.insert(source);
+            seen.took.insert(source, took);
             seen.sections.extend(sections);
             if unheard {
                 seen.unheard.insert(source);
@@ -146,7 +149,6 @@ impl Looker {
             current(&self.host).forget_unused();
         }
         seen.sections.sort_by(|a, b| a.name().cmp(b.name()));
-        seen.took = began.elapsed();
         seen
     }
 

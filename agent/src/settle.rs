@@ -1,6 +1,6 @@
 //! News wait a moment until they are complete: many events of one change are one look at the machine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,9 +18,10 @@ const PACKAGES_LEAST: Duration = Duration::from_millis(10);
 const PACKAGES_MOST: Duration = Duration::from_millis(250);
 /// So long a package manager may work before what it has done so far is looked at.
 const PACKAGES_CEILING: Duration = Duration::from_secs(600);
-/// Looking may take this share of the time, however often something changes …
+/// A source may look for this share of the time, however often something changes …
 const SHARE: f64 = 0.05;
-/// … once so much was spent. What is changed by hand, or by a tool, stays far below.
+/// … once it has spent so much. What is changed by hand, or by a tool, stays far below. Each source has a share of its own:
+/// programs that start without end must not delay the news of a sysctl.
 const SAVED: Duration = Duration::from_secs(5);
 
 /// News that wait.
@@ -30,8 +31,14 @@ pub struct Settling {
     disk: Wait,
     /// Until when the disk waits for a package manager.
     packages_until: Option<Instant>,
-    spent: Duration,
-    spent_at: Option<Instant>,
+    spent: BTreeMap<&'static str, Spent>,
+}
+
+/// How long a source has looked beyond its share, and when that was counted.
+#[derive(Debug)]
+struct Spent {
+    time: Duration,
+    at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +58,7 @@ impl Settling {
     /// When to look next; `None`: there is nothing to look at.
     pub fn due(&self) -> Option<Instant> {
         let disk = self.disk.due().map(|due| self.packages_until.map_or(due, |until| due.max(until)));
-        let due = [self.kernel.due(), disk].into_iter().flatten().min()?;
-        Some(self.allowed_at().map_or(due, |at| due.max(at)))
+        [self.kernel.due(), disk].into_iter().flatten().min()
     }
 
     /// Whether what is due depends on a package manager's being done.
@@ -61,15 +67,15 @@ impl Settling {
     }
 
     /// The sources that are to look now. While a package manager `works`, those that read its files wait, so that an
-    /// upgrade is one change and not hundreds.
+    /// upgrade is one change and not hundreds; and those beyond their share wait until they are within it.
     pub fn take(&mut self, now: Instant, works: bool) -> BTreeSet<&'static str> {
-        let mut sources = self.kernel.take(now);
+        let mut sources = self.kernel.take(now, &self.spent);
         let works_for = self.disk.between.map_or(PACKAGES_CEILING, |(first, _)| now.duration_since(first));
         if works && works_for < PACKAGES_CEILING {
             let wait = (works_for / PACKAGES_PART).clamp(PACKAGES_LEAST, PACKAGES_MOST);
             self.packages_until = Some(now + wait);
         } else {
-            sources.extend(self.disk.take(now));
+            sources.extend(self.disk.take(now, &self.spent));
             if self.disk.between.is_none() {
                 self.packages_until = None;
             }
@@ -98,17 +104,19 @@ impl Settling {
         self.kernel.sources.contains(source) || self.disk.sources.contains(source)
     }
 
-    /// A look because of news took so long.
-    pub fn spend(&mut self, took: Duration, now: Instant) {
-        let since = self.spent_at.map_or(Duration::ZERO, |at| now.duration_since(at));
-        self.spent = self.spent.saturating_sub(since.mul_f64(SHARE)) + took;
-        self.spent_at = Some(now);
+    /// This source's look because of news took so long.
+    pub fn spend(&mut self, source: &'static str, took: Duration, now: Instant) {
+        let spent = self.spent.entry(source).or_insert(Spent { time: Duration::ZERO, at: now });
+        let regained = now.duration_since(spent.at).mul_f64(SHARE);
+        *spent = Spent { time: spent.time.saturating_sub(regained) + took, at: now };
     }
+}
 
+impl Spent {
     /// When looking is within its share again.
     fn allowed_at(&self) -> Option<Instant> {
-        let over = self.spent.checked_sub(SAVED)?;
-        Some(self.spent_at? + over.div_f64(SHARE))
+        let over = self.time.checked_sub(SAVED)?;
+        Some(self.at + over.div_f64(SHARE))
     }
 }
 
@@ -124,11 +132,26 @@ impl Wait {
         self.between.map(|(first, last)| (last + QUIET).min(first + CEILING))
     }
 
-    fn take(&mut self, now: Instant) -> BTreeSet<&'static str> {
+    /// What is due. Who may not look yet goes on waiting, as if its news came when it may.
+    fn take(&mut self, now: Instant, spent: &BTreeMap<&'static str, Spent>) -> BTreeSet<&'static str> {
+        let mut due = BTreeSet::new();
         if self.due().is_none_or(|due| due > now) {
-            return BTreeSet::new();
+            return due;
         }
-        std::mem::take(self).sources
+        let mut allowed_at = None;
+        for source in std::mem::take(self).sources {
+            match spent.get(source).and_then(Spent::allowed_at).filter(|at| *at > now) {
+                Some(at) => {
+                    self.sources.insert(source);
+                    allowed_at = Some(allowed_at.map_or(at, |first: Instant| first.min(at)));
+                }
+                None => {
+                    due.insert(source);
+                }
+            }
+        }
+        self.between = allowed_at.map(|at| (at, at));
+        due
     }
 }
 
@@ -189,17 +212,36 @@ mod tests {
         assert_eq!(settling.due(), None);
     }
 
-    /// Promise: whoever writes without end costs a share of one processor, not all of it.
+    /// Promise: whoever writes without end costs a source's share of one processor, not all of it, and delays no other
+    /// source.
     #[test]
-    fn looking_has_a_share() {
+    fn a_source_has_a_share_and_delays_no_other() {
         let begin = Instant::now();
         let mut settling = Settling::default();
-        settling.spend(SAVED, begin);
-        settling.add(kernel(&["sysctl"]), begin);
-        assert_eq!(settling.due(), Some(begin + QUIET));
-        settling.spend(ms(10), begin);
-        assert_eq!(settling.due(), Some(begin + ms(200)));
-        settling.spend(ms(0), begin + ms(200));
-        assert_eq!(settling.due(), Some(begin + ms(200)));
+        settling.spend("go_programs", SAVED, begin);
+        settling.add(kernel(&["go_programs"]), begin);
+        assert_eq!(settling.take(begin + QUIET, false), BTreeSet::from(["go_programs"]));
+        settling.spend("go_programs", ms(10), begin);
+        settling.add(kernel(&["go_programs"]), begin);
+        assert_eq!(settling.take(begin + QUIET, false), BTreeSet::new());
+        assert_eq!(settling.due(), Some(begin + ms(200) + QUIET));
+        // Another's news settle as ever.
+        for at in [100, 102] {
+            settling.add(kernel(&["go_programs", "sysctl"]), begin + ms(at));
+        }
+        assert_eq!(settling.due(), Some(begin + ms(102) + QUIET));
+        assert_eq!(settling.take(begin + ms(105), false), BTreeSet::from(["sysctl"]));
+        assert_eq!(settling.due(), Some(begin + ms(200) + QUIET));
+        assert!(settling.awaits("go_programs"));
+        settling.spend("go_programs", ms(0), begin + ms(200));
+        assert_eq!(settling.take(begin + ms(203), false), BTreeSet::from(["go_programs"]));
+        assert_eq!(settling.due(), None);
+        // The first that may look again is not held up by the last.
+        settling.spend("go_programs", ms(30), begin + ms(200));
+        settling.spend("packages", SAVED + ms(10), begin + ms(200));
+        settling.add(kernel(&["go_programs", "packages"]), begin + ms(200));
+        assert_eq!(settling.take(begin + ms(203), false), BTreeSet::new());
+        assert_eq!(settling.take(begin + ms(403), false), BTreeSet::from(["packages"]));
+        assert_eq!(settling.due(), Some(begin + ms(800) + QUIET));
     }
 }
