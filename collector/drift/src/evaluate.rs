@@ -50,8 +50,9 @@ pub struct Lasting {
 pub fn evaluate_lasting(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -> Lasting {
     let expiries = fleet.acceptances.iter().map(|acceptance| acceptance.until);
     let until = Cell::new(expiries.filter(|until| *until > now).min().unwrap_or(Timestamp::MAX));
-    let report = run(fleet, policy, query, &until, (now, MAX_UNKNOWNS, true));
-    Lasting { report, until: until.get() }
+    let telling = Telling { until, ..Telling::default() };
+    let report = run(fleet, policy, query, now, &telling);
+    Lasting { report, until: telling.until.get() }
 }
 
 /// The same, naming more unknowns (or fewer).
@@ -62,32 +63,55 @@ pub(crate) fn evaluate_naming(
     now: Timestamp,
     max_unknowns: usize,
 ) -> Report {
-    run(fleet, policy, query, &Cell::new(Timestamp::MAX), (now, max_unknowns, true))
+    run(fleet, policy, query, now, &Telling { max_unknowns, ..Telling::default() })
+}
+
+/// The same, without the findings that are left out: they are neither counted nor told as parts, and nothing is a part
+/// of them.
+pub(crate) fn evaluate_without(
+    fleet: &Fleet,
+    policy: &Policy,
+    query: &Query,
+    now: Timestamp,
+    is_left_out: &dyn Fn(&Finding) -> bool,
+) -> Report {
+    run(fleet, policy, query, now, &Telling { is_left_out: Some(is_left_out), ..Telling::default() })
 }
 
 /// Every finding that is open now by itself: what a report folds into another is listed, too. For signing off: whoever
 /// accepts a finding accepts its parts.
 pub fn open_findings(fleet: &Fleet, policy: &Policy, now: Timestamp) -> Vec<Finding> {
     let query = Query { min_severity: Some(Severity::Info), ..Query::default() };
-    run(fleet, policy, &query, &Cell::new(Timestamp::MAX), (now, 0, false)).findings
+    let telling = Telling { max_unknowns: 0, folds: false, ..Telling::default() };
+    run(fleet, policy, &query, now, &telling).findings
 }
 
-/// Lowers `until` to the deadlines that it waits for.
-fn run(
-    fleet: &Fleet,
-    policy: &Policy,
-    query: &Query,
-    until: &Cell<Timestamp>,
-    (now, max_unknowns, folds): (Timestamp, usize, bool),
-) -> Report {
+/// How a run tells what it finds.
+struct Telling<'a> {
+    /// When the next thing happens by itself: lowered to the deadlines that the run waits for.
+    until: Cell<Timestamp>,
+    /// How many unknowns are named.
+    max_unknowns: usize,
+    /// Whether what has one cause is one finding.
+    folds: bool,
+    /// What is not told at all, nor as a part.
+    is_left_out: Option<&'a dyn Fn(&Finding) -> bool>,
+}
+
+impl Default for Telling<'_> {
+    fn default() -> Self {
+        Self { until: Cell::new(Timestamp::MAX), max_unknowns: MAX_UNKNOWNS, folds: true, is_left_out: None }
+    }
+}
+
+fn run(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp, telling: &Telling<'_>) -> Report {
     let scope = Scope::new(fleet, query);
     let mut run = Run {
-        folds,
+        telling,
         fleet,
         policy,
         query,
         now,
-        until,
         findings: Vec::new(),
         unknowns: Vec::new(),
         summary: Summary::default(),
@@ -119,7 +143,7 @@ fn run(
             .then(role.cmp(other))
             .then(a.stale_cohort().cmp(&b.stale_cohort()))
     });
-    unknowns.truncate(max_unknowns);
+    unknowns.truncate(telling.max_unknowns);
     let reference = scope.reference.map(|at| fleet.environments[at].to_string());
     Report {
         schema: SCHEMA.to_owned(),
@@ -147,10 +171,7 @@ struct Run<'a> {
     policy: &'a Policy,
     query: &'a Query,
     now: Timestamp,
-    /// When the next thing happens by itself.
-    until: &'a Cell<Timestamp>,
-    /// Whether what has one cause is one finding.
-    folds: bool,
+    telling: &'a Telling<'a>,
     findings: Vec<Finding>,
     /// With the index of their role.
     unknowns: Vec<(usize, Draft)>,
@@ -183,7 +204,7 @@ impl Run<'_> {
                 hardware: &hardware,
                 persisted,
                 now: self.now,
-                until: self.until,
+                until: &self.telling.until,
             };
             let mut whole =
                 if self.policy.limited().expects { violations(&bench, &lookup) } else { Vec::new() };
@@ -216,13 +237,13 @@ impl Run<'_> {
     }
 
     /// Judges the rows of a source, folds what has one cause, and keeps what is wanted. Says which paths have an open
-    /// difference.
+    /// difference, left out or not.
     fn differences(
         &mut self,
         bench: &Bench<'_>,
         rows: &[Row<'_>],
         facts: usize,
-        whole: &mut [Whole],
+        whole: &mut Vec<Whole>,
     ) -> Vec<String> {
         let judge = |(at, row): (usize, &'_ Row<'_>)| {
             let is_thing = at >= facts;
@@ -238,13 +259,19 @@ impl Run<'_> {
                 is_part: false,
             })
             .collect();
-        if self.folds {
+        let open = judged.iter().filter(|one| one.difference.status == Status::Open);
+        let open = open.map(|one| one.row.path.to_owned()).collect();
+        if let Some(is_left_out) = self.telling.is_left_out {
+            judged.retain(|one| !is_left_out(&bench.finding(one.row, &one.difference, one.is_thing)));
+            whole.retain(|one| !is_left_out(&one.finding));
+        }
+        if self.telling.folds {
             attach(bench, &mut judged, whole);
             fold(bench, &mut judged);
         }
         for one in judged.iter().filter(|one| !one.is_part) {
             let Difference { status, severity, .. } = &one.difference;
-            self.count(*status, *severity);
+            self.summary.count(*status, *severity);
             if self.is_wanted(*status, *severity) {
                 let mut finding = bench.finding(one.row, &one.difference, one.is_thing);
                 let part = |at: &usize| bench.part(judged[*at].row, &judged[*at].difference);
@@ -256,28 +283,15 @@ impl Run<'_> {
                 self.findings.push(finding);
             }
         }
-        let open = judged.iter().filter(|one| one.difference.status == Status::Open);
-        open.map(|one| one.row.path.to_owned()).collect()
+        open
     }
 
     /// Takes in a finding that is whole: counts it, keeps it if it is wanted.
     fn take(&mut self, finding: Finding) {
-        self.count(finding.status, finding.severity);
+        self.summary.count(finding.status, finding.severity);
         if self.is_wanted(finding.status, finding.severity) {
             self.findings.push(finding);
         }
-    }
-
-    fn count(&mut self, status: Status, severity: Severity) {
-        let count = match (status, severity) {
-            (Status::Open, Severity::Critical) => &mut self.summary.critical,
-            (Status::Open, Severity::Warning) => &mut self.summary.warning,
-            (Status::Open, Severity::Info) => &mut self.summary.info,
-            (Status::Explained, _) => &mut self.summary.explained,
-            (Status::Accepted, _) => &mut self.summary.accepted,
-            (Status::Resolved, _) => return,
-        };
-        *count += 1;
     }
 
     fn is_wanted(&self, status: Status, severity: Severity) -> bool {

@@ -1,4 +1,4 @@
-//! One cause, one finding: differences of the same nodes from the same moment on, or by the same file, are listed under the
+//! One cause, one finding: differences of the same nodes from the same moment on, or by the same files, are listed under the
 //! worst of them.
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,9 +23,9 @@ pub(crate) struct Judged<'r, 'a> {
     pub(crate) is_part: bool,
 }
 
-/// Finds what has one cause: what changed at one moment, or kernel parameters that one file of sysctl.d sets. Nodes that differ
-/// from their first commit on differ for many reasons, so of moments only what was the same before counts. Of what is
-/// critical each speaks for itself.
+/// Finds what has one cause: what changed at one moment, or kernel parameters that the same files of sysctl.d set. Nodes
+/// that differ from their first commit on differ for many reasons, so of moments only what was the same before counts.
+/// Of what is critical each speaks for itself.
 pub(crate) fn fold(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>]) {
     let is_unchanged = bench.role.nodes.is_unchanged();
     if is_unchanged && bench.persisted.is_empty() {

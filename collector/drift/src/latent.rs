@@ -229,7 +229,16 @@ impl<'a> Latent<'a> {
         } else {
             severity_rule
         };
-        let places = nodes.iter().copied().collect();
+        // Files that differ while the kernels do not are those that the next boot will make differ: that of a node nothing
+        // changes is told, too, where it could be read what runs.
+        let mut told = spread.nodes(bench.contents, bench.role, |cohort, outcome| {
+            let is_read = matches!(spread.outcomes[outcome].what, What::Present(_));
+            is_read && (by_node || !said[cohort].ignore)
+        });
+        if by_node {
+            told.retain(|at| !bench.verdict_of(&path, *at).ignore);
+        }
+        let told = told.into_iter().collect();
         let finding = Finding {
             id: id_of(Kind::Latent, bench.role.name, &path),
             kind: Kind::Latent,
@@ -246,6 +255,6 @@ impl<'a> Latent<'a> {
             acceptance: None,
             path,
         };
-        Some(Whole { finding, nodes: places })
+        Some(Whole { finding, told })
     }
 }

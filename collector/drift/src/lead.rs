@@ -24,8 +24,8 @@ fn causes(path: &str) -> &'static [&'static str] {
 /// A finding of a fact as such, not of how cohorts differ in it: a violation, or what is latent.
 pub(crate) struct Whole {
     pub(crate) finding: Finding,
-    /// The nodes that it speaks of, by place.
-    pub(crate) nodes: RoaringBitmap,
+    /// The nodes that it tells of, by place: of what is latent also those that it would name if something changed there.
+    pub(crate) told: RoaringBitmap,
 }
 
 /// What another difference is listed under.
@@ -39,28 +39,31 @@ enum Lead {
 
 /// Lists open differences under what they are parts of: one at a fact that violates the policy, one that follows from
 /// another, what sysctl.d says of a parameter under what is said of the parameter. Only where all of its nodes are told
-/// of there: what one environment does hides no other. What sysctl.d says is a part of what is latent wherever that is. What
-/// is under a part is under what that is a part of.
+/// of there: what one environment does hides no other. Only under what is at least as bad: nothing looks milder than it is.
+/// What is under a part is under what that is a part of.
 pub(crate) fn attach(bench: &Bench<'_>, judged: &mut [Judged<'_, '_>], whole: &mut [Whole]) {
     let is_open = |at: &usize| judged[*at].difference.status == Status::Open;
     let open: Vec<usize> = (0..judged.len()).filter(is_open).collect();
     let place: HashMap<&str, usize> = open.iter().map(|at| (judged[*at].row.path, *at)).collect();
     let mut leads: HashMap<usize, Lead> = HashMap::new();
     for &at in &open {
-        let candidates = candidates(judged[at].row.path, whole, &place);
+        let severity = judged[at].difference.severity;
+        let mut candidates = candidates(judged[at].row.path, whole, &place);
+        candidates.retain(|lead| match lead {
+            Lead::Whole(lead) => whole[*lead].finding.severity >= severity,
+            Lead::Judged(lead) => judged[*lead].difference.severity >= severity,
+        });
         let Some(first) = candidates.first() else { continue };
         let mut left: RoaringBitmap = nodes(bench, &judged[at]);
         for lead in &candidates {
             match lead {
-                Lead::Whole(lead) => left -= &whole[*lead].nodes,
+                Lead::Whole(lead) => left -= &whole[*lead].told,
                 Lead::Judged(lead) => left -= nodes(bench, &judged[*lead]),
             }
         }
-        // Files that differ while the kernels do not are those that the next boot will make differ.
-        let is_latent =
-            |lead: &&Lead| matches!(lead, Lead::Whole(at) if whole[*at].finding.kind == Kind::Latent);
-        let lead = if left.is_empty() { Some(first) } else { candidates.iter().find(is_latent) };
-        leads.extend(lead.map(|lead| (at, *lead)));
+        if left.is_empty() {
+            leads.insert(at, *first);
+        }
     }
     for (&at, &lead) in &leads {
         let mut top = lead;

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
-use crate::evaluate::evaluate;
+use crate::evaluate::evaluate_without;
 use crate::fleet::{Fleet, Side};
 use crate::policy::Policy;
 use crate::query::Query;
-use crate::report::{Finding, Report, Severity, Status, Summary, ValueCount};
+use crate::report::{Finding, Report, ValueCount};
 
 /// Whether some node stands on both sides: then they are two moments, and not two places.
 pub fn share_nodes(a: &Side, b: &Side) -> bool {
@@ -18,17 +18,11 @@ pub fn share_nodes(a: &Side, b: &Side) -> bool {
 
 /// A report on two sides that are the same nodes at two moments. What is so within each of them alike (nodes that
 /// disagree, a restart that is due, an expectation that is not met) did not change, and is left out; a node that both
-/// sides have is named once.
+/// sides have is named once. It is left out before anything is told as a part of another, so that it hides no change.
 pub fn changes(fleet: &Fleet, policy: &Policy, query: &Query, now: Timestamp) -> Report {
-    let all = Query { min_severity: None, all: true, ..query.clone() };
-    let mut report = evaluate(fleet, policy, &all, now);
     let labels: Vec<&str> = fleet.environments.iter().map(|label| &**label).collect();
-    report.findings.retain(|finding| !is_unchanged(finding, &labels));
-    report.summary = Summary { unknown: report.summary.unknown, ..count(&report.findings) };
-    let least = query.min_severity.unwrap_or(Severity::Info);
-    report
-        .findings
-        .retain(|finding| query.all || (finding.status == Status::Open && finding.severity >= least));
+    let is_left_out = |finding: &Finding| is_unchanged(finding, &labels);
+    let mut report = evaluate_without(fleet, policy, query, now, &is_left_out);
     let findings = report.findings.iter_mut().map(|finding| &mut finding.nodes);
     for nodes in findings.chain(report.unknowns.iter_mut().map(|unknown| &mut unknown.nodes)) {
         let names: BTreeSet<&String> = nodes.iter().collect();
@@ -64,14 +58,6 @@ fn bare<'a>(name: &'a str, labels: &[&str]) -> &'a str {
     labels.iter().find_map(of_side).unwrap_or(name)
 }
 
-fn count(findings: &[Finding]) -> Summary {
-    let mut summary = Summary::default();
-    for finding in findings {
-        summary.count(finding.status, finding.severity);
-    }
-    summary
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -79,6 +65,7 @@ mod tests {
     use evenkeel_facts::{FactPath, SectionBuilder, Snapshot};
 
     use super::*;
+    use crate::report::Summary;
 
     fn host(name: &str, facts: &[(&str, &str)]) -> Snapshot {
         let mut section = SectionBuilder::new("sysctl");
@@ -130,5 +117,34 @@ mod tests {
         let now = side("now", &[("a", a), ("b", b), ("c", a)]);
         assert_eq!(between(then.clone(), now), [(RUNNING.to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
         assert_eq!(between(then.clone(), Side { label: "now".into(), ..then }), []);
+    }
+
+    /// Promise: a change is told although what stayed as it is has the same cause: one file of one node sets all of it.
+    #[test]
+    fn what_stayed_hides_no_change_with_the_same_cause() {
+        const KEYS: [&str; 3] = ["vm.dirty_ratio", "vm.overcommit_ratio", "vm.swappiness"];
+        let set = |values: [&'static str; 3]| -> Vec<(String, &str)> {
+            let of = |(key, value)| {
+                let persisted = |what| format!("sysctl.persisted[{key}].{what}");
+                let line = "/etc/sysctl.d/99-local.conf:1";
+                [(format!("sysctl.{key}"), value), (persisted("value"), value), (persisted("source"), line)]
+            };
+            KEYS.into_iter().zip(values).flat_map(of).collect()
+        };
+        let (was, is) = (set(["5", "10", "1"]), set(["5", "11", "1"]));
+        let plain: Vec<(String, &str)> = KEYS.iter().map(|key| (format!("sysctl.{key}"), "60")).collect();
+        let facts = |of: &[(String, &'static str)]| of.to_vec();
+        let of = |label: &str, a: &[(String, &'static str)]| {
+            let hosts = [("a", facts(a)), ("b", facts(&plain)), ("c", facts(&plain))];
+            let hosts = hosts.iter().map(|(name, facts)| {
+                let facts: Vec<(&str, &str)> =
+                    facts.iter().map(|(path, value)| (path.as_str(), *value)).collect();
+                Arc::new(crate::Node::of_snapshot(host(name, &facts)))
+            });
+            Side { label: label.into(), nodes: hosts.collect() }
+        };
+        let changed = between(of("then", &was), of("now", &is));
+        assert_eq!(changed, [("sysctl.vm.overcommit_ratio".to_owned(), vec!["a".to_owned()])]);
+        assert_eq!(between(of("then", &was), of("now", &was)), []);
     }
 }

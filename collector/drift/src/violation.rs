@@ -56,7 +56,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Whole> {
     let (severity, reason) = worst?;
     let expected = expected.into_iter().collect::<Vec<_>>().join(" or ");
     let became = |at: &u32| FactBecame { role: bench.role, path: row.path }.became(*at);
-    let places = nodes.iter().copied().collect();
+    let told = nodes.iter().copied().collect();
     let finding = Finding {
         id: id_of(Kind::Violates, bench.role.name, row.path),
         path: row.path.to_owned(),
@@ -73,7 +73,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Whole> {
         parts: Vec::new(),
         acceptance: None,
     };
-    Some(Whole { finding, nodes: places })
+    Some(Whole { finding, told })
 }
 
 /// What was found at one path.

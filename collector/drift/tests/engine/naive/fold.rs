@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use evenkeel_drift::Policy;
 use evenkeel_drift::report::{Finding, Kind, Part, Severity, Status};
 use evenkeel_facts::{FactPath, Observation, Value};
 
@@ -10,13 +11,21 @@ use super::{Role, View};
 
 /// What sysctl.d says of a parameter goes under what is said of the parameter, else under its difference. What follows from
 /// another fact goes under that, and what violates the policy stands above how it differs. But only what is said of the
-/// same nodes there, or what the next boot brings.
-pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+/// same nodes there, and under nothing that is less bad.
+pub(crate) fn beside(
+    view: &View<'_>,
+    policy: &Policy,
+    mut whole: Vec<Finding>,
+    findings: Vec<Finding>,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let is_told = |lead: &Finding, node: &String| {
+        lead.nodes.contains(node) || (lead.kind == Kind::Latent && view.would_name(policy, &lead.path, node))
+    };
     let mut kept = Vec::new();
     let mut moved: Vec<(String, Part)> = Vec::new();
     for finding in &findings {
         let mut top = finding;
-        while let Some(above) = above(top, &whole, &findings) {
+        while let Some(above) = above(top, &whole, &findings, &is_told) {
             top = above;
         }
         if top.id == finding.id {
@@ -35,7 +44,12 @@ pub(crate) fn beside(mut whole: Vec<Finding>, findings: Vec<Finding>) -> (Vec<Fi
 }
 
 /// What an open difference stands under, if all of its nodes are told of by what it may stand under.
-fn above<'f>(finding: &Finding, whole: &'f [Finding], findings: &'f [Finding]) -> Option<&'f Finding> {
+fn above<'f>(
+    finding: &Finding,
+    whole: &'f [Finding],
+    findings: &'f [Finding],
+    is_told: &dyn Fn(&Finding, &String) -> bool,
+) -> Option<&'f Finding> {
     let path = finding.path.as_str();
     if finding.status != Status::Open || whole.iter().any(|one| one.id == finding.id) {
         return None;
@@ -54,10 +68,10 @@ fn above<'f>(finding: &Finding, whole: &'f [Finding], findings: &'f [Finding]) -
     });
     let causes = causes.iter().copied().chain(running.as_deref());
     let others = causes.filter_map(|cause| findings.iter().find(|other| other.path == cause));
-    let leads: Vec<&Finding> = of_whole.chain(others).filter(|one| one.status == Status::Open).collect();
-    let is_told = |node: &String| leads.iter().any(|lead| lead.nodes.contains(node));
-    let is_told = finding.nodes.iter().all(is_told);
-    leads.into_iter().find(|lead| is_told || lead.kind == Kind::Latent)
+    let leads = of_whole.chain(others).filter(|one| one.status == Status::Open);
+    let leads: Vec<&Finding> = leads.filter(|one| one.severity >= finding.severity).collect();
+    let is_told = |node: &String| leads.iter().any(|lead| is_told(lead, node));
+    leads.first().copied().filter(|_| finding.nodes.iter().all(is_told))
 }
 
 fn part(finding: &Finding) -> Part {

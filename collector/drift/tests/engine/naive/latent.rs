@@ -55,6 +55,18 @@ impl<'a> View<'a> {
         findings
     }
 
+    /// Whether a node would be named if its next boot changed a kernel parameter.
+    pub(crate) fn would_name(&self, policy: &Policy, path: &str, name: &str) -> bool {
+        let all = self.role.cohorts.iter();
+        let mut all = all.flat_map(|(environment, nodes)| nodes.iter().map(move |node| (environment, *node)));
+        all.any(|(environment, node)| {
+            let role = Some(self.role.name.as_str());
+            let who = Who { environment: Some(environment), role, node: Some(name) };
+            let is_read = matches!(self.look(node, path), Look::Present(_));
+            *node.name == *name && is_read && !rules::said(policy, path, who).ignore
+        })
+    }
+
     fn latent_at(
         &self,
         policy: &Policy,

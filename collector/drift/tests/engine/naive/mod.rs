@@ -102,7 +102,7 @@ pub(crate) fn report(fleet: &Fleet, policy: &Policy, query: &Query, now: Timesta
             for finding in &mut whole {
                 signed::sign(finding, fleet, now);
             }
-            let (whole, findings) = fold::beside(whole, view.findings(&judge));
+            let (whole, findings) = fold::beside(&view, policy, whole, view.findings(&judge));
             of_role.extend(fold::folded(&role, &view, findings));
             of_role.extend(whole);
         }
