@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::judge::{Bench, id_of};
 use crate::lead::Whole;
 use crate::lookup::Lookup;
-use crate::policy::{Place, Verdict};
+use crate::policy::{Expectation, Place, Verdict};
 use crate::report::{Finding, Kind, Severity, Status};
 use crate::rows::Row;
 use crate::since::{Became as _, FactBecame};
@@ -54,7 +54,7 @@ fn violation(bench: &Bench<'_>, row: &Row<'_>) -> Option<Whole> {
     }
     let Found { worst, expected, nodes } = found;
     let (severity, reason) = worst?;
-    let expected = expected.into_iter().collect::<Vec<_>>().join(" or ");
+    let expected = Expectation::join(expected);
     let became = |at: &u32| FactBecame { role: bench.role, path: row.path }.became(*at);
     let told = nodes.iter().copied().collect();
     let finding = Finding {

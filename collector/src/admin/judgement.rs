@@ -44,9 +44,7 @@ impl Admin {
         Actor { by, scope: _ }: Actor,
     ) -> Result<wire::ApplyPolicyResponse, Status> {
         let environments = self.ledger.state().environments().to_vec();
-        let checked = Policy::check(&text, &environments);
-        let Checked { policy, doubts } =
-            checked.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let (Checked { policy, doubts }, text) = checked(text, environments).await?;
         let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
         let decide = move |state: &State| {
             let judgement = state.judgement();
@@ -146,8 +144,8 @@ impl Admin {
             )));
         }
         if !policy.is_empty() {
-            Policy::check(&policy, self.ledger.state().environments())
-                .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let environments = self.ledger.state().environments().to_vec();
+            checked(policy.clone(), environments).await?;
         }
         let archive = self.archive.clone();
         let frozen = tokio::task::spawn_blocking(move || {
@@ -211,6 +209,17 @@ impl Admin {
         };
         self.ledger.change(key(), decide).await.map_err(|error| Status::unavailable(error.to_string()))?
     }
+}
+
+/// A policy that can be put in force, and its text. On a thread of its own: a long one takes a while.
+async fn checked<E>(text: String, environments: Vec<E>) -> Result<(Checked, String), Status>
+where
+    E: AsRef<str> + Send + 'static,
+{
+    let check = move || Policy::check(&text, &environments).map(|checked| (checked, text));
+    let checked = tokio::task::spawn_blocking(check).await;
+    let checked = checked.map_err(|error| Status::internal(format!("the check failed: {error}")))?;
+    checked.map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// What is accepted, and how many open findings that covers now.

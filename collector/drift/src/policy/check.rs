@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
-use super::parse::{Mention, Parsed, parse};
-use super::read::place;
+use super::parse::{MOST_SAID, Mention, Parsed, parse};
+use super::read::{Placed, places};
 use super::{Mistake, Policy, PolicyError};
+use crate::compare::Compare;
 use crate::policy::nearest::nearest_within;
 
 /// Every kind of fact that the sources declare.
@@ -13,63 +14,94 @@ const FACTS: &str = include_str!("../../policy/facts.txt");
 const SYSCTL: &str = include_str!("../../policy/sysctl.txt");
 /// So many letters of a name may be wrong, and it is still that name.
 const TYPING_ERRORS: usize = 2;
+/// One wrong letter in so many is certainly a typing error.
+const CERTAIN: usize = 6;
 
 /// A policy that can be put in force, and what its author should look at again.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// The policy.
     pub policy: Policy,
-    /// What may be there later, and is not known now.
+    /// What may be there later, and is not known now: the first of it, from the top down.
     pub doubts: Vec<Mistake>,
 }
 
 impl Policy {
     /// Reads a policy that somebody is about to put in force: also refuses what can never hold, and doubts what speaks of
-    /// an environment or a parameter that is not known. A policy that is in force is only [parsed](Self::parse): what was
+    /// an environment, a parameter or a fact that is not known. A policy that is in force is only [parsed](Self::parse): what was
     /// known when it was put there holds on.
     pub fn check(text: &str, environments: &[impl AsRef<str>]) -> Result<Checked, PolicyError> {
-        let Parsed { policy, mut mistakes, mentions } = parse(text)?;
+        let Parsed { policy, mut mistakes, mut mentions } = parse(text)?;
+        mentions.sort_by_key(|mention| mention.at);
         let environments: Vec<&str> = environments.iter().map(AsRef::as_ref).collect();
-        let mut doubts = Vec::new();
-        for mention in mentions {
-            let at = mention.at;
-            match mention.value {
-                Mention::Path(path) => {
-                    mistakes.extend(unknown_fact(&path).map(|what| place(text, at, what)));
-                    doubts.extend(odd_parameter(&path).map(|what| place(text, at, what)));
+        let (mut wrong, mut doubts) = (Vec::new(), Vec::new());
+        for Placed { at, value } in mentions {
+            // A doubt costs, and refuses nothing.
+            let doubts_more = doubts.len() < MOST_SAID;
+            match value {
+                Mention::Path(path) => match unknown_fact(&path) {
+                    Some(Unknown::Wrong(what)) => wrong.push((at, what)),
+                    Some(Unknown::Odd(what)) if doubts_more => doubts.push((at, what)),
+                    None if doubts_more => doubts.extend(odd_parameter(&path).map(|what| (at, what))),
+                    Some(Unknown::Odd(_)) | None => {}
+                },
+                Mention::Environment(name) if doubts_more => {
+                    doubts.extend(unknown_environment(&name, &environments).map(|what| (at, what)));
                 }
-                Mention::Environment(name) => {
-                    doubts
-                        .extend(unknown_environment(&name, &environments).map(|what| place(text, at, what)));
-                }
-                Mention::Expectation(expectation, paths, compare) => {
-                    let mut compares =
-                        paths.iter().map(|path| compare.unwrap_or(policy.verdict(path).compare));
-                    let never = compares.find_map(|compare| expectation.never(compare));
-                    mistakes.extend(never.map(|what| place(text, at, what)));
+                Mention::Environment(_) => {}
+                Mention::Expectation(expectation, paths, own) => {
+                    let mut compares = paths.iter().map(|path| own.or_else(|| policy.comparison(path)));
+                    wrong.extend(
+                        compares.find_map(|compare| expectation.never(compare)).map(|what| (at, what)),
+                    );
                 }
             }
         }
+        mistakes.extend(places(text, wrong));
         mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
         if mistakes.is_empty() {
-            Ok(Checked { policy, doubts })
+            Ok(Checked { policy, doubts: places(text, doubts) })
         } else {
             Err(PolicyError::Mistakes(mistakes))
         }
     }
+
+    /// How the values of these facts compare; `None`: a pattern may match facts that compare in several ways.
+    fn comparison(&self, path: &str) -> Option<Compare> {
+        if !path.contains(['*', '?']) {
+            return Some(self.verdict(path).compare);
+        }
+        self.wild
+            .iter()
+            .rev()
+            .map(|at| &self.rules[*at])
+            .filter(|rule| rule.path.as_str() == path)
+            .find_map(|rule| rule.compare)
+    }
 }
 
-fn unknown_fact(path: &str) -> Option<String> {
+/// A fact that no source of this version has.
+enum Unknown {
+    /// One that it has was meant.
+    Wrong(String),
+    /// A newer agent may have it.
+    Odd(String),
+}
+
+fn unknown_fact(path: &str) -> Option<Unknown> {
     static KNOWN: OnceLock<Vec<&str>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| entries(FACTS).flat_map(|fact| things(fact).chain([fact])).collect());
     if known.iter().any(|fact| meet(path, fact)) {
         return None;
     }
-    let hint = match near_fact(path, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "docs/facts.md lists them, and `evenkeel facts NODE` those of a node".to_owned(),
-    };
-    Some(format!("no source has a fact `{path}`; {hint}"))
+    // In a short name two letters are another name.
+    let near = near_fact(path, known, TYPING_ERRORS.min(without_keys(path).len() / CERTAIN));
+    Some(match near {
+        Some(near) => Unknown::Wrong(format!("no source has a fact `{path}`; did you mean `{near}`?")),
+        None => Unknown::Odd(format!(
+            "`{path}` is not known; docs/facts.md lists what is, and `evenkeel facts NODE` what a node has"
+        )),
+    })
 }
 
 /// The things that a fact is of: `go.program[*]` of `go.program[*].version`.
@@ -78,7 +110,7 @@ fn things(fact: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The known fact that was probably meant, with the keys of the path in it.
-fn near_fact(path: &str, known: &[&str]) -> Option<String> {
+fn near_fact(path: &str, known: &[&str], most: usize) -> Option<String> {
     let shape = without_keys(path);
     let candidates = known.iter().map(|fact| {
         // What stands for any name is the path's own.
@@ -88,7 +120,7 @@ fn near_fact(path: &str, known: &[&str]) -> Option<String> {
         own.map_or_else(|| (*fact).to_owned(), |own| format!("{family}.{own}"))
     });
     let candidates: Vec<String> = candidates.collect();
-    nearest_within(&shape, candidates.iter().map(String::as_str), TYPING_ERRORS).map(str::to_owned)
+    nearest_within(&shape, candidates.iter().map(String::as_str), most).map(str::to_owned)
 }
 
 /// Every key as `*`.
@@ -132,6 +164,11 @@ fn entries(list: &'static str) -> impl Iterator<Item = &'static str> {
 /// its brackets, as keys hold none.
 fn meet(pattern: &str, fact: &str) -> bool {
     let (pattern, fact) = (pattern.as_bytes(), fact.as_bytes());
+    let plain = |text: &[u8]| text.iter().take_while(|byte| !matches!(byte, b'*' | b'?')).count();
+    let shared = plain(pattern).min(plain(fact));
+    if pattern[..shared] != fact[..shared] {
+        return false;
+    }
     // By how much of the fact is used up; one row for each byte of the pattern, from its end.
     let mut next = vec![false; fact.len() + 1];
     for p in (0..=pattern.len()).rev() {
@@ -184,7 +221,6 @@ mod tests {
             ("go.evn.GOPROXY", "did you mean `go.env.GOPROXY`?"),
             ("go.program[*].modul[golang.org/x/net]", "did you mean `go.program[*].module[*]`?"),
             ("package[openssl]version", "did you mean `package[*].version`?"),
-            ("weather", "docs/facts.md lists them, and `evenkeel facts NODE` those of a node"),
         ] {
             assert_eq!(
                 refused(&rule(path, "severity = \"info\"")),
@@ -195,6 +231,28 @@ mod tests {
             refused("[expect]\n\"glibc.verison\" = \"2.36\"\n"),
             "line 5, column 1: no source has a fact `glibc.verison`; did you mean `glibc.version`?"
         );
+    }
+
+    /// Promise: a fact that a newer agent may have is taken, with a doubt.
+    #[test]
+    fn a_fact_that_is_not_known_is_doubted() {
+        for path in ["weather", "weather.*", "os.ip", "container[*].image"] {
+            assert_eq!(
+                doubted(&rule(path, "severity = \"info\"")),
+                [format!(
+                    "line 5, column 8: `{path}` is not known; docs/facts.md lists what is, and `evenkeel facts NODE` what \
+                     a node has"
+                )]
+            );
+        }
+    }
+
+    /// Promise: a policy is checked in a time that grows with its length: of its doubts the first are said.
+    #[test]
+    fn a_long_policy_is_checked_in_one_go() {
+        let lines: String =
+            (0..9_000).map(|at| format!("\"sysctl.net.core.somaxcon{at}\" = \"1\"\n")).collect();
+        assert_eq!(doubted(&format!("[expect]\n{lines}")).len(), MOST_SAID);
     }
 
     #[test]
@@ -274,6 +332,26 @@ mod tests {
             ("go.program[*].module[golang.org/x/net]", "\">= 0.17.0\""),
         ] {
             assert_eq!(doubted(&rule(path, &format!("expect = {expected}"))), Vec::<String>::new(), "{path}");
+        }
+    }
+
+    /// Promise: a pattern is refused only where every fact that it matches compares in one way.
+    #[test]
+    fn what_a_pattern_expects_may_be_met() {
+        for path in ["*.go_version", "g*.version", "go.*ersion", "package[open*].version"] {
+            assert_eq!(
+                doubted(&format!("[expect]\n\"{path}\" = \">= new\"\n")),
+                Vec::<String>::new(),
+                "{path}"
+            );
+        }
+        for (path, expected, why) in [
+            ("package[*].version", ">= new", "`>= new` can never be met: \"new\" is no version of a package"),
+            ("g*.version", "one of 1, 2", "\"one of 1, 2\" is one text; write a list: [\"1\", \"2\"]"),
+        ] {
+            let column = path.len() + 6;
+            let said = refused(&format!("[expect]\n\"{path}\" = \"{expected}\"\n"));
+            assert_eq!(said, format!("line 5, column {column}: {why}"));
         }
     }
 

@@ -10,6 +10,11 @@ use crate::compare::Compare;
 /// The largest compiled pattern, in bytes: a policy is not to take the memory of the collector.
 const MAX_PATTERN: usize = 1024 * 1024;
 
+/// Between the expectations of several places, in one finding.
+const OR: &str = " or ";
+/// Before the values of a list.
+const ONE_OF: &str = "one of ";
+
 /// What a policy expects of a value.
 #[derive(Debug, Clone)]
 pub struct Expectation {
@@ -79,26 +84,44 @@ impl Expectation {
         Ok(Self { text: own.to_owned(), form })
     }
 
-    /// Why no value that compares so can meet it; `None`: one can.
-    pub fn never(&self, compare: Compare) -> Option<String> {
+    /// What several places expect, as a finding says it.
+    pub(crate) fn join(expected: impl IntoIterator<Item = String>) -> String {
+        expected.into_iter().collect::<Vec<_>>().join(OR)
+    }
+
+    /// The one value that would meet what a finding says is expected; `None` for a range, a pattern, a list, and where
+    /// places expect different things.
+    pub fn one_value(said: &str) -> Option<String> {
+        match Self::parse(said).ok()?.form {
+            Form::Holds(Operator::Equal, value) if !value.contains(OR) && !value.starts_with(ONE_OF) => {
+                Some(value)
+            }
+            _ => None,
+        }
+    }
+
+    /// Why no value that compares so can meet it; `None`: one can. Without a comparison: why none can, however it compares.
+    pub fn never(&self, compare: Option<Compare>) -> Option<String> {
         let never = |why: &str| Some(format!("`{}` can never be met: {why}", self.text));
+        if let Form::Holds(Operator::Equal | Operator::NotEqual, value) = &self.form {
+            let values: Vec<String> =
+                value.strip_prefix(ONE_OF)?.split(',').map(|value| format!("{:?}", value.trim())).collect();
+            return Some(format!("{value:?} is one text; write a list: [{}]", values.join(", ")));
+        }
+        if let Form::OneOf(several) = &self.form {
+            return several.iter().find_map(|one| one.never(compare));
+        }
+        let compare = compare?;
         let no_order = |ends: &[&String]| {
             let odd = ends.iter().find(|end| !is_ordered(end, compare))?;
             never(&format!("{odd:?} is no {}", what_is_ordered(compare)))
         };
         match &self.form {
-            Form::OneOf(several) => several.iter().find_map(|one| one.never(compare)),
-            Form::Matches(_) => None,
+            Form::OneOf(_) | Form::Matches(_) => None,
             Form::Between(low, high) => no_order(&[low, high]).or_else(|| {
                 let is_empty = order(&canonical(low, compare), high, compare).is_some_and(Ordering::is_gt);
                 if is_empty { never("it ends before it begins") } else { None }
             }),
-            Form::Holds(Operator::Equal | Operator::NotEqual, value) => {
-                let listed = value.strip_prefix("one of ")?;
-                let values: Vec<String> =
-                    listed.split(',').map(|value| format!("{:?}", value.trim())).collect();
-                Some(format!("{value:?} is one text; write a list: [{}]", values.join(", ")))
-            }
             Form::Holds(_, value) => no_order(&[value]),
         }
     }
@@ -109,7 +132,7 @@ impl Expectation {
         match several.as_slice() {
             [] => Err("an expectation of no value can never be met".to_owned()),
             [one] => Ok(one.clone()),
-            _ => Ok(Self { text: format!("one of {}", texts.join(", ")), form: Form::OneOf(several) }),
+            _ => Ok(Self { text: format!("{ONE_OF}{}", texts.join(", ")), form: Form::OneOf(several) }),
         }
     }
 
@@ -241,6 +264,20 @@ mod tests {
         let several = Expectation::one_of(&["cubic".into(), "bbr".into()]).unwrap();
         assert_eq!(several.to_string(), "one of cubic, bbr");
         assert!(several.is_met("bbr", Compare::Text) && !several.is_met("reno", Compare::Text));
+    }
+
+    /// Promise: of what a finding says is expected, only a single value is a value to set.
+    #[test]
+    fn one_value_is_told_from_ranges_and_lists() {
+        for (said, value) in
+            [("65535", "65535"), ("= 1", "1"), ("Europe/Berlin", "Europe/Berlin"), ("a,b", "a,b")]
+        {
+            assert_eq!(Expectation::one_value(said).as_deref(), Some(value));
+        }
+        let places = Expectation::join(["65535".to_owned(), "4096".to_owned()]);
+        for said in [">= 65535", "0..1", "1024 .. 4096", "!= 0", "/^5/", "one of 1, 2", "> 1 or 0", &places] {
+            assert_eq!(Expectation::one_value(said), None, "{said}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
+        .filter_map(|candidate| {
+            let most = candidate.chars().count().div_ceil(3);
+            Some((distance_within(word, candidate, most)?, candidate))
+        })
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .map(|(_, candidate)| candidate)
 }
 
@@ -17,12 +19,14 @@ pub(crate) fn nearest_within<'a>(
     most: usize,
 ) -> Option<&'a str> {
     let near = candidates.into_iter().filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * most);
-    let near = near.map(|candidate| (distance(word, candidate), candidate));
-    near.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, near)| near)
+    near.filter_map(|candidate| Some((distance_within(word, candidate, most)?, candidate)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, near)| near)
 }
 
-/// How many letters must be put, taken or changed (Levenshtein), over at most 64 letters of each.
-fn distance(a: &str, b: &str) -> usize {
+/// How many letters must be put, taken or changed (Levenshtein), over at most 64 letters of each; `None`: more than that.
+/// Ends as soon as it is more.
+fn distance_within(a: &str, b: &str, most: usize) -> Option<usize> {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(64).enumerate() {
@@ -33,8 +37,11 @@ fn distance(a: &str, b: &str) -> usize {
             diagonal = row[j + 1];
             row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
         }
+        if row.iter().all(|distance| *distance > most) {
+            return None;
+        }
     }
-    row[b.len()]
+    Some(row[b.len()]).filter(|distance| *distance <= most)
 }
 
 #[cfg(test)]
@@ -47,6 +54,7 @@ mod tests {
         assert_eq!(nearest("sevrity", keys), Some("severity"));
         assert_eq!(nearest("clas", keys), Some("class"));
         assert_eq!(nearest("colour", keys), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance_within("kitten", "sitting", 3), Some(3));
+        assert_eq!(distance_within("kitten", "sitting", 2), None);
     }
 }

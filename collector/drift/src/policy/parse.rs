@@ -3,6 +3,7 @@
 use std::fmt;
 
 use evenkeel_facts::Glob;
+use evenkeel_facts::path::MAX_PATH_BYTES;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,7 +18,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_RULES: usize = 10_000;
 
 /// So many mistakes are said: whoever has made more has written something else than a policy.
-const MOST_SAID: usize = 20;
+pub(super) const MOST_SAID: usize = 20;
 
 /// Why a text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +119,9 @@ pub(super) fn parse(text: &str) -> Result<Parsed, PolicyError> {
         }
     };
     parser.expectations(table, &mut rules);
+    if rules.len() > MAX_RULES {
+        return Err(PolicyError::TooMany);
+    }
     for Placed { at, value } in parser.reader.tables(table, "rule") {
         rules.extend(parser.rules(at, value));
         if rules.len() > MAX_RULES {
@@ -138,6 +142,14 @@ struct Parser<'t> {
 
 impl Parser<'_> {
     fn mention(&mut self, at: usize, value: Mention) {
+        if let Mention::Path(path) = &value
+            && path.len() > MAX_PATH_BYTES
+        {
+            let bytes = path.len();
+            return self
+                .reader
+                .wrong(at, format!("a path has at most {MAX_PATH_BYTES} bytes, and this one has {bytes}"));
+        }
         self.mentions.push(Placed { at, value });
     }
 
@@ -427,6 +439,19 @@ mod tests {
              line 9, column 8: `hide` is true or false, and this is a text\n\
              line 12, column 20: invalid basic string, expected `\"`\n\
              line 14, column 1: it has no `remedy`"
+        );
+    }
+
+    /// Promise: `[expect]` counts, and a path is no longer than a fact's can be.
+    #[test]
+    fn paths_are_bounded() {
+        let head = "name = \"x\"\nversion = 1\n[expect]\n";
+        let lines: String = (0..=MAX_RULES).map(|at| format!("\"a{at}\" = \"1\"\n")).collect();
+        assert_eq!(error(&format!("{head}{lines}")), "the policy has more than 10000 paths");
+        let long = "a".repeat(MAX_PATH_BYTES + 1);
+        assert_eq!(
+            error(&format!("{head}\"{long}\" = \"1\"\n")),
+            "line 4, column 1: a path has at most 1024 bytes, and this one has 1025"
         );
     }
 

@@ -40,7 +40,7 @@ impl<'t> Reader<'t> {
     pub(super) fn finish(mut self) -> Vec<Mistake> {
         self.mistakes.sort();
         self.mistakes.dedup();
-        self.mistakes.into_iter().map(|(at, what)| place(self.text, at, what)).collect()
+        places(self.text, self.mistakes)
     }
 
     /// Says which keys are not known.
@@ -175,10 +175,15 @@ pub(super) fn what(value: &Spanned<DeValue<'_>>) -> &'static str {
     }
 }
 
-/// Line and column, both from 1, of a byte.
-pub(super) fn place(text: &str, at: usize, what: String) -> Mistake {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    Mistake { line, column, what }
+/// What is wrong, by byte and ascending, with line and column, both from 1. Goes through the text once.
+pub(super) fn places(text: &str, wrong: Vec<(usize, String)>) -> Vec<Mistake> {
+    let (mut line, mut column) = (1, 1);
+    let mut chars = text.char_indices().peekable();
+    let mut placed = |(at, what): (usize, String)| {
+        while let Some((_, c)) = chars.next_if(|(next, _)| *next < at) {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Mistake { line, column, what }
+    };
+    wrong.into_iter().map(&mut placed).collect()
 }
