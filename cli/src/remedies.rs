@@ -2,6 +2,7 @@
 
 pub mod latent;
 
+use evenkeel_drift::policy::Expectation;
 use evenkeel_drift::report::{Finding, Kind, State};
 use evenkeel_render::remedy::{Remedy, RemedyFile, SCHEMA};
 
@@ -41,7 +42,9 @@ pub fn remedy(finding: &Finding, advice: &str, manager: Option<Manager>) -> Resu
     let value = one_blank(&value);
     let refuse = || CliError::Unquotable { path: finding.path.clone(), value: value.clone() };
     let path = finding.path.as_str();
-    if let Some(key) = path.strip_prefix("sysctl.") {
+    if path.starts_with("sysctl.persisted[") {
+        // What a file says is to be changed in that file.
+    } else if let Some(key) = path.strip_prefix("sysctl.") {
         sysctl(&mut remedy, key, &checked(finding, key, &value)?);
     } else if let Some(name) = path.strip_prefix("go.env.") {
         if !is_one_line(&value)
@@ -107,10 +110,9 @@ fn own_file(key: &str) -> String {
 /// no value to get to.
 fn wanted(finding: &Finding) -> Option<String> {
     match (finding.kind, &finding.expected) {
-        (Kind::Violates | Kind::Lagging, Some(expected)) => {
-            let one = !expected.contains(['<', '>', '=', '|', ',', '*', '~', '/']);
-            return one.then(|| expected.clone());
-        }
+        (Kind::Violates, Some(expected)) => return Expectation::one_value(expected),
+        // What came to the earlier environment, as it is there.
+        (Kind::Lagging, Some(value)) => return Some(value.clone()),
         (Kind::Duplicate | Kind::Latent, _) => return None,
         _ => {}
     }
@@ -242,6 +244,7 @@ mod tests {
                 "apt-get install -y --allow-downgrades 'openssl=3.0.15-1~deb12u1'\n",
             ),
             ("kernel.release", "6.1.0-30-amd64", ""),
+            ("sysctl.persisted[net.core.somaxconn].value", "4096", ""),
         ] {
             assert_eq!(shell_of(path, value), shell, "{path}");
         }
@@ -290,15 +293,16 @@ mod tests {
 
     #[test]
     fn an_expectation_is_what_a_violation_gets() {
-        let expects = |expected: &str| {
-            let finding = Finding {
-                kind: Kind::Violates,
-                expected: Some(expected.into()),
-                ..finding("sysctl.net.core.somaxconn", "1")
-            };
+        let expects = |path: &str, expected: &str| {
+            let finding =
+                Finding { kind: Kind::Violates, expected: Some(expected.into()), ..finding(path, "1") };
             remedy(&finding, "", None).unwrap().shell
         };
-        assert!(expects("65535").starts_with("printf '%s\\n' 'net.core.somaxconn = 65535' >"));
-        assert_eq!(expects(">= 65535"), "");
+        let key = "sysctl.net.core.somaxconn";
+        assert!(expects(key, "65535").starts_with("printf '%s\\n' 'net.core.somaxconn = 65535' >"));
+        assert_eq!(expects("time.zone", "Europe/Berlin"), "timedatectl set-timezone Europe/Berlin\n");
+        for expected in [">= 65535", "0..1", "65535 or 4096", "one of 1, 2", "/^1/"] {
+            assert_eq!(expects(key, expected), "", "{expected}");
+        }
     }
 }

@@ -70,11 +70,19 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
+/// Of each node its value. Nodes of one name cannot be told apart here: they have none, unless it is the same.
 fn by_node(values: Option<&Values>) -> BTreeMap<&str, &str> {
     let roles = values.into_iter().flat_map(|values| &values.roles);
     let held = roles.flat_map(|role| &role.environments).flat_map(|environment| &environment.values);
-    held.flat_map(|held| held.nodes.iter().map(|node| (&**node, held.value.as_deref().unwrap_or_default())))
-        .collect()
+    let each = held
+        .flat_map(|held| held.nodes.iter().map(|node| (&**node, held.value.as_deref().unwrap_or_default())));
+    let mut one: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for (node, value) in each {
+        one.entry(node)
+            .and_modify(|known| *known = known.filter(|known| *known == value))
+            .or_insert(Some(value));
+    }
+    one.into_iter().filter_map(|(node, value)| Some((node, value?))).collect()
 }
 
 /// What mends it; without a choice: what there is to choose from.
@@ -228,6 +236,17 @@ mod tests {
             assert_eq!(remedy.advice, format!("{file} is read last: write there what runs."));
             assert_eq!((remedy.shell.as_str(), remedy.value.as_deref()), ("", Some("65535")));
         }
+    }
+
+    /// Promise: what one of two nodes of one name holds is not set on the other.
+    #[test]
+    fn nodes_of_one_name_have_no_value() {
+        let twin = ["prod-1", "1024", "2048", "/etc/sysctl.d/50-web.conf:3"];
+        let other = ["prod-2", "512", "256", "/etc/sysctl.d/50-web.conf:3"];
+        let asked = mended(&[ONE, twin, other], None);
+        let choices: Vec<_> = asked.choices.iter().map(|choice| choice.values.join(" ")).collect();
+        assert_eq!(choices, ["512", "256"]);
+        assert_eq!(asked.at_boot, ["/etc/sysctl.d/50-web.conf:3 sets 256"]);
     }
 
     /// Promise: what a hostile machine says never becomes part of a command.
