@@ -1,5 +1,6 @@
 //! The policy, what is signed off, baselines, and findings as they come and go.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 
 use evenkeel_drift::acceptance::Subject;
@@ -91,14 +92,36 @@ pub(super) fn watched(
     coming: BroadcastStream<Transition>,
     least: Severity,
 ) -> Watched {
-    let wanted = move |transition: &Transition| transition.finding.severity >= least;
-    let standing = tokio_stream::iter(standing).filter(wanted).map(|one| Ok(to_wire(one)));
+    let mut told = Told { least, open: HashSet::new() };
+    let standing: Vec<Transition> = standing.into_iter().filter_map(|one| told.news(one)).collect();
+    let standing = tokio_stream::iter(standing).map(|one| Ok(to_wire(one)));
     let coming = coming.filter_map(move |received| match received {
-        Ok(transition) => wanted(&transition).then(|| Ok(to_wire(transition))),
+        Ok(transition) => told.news(transition).map(|news| Ok(to_wire(news))),
         // Whoever reads more slowly than findings change has to look at the report.
         Err(_) => Some(Err(Status::data_loss("transitions were missed: ask for a report, then watch again"))),
     });
     Box::pin(standing.chain(coming))
+}
+
+/// What one who watches knows to be open.
+struct Told {
+    least: Severity,
+    /// Ids; no more than are open.
+    open: HashSet<String>,
+}
+
+impl Told {
+    /// What a transition is to whoever sees nothing below the least severity: what falls below it is over.
+    fn news(&mut self, Transition { at, change, finding }: Transition) -> Option<Transition> {
+        let change = if change == Change::Resolved || finding.severity < self.least {
+            self.open.remove(&finding.id).then_some(Change::Resolved)?
+        } else if self.open.insert(finding.id.clone()) && change == Change::Changed {
+            Change::Opened
+        } else {
+            change
+        };
+        Some(Transition { at, change, finding })
+    }
 }
 
 fn to_wire(Transition { at, change, finding }: Transition) -> wire::Transition {
@@ -113,5 +136,50 @@ fn to_wire(Transition { at, change, finding }: Transition) -> wire::Transition {
         at: Some(times::to_wire(at)),
         change: change.into(),
         finding: Some(reports::finding_to_wire(finding)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_drift::report::{Finding, Kind, Names, Status};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn news(told: &mut Told, id: &str, change: Change, severity: Severity) -> Option<Change> {
+        let finding = Finding {
+            id: id.to_owned(),
+            path: "go.version".to_owned(),
+            kind: Kind::Differs,
+            severity,
+            status: Status::Open,
+            role: String::new(),
+            values: Vec::new(),
+            nodes: Names::default(),
+            since: Timestamp::UNIX_EPOCH,
+            summary: String::new(),
+            reason: String::new(),
+            expected: None,
+            parts: Vec::new(),
+            acceptance: None,
+        };
+        told.news(Transition { at: Timestamp::UNIX_EPOCH, change, finding }).map(|news| news.change)
+    }
+
+    /// Promise: whoever asks for a least severity is told that a finding is over when it falls below, once, and that it
+    /// opens when it rises again; nothing is kept of what is over.
+    #[test]
+    fn what_falls_below_the_least_severity_is_over() {
+        use Severity::{Critical, Info};
+        let mut told = Told { least: Severity::Warning, open: HashSet::new() };
+        assert_eq!(news(&mut told, "f-1", Change::Standing, Critical), Some(Change::Standing));
+        assert_eq!(news(&mut told, "f-2", Change::Standing, Info), None);
+        assert_eq!(news(&mut told, "f-1", Change::Changed, Info), Some(Change::Resolved));
+        assert_eq!(news(&mut told, "f-1", Change::Changed, Info), None);
+        assert!(told.open.is_empty());
+        assert_eq!(news(&mut told, "f-1", Change::Changed, Critical), Some(Change::Opened));
+        assert_eq!(news(&mut told, "f-1", Change::Changed, Critical), Some(Change::Changed));
+        assert_eq!(news(&mut told, "f-1", Change::Resolved, Critical), Some(Change::Resolved));
+        assert_eq!(news(&mut told, "f-2", Change::Resolved, Info), None);
     }
 }
