@@ -7,10 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::report::{Finding, Kind, Part, Report, Severity, Status, Unknown};
+use evenkeel_drift::report::{Finding, Kind, Report, Severity, State, Status, Unknown};
+use evenkeel_drift::unknown::EVERYTHING;
 use evenkeel_drift::{Query, evaluate};
 use evenkeel_runtime::shutdown::Shutdown;
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::BroadcastStream;
@@ -82,6 +84,28 @@ pub struct Judged {
     pub unknowns: Vec<Unknown>,
 }
 
+impl Judged {
+    /// Whether a finding that is gone may still be there, and cannot be seen: its nodes are silent, or the fact cannot be
+    /// read on them now.
+    pub fn doubts(&self, path: &str, role: &str, nodes: &[String]) -> bool {
+        let is_below = |above: &str| {
+            path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        nodes.iter().any(|node| self.stale.contains(node))
+            || self.unknowns.iter().filter(|unknown| unknown.role == role).any(|unknown| {
+                unknown.path == EVERYTHING
+                    || is_below(&unknown.path) && unknown.nodes.iter().any(|node| nodes.contains(node))
+            })
+    }
+
+    /// Whether all that is new is that nodes fell silent: nothing is worse, and no node is named that was not.
+    fn misses(&self, before: &Finding, now: &Finding) -> bool {
+        now.severity <= before.severity
+            && before.nodes.iter().any(|node| self.stale.contains(node))
+            && now.nodes.iter().all(|node| before.nodes.contains(node))
+    }
+}
+
 impl Default for Transitions {
     fn default() -> Self {
         Self { shared: Arc::default(), sender: broadcast::channel(WAITING).0, judged: watch::channel(None).0 }
@@ -139,20 +163,13 @@ impl Transitions {
         let query = Query { min_severity: None, all: true, ..Query::default() };
         let report = evaluate(&fleet, &policy, &query, now);
         let Report { reference, environments, findings, unknowns, .. } = report;
+        let stale = environments.into_iter().flat_map(|environment| environment.stale_nodes).collect();
+        let judged = Arc::new(Judged { at: now, reference, findings, stale, unknowns });
         if self.judged.receiver_count() > 0 {
-            let stale = environments.into_iter().flat_map(|environment| environment.stale_nodes).collect();
-            let findings = findings.clone();
-            self.judged.send_replace(Some(Arc::new(Judged {
-                at: now,
-                reference,
-                findings,
-                stale,
-                unknowns,
-            })));
+            self.judged.send_replace(Some(Arc::clone(&judged)));
         }
-        let open = findings.into_iter().filter(|finding| finding.status == Status::Open);
         let mut watch = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        for transition in watch.see(open, now, Instant::now()) {
+        for transition in watch.see(&judged, Instant::now()) {
             // Nobody listens: nothing is lost, whoever comes is told what stands.
             let _ = self.sender.send(transition);
         }
@@ -211,16 +228,21 @@ impl Known {
 
 impl Watch {
     /// Takes in what is open now, and says what that changes. What is open when it begins is no news.
-    fn see(&mut self, open: impl Iterator<Item = Finding>, at: Timestamp, now: Instant) -> Vec<Transition> {
+    fn see(&mut self, judged: &Judged, now: Instant) -> Vec<Transition> {
         let mut said = Vec::new();
-        let mut say =
-            |change, finding: &Finding| said.push(Transition { at, change, finding: finding.clone() });
-        let mut seen = HashMap::new();
-        for finding in open {
-            seen.insert(finding.id.clone(), finding);
-        }
+        let mut say = |change, finding: &Finding| {
+            said.push(Transition { at: judged.at, change, finding: finding.clone() });
+        };
+        let open = judged.findings.iter().filter(|finding| finding.status == Status::Open);
+        let mut seen: HashMap<String, Finding> =
+            open.map(|finding| (finding.id.clone(), finding.clone())).collect();
         for (id, known) in &mut self.known {
             let Some(finding) = seen.remove(id) else {
+                let Finding { path, role, nodes, .. } = &known.finding;
+                if !known.ended && judged.doubts(path, role, nodes) {
+                    known.gone = None;
+                    continue;
+                }
                 let since = *known.gone.get_or_insert(now);
                 if !known.ended && now - since >= HOLD {
                     (known.ended, known.changing) = (true, None);
@@ -231,7 +253,7 @@ impl Watch {
             if known.ended {
                 say(Change::Reopened, &finding);
                 *known = Known::of(finding);
-            } else if is_another(&known.finding, &finding) {
+            } else if is_another(&known.finding, &finding) && !judged.misses(&known.finding, &finding) {
                 let (changing, is_due) = Changing::see(known.changing.take(), &known.finding, finding, now);
                 if is_due {
                     say(Change::Changed, &changing.finding);
@@ -278,23 +300,42 @@ impl Watch {
     }
 }
 
-/// Whether it says something else: since when, and in which words, is not.
-fn is_another(before: &Finding, now: &Finding) -> bool {
-    before.severity != now.severity
-        || before.kind != now.kind
-        || before.values != now.values
-        || before.nodes != now.nodes
-        || !before.parts.iter().map(what).eq(now.parts.iter().map(what))
+/// What makes a finding another one. Since when, in which words and on how many nodes what leads is held, does not; nor
+/// does what could not be read.
+#[derive(PartialEq, Serialize)]
+pub struct Gist<'a> {
+    severity: Severity,
+    kind: Kind,
+    values: Vec<(&'a str, Option<&'a str>, State)>,
+    nodes: &'a [String],
+    parts: Vec<(&'a str, Kind, Severity)>,
 }
 
-/// What a part is, in whichever words.
-fn what(part: &Part) -> (&str, Kind, Severity) {
-    let Part { id, path: _, kind, severity, summary: _ } = part;
-    (id, *kind, *severity)
+impl<'a> Gist<'a> {
+    /// The gist of a finding.
+    pub fn of(finding: &'a Finding) -> Self {
+        let Finding { severity, kind, values, nodes, parts, .. } = finding;
+        let told = values.iter().filter(|value| value.state != State::Unreadable);
+        Self {
+            severity: *severity,
+            kind: *kind,
+            values: told
+                .map(|value| (value.environment.as_str(), value.value.as_deref(), value.state))
+                .collect(),
+            nodes,
+            parts: parts.iter().map(|part| (part.id.as_str(), part.kind, part.severity)).collect(),
+        }
+    }
+}
+
+fn is_another(before: &Finding, now: &Finding) -> bool {
+    Gist::of(before) != Gist::of(now)
 }
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_drift::report::{Part, ValueCount};
+
     use super::*;
 
     fn finding(path: &str, nodes: &[&str]) -> Finding {
@@ -314,6 +355,54 @@ mod tests {
             parts: Vec::new(),
             acceptance: None,
         }
+    }
+
+    fn judged(findings: Vec<Finding>) -> Judged {
+        Judged { findings, ..Judged::default() }
+    }
+
+    /// Promise: a node that falls silent ends no finding and changes none; what is new beside it is said.
+    #[test]
+    fn silence_is_no_news() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let mut see = |nodes: &[&str], stale: &[&str], second: u64| -> Vec<Change> {
+            let findings = if nodes.is_empty() { vec![] } else { vec![finding("a", nodes)] };
+            let stale = stale.iter().map(|node| (*node).to_owned()).collect();
+            let judged = Judged { findings, stale, ..Judged::default() };
+            watch
+                .see(&judged, start + Duration::from_secs(second))
+                .into_iter()
+                .map(|one| one.change)
+                .collect()
+        };
+        assert_eq!(see(&["n1", "n2"], &[], 0), []);
+        for second in [1, 20, 90] {
+            assert_eq!(see(&["n1"], &["n2"], second), [], "one is silent");
+            assert_eq!(see(&[], &["n1", "n2"], second + 10), [], "both are");
+        }
+        assert_eq!(see(&["n1", "n2"], &[], 120), [], "and back");
+        assert_eq!(see(&["n1", "n3"], &["n2"], 121), []);
+        assert_eq!(see(&["n1", "n3"], &["n2"], 127), [Change::Changed], "another one differs");
+        assert_eq!(see(&[], &[], 130), []);
+        assert_eq!(see(&[], &[], 141), [Change::Resolved]);
+    }
+
+    /// Promise: on how many nodes a value is held, and what cannot be read, is no change.
+    #[test]
+    fn counts_are_no_change() {
+        let with = |values: &[(&str, State, u64)]| {
+            let count = |(value, state, nodes): &(&str, State, u64)| ValueCount {
+                environment: "prod".to_owned(),
+                value: (*state == State::Present).then(|| (*value).to_owned()),
+                state: *state,
+                nodes: *nodes,
+            };
+            Finding { values: values.iter().map(count).collect(), ..finding("a", &["n1"]) }
+        };
+        let one = with(&[("1", State::Present, 9)]);
+        assert!(!is_another(&one, &with(&[("1", State::Present, 8), ("", State::Unreadable, 1)])));
+        assert!(is_another(&one, &with(&[("2", State::Present, 9)])));
+        assert!(is_another(&one, &with(&[("1", State::Present, 8), ("", State::Absent, 1)])));
     }
 
     /// Promise: a finding is the same however its parts are worded, and another when it has others.
@@ -338,7 +427,7 @@ mod tests {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let mut see = |open: Vec<Finding>, second: u64| -> Vec<(Change, String)> {
             let now = start + Duration::from_secs(second);
-            let said = watch.see(open.into_iter(), Timestamp::UNIX_EPOCH, now);
+            let said = watch.see(&judged(open), now);
             said.into_iter().map(|one| (one.change, one.finding.path)).collect()
         };
         let said = |change, path: &str| vec![(change, path.to_owned())];
@@ -359,7 +448,7 @@ mod tests {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let mut see = |open: Vec<Finding>, second: u64| {
             let now = start + Duration::from_secs(second);
-            let said = watch.see(open.into_iter(), Timestamp::UNIX_EPOCH, now);
+            let said = watch.see(&judged(open), now);
             (said.into_iter().map(|one| one.change).collect::<Vec<_>>(), watch.holds())
         };
         assert_eq!(see(vec![finding("a", &["n1"])], 0), (vec![], false));
@@ -376,8 +465,7 @@ mod tests {
         let mut see = |nodes: usize, severity: Severity, second: u64| -> Vec<(Change, usize)> {
             let names: Vec<String> = (0..nodes).map(|node| format!("n{node}")).collect();
             let one = Finding { nodes: names.into(), severity, ..finding("a", &[]) };
-            let said =
-                watch.see([one].into_iter(), Timestamp::UNIX_EPOCH, start + Duration::from_secs(second));
+            let said = watch.see(&judged(vec![one]), start + Duration::from_secs(second));
             assert_eq!(watch.standing()[0].finding.nodes.len(), nodes, "whoever comes is told what is now");
             said.into_iter().map(|one| (one.change, one.finding.nodes.len())).collect()
         };

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use evenkeel_drift::report::{Finding, Kind, Severity, Status};
-use evenkeel_drift::unknown::EVERYTHING;
 use evenkeel_facts::{Digest, natural};
 use evenkeel_store::entry::Told;
 use serde::Serialize;
 
 use super::config::{AlertsConfig, Receiver, Topic};
 use super::told::{Known, Last};
-use crate::transitions::Judged;
+use crate::transitions::{Gist, Judged};
 
 /// For how long a finding has to be gone until it is over.
 const HOLD: Duration = Duration::from_secs(10);
@@ -83,7 +82,7 @@ pub fn due(
             Some(Status::Accepted) => Some(Change::Accepted),
             Some(Status::Explained | Status::Resolved) => Some(Change::Resolved),
             // Not seen is not over.
-            None if is_in_doubt(&last.told, judged) => {
+            None if judged.doubts(&last.told.path, &last.told.role, &last.told.nodes) => {
                 gone.remove(id);
                 None
             }
@@ -120,12 +119,19 @@ fn change(
         None => Some((Change::Opened, is_critical)),
         Some(last) if !last.told.open => Some((Change::Reopened, is_critical)),
         Some(last) if last.told.print == told.print => None,
+        // Nodes that fell silent are no news of what they differ in.
+        Some(last) if now <= severity(&last.told) && is_silent_on(&last.told, told, judged) => None,
         Some(last) => {
             let is_worse = now > severity(&last.told);
             let is_time = last.at + config.changes_every <= judged.at;
             (is_worse || is_time).then_some((Change::Changed, is_worse && is_critical))
         }
     }
+}
+
+/// Whether a node of it is silent, and no more nodes are named than were.
+fn is_silent_on(last: &Told, now: &Told, judged: &Judged) -> bool {
+    now.node_count < last.node_count && last.nodes.iter().any(|node| judged.stale.contains(node))
 }
 
 /// How bad it was when it was told.
@@ -137,24 +143,12 @@ pub fn severity(told: &Told) -> Severity {
     }
 }
 
-/// Whether it may still be there, and cannot be seen: its nodes are silent, or the fact cannot be read on them now.
-fn is_in_doubt(told: &Told, judged: &Judged) -> bool {
-    let is_below = |path: &str| {
-        told.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    told.nodes.iter().any(|node| judged.stale.contains(node))
-        || judged.unknowns.iter().filter(|unknown| unknown.role == told.role).any(|unknown| {
-            unknown.path == EVERYTHING
-                || is_below(&unknown.path) && unknown.nodes.iter().any(|node| told.nodes.contains(node))
-        })
-}
-
 fn describe(finding: &Finding, reference: &str) -> Told {
-    let Finding { id, path, kind, severity, role, nodes, since, summary, values, parts, .. } = finding;
+    let Finding { id, path, kind, severity, role, nodes, since, summary, .. } = finding;
     let word = |value: serde_json::Result<serde_json::Value>| {
         value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     };
-    let said = serde_json::to_vec(&(severity, kind, values, nodes, parts)).unwrap_or_default();
+    let said = serde_json::to_vec(&Gist::of(finding)).unwrap_or_default();
     let mut print = [0; 8];
     print.copy_from_slice(&Digest::of(&said).as_bytes()[..8]);
     Told {
@@ -355,6 +349,21 @@ mod tests {
         assert_eq!(test.tell(100, vec![]), []);
         let elsewhere = unreadable(111, unknown("go", &["n2"]));
         assert_eq!(changes(&test.judge(111, elsewhere)), said(Change::Resolved, "a"));
+    }
+
+    /// Promise: a node that falls silent is no news of what it differs in.
+    #[test]
+    fn silence_changes_nothing() {
+        let mut test = Test::new("");
+        test.tell(0, vec![finding("a", Severity::Warning, &["n1", "n2"])]);
+        let one = |second, nodes: &[&str], stale: &[&str]| Judged {
+            findings: vec![finding("a", Severity::Warning, nodes)],
+            stale: stale.iter().map(|node| (*node).to_owned()).collect(),
+            ..judged(second)
+        };
+        assert_eq!(test.judge(700, one(700, &["n1"], &["n2"])), []);
+        assert_eq!(test.judge(1400, one(1400, &["n1", "n2"], &[])), []);
+        assert_eq!(changes(&test.judge(2100, one(2100, &["n1"], &[]))), said(Change::Changed, "a"));
     }
 
     /// Promise: a silence holds back, and what still stands when it ends is said then.
