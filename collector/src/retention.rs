@@ -14,7 +14,7 @@ use evenkeel_store::{Checkpoint, Reader, StoreError, Writer};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::changes::Lost;
 use crate::ledger::{Ledger, LedgerError};
@@ -134,12 +134,18 @@ pub struct Upkeep {
     /// Whether nothing is left that was begun before.
     is_tidy: bool,
     began: std::time::Instant,
+    /// For so long after that nothing is cut off: a clock that was wrong when the machine started is right by then.
+    settled: Duration,
+    /// Whether it was said that entries are too many.
+    is_said: bool,
 }
 
 impl Upkeep {
     /// Over this ledger; not on a thread that has to answer others.
     pub fn new(retention: Retention, ledger: Ledger, reader: Reader, metrics: Arc<Metrics>) -> Self {
-        Self { retention, ledger, reader, metrics, is_tidy: false, began: std::time::Instant::now() }
+        let settled = retention.stretch().map_or(SETTLED, |stretch| stretch.min(SETTLED));
+        let began = std::time::Instant::now();
+        Self { retention, ledger, reader, metrics, is_tidy: false, began, settled, is_said: false }
     }
 
     /// Does what there is to do now.
@@ -153,6 +159,14 @@ impl Upkeep {
         let begin = self.begin(&checkpoints, now);
         if let Some(begin) = begin.filter(|begin| self.reader.base().is_ok_and(|base| base < *begin)) {
             self.is_tidy = false;
+            if !self.is_said && self.begin_by_age(&checkpoints, now).is_none_or(|by_age| by_age < begin) {
+                self.is_said = true;
+                let most = self.retention.entries_per_node;
+                warn!(
+                    entries_per_node = most,
+                    begin, "The journal has more entries than are kept: the oldest go."
+                );
+            }
             self.ask(move |writer| writer.begin_at(begin))?;
         }
         let dropped = self.superfluous(&checkpoints, begin);
@@ -194,6 +208,9 @@ impl Upkeep {
 
     /// The newest checkpoint that is old enough, or has enough entries behind it, for the journal to begin behind it.
     fn begin(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
+        if self.began.elapsed() < self.settled {
+            return None;
+        }
         let (position, nodes) = self.fleet();
         let enough = |checkpoint: &&Checkpoint| position - checkpoint.position >= self.retention.most(nodes);
         let by_count = checkpoints.iter().rfind(enough).map(|checkpoint| checkpoint.position);
@@ -201,11 +218,7 @@ impl Upkeep {
     }
 
     fn begin_by_age(&self, checkpoints: &[Checkpoint], now: Timestamp) -> Option<u64> {
-        let stretch = self.retention.stretch()?;
-        // A clock that was wrong when the machine started is right by then.
-        if self.began.elapsed() < stretch.min(SETTLED) {
-            return None;
-        }
+        self.retention.stretch()?;
         let last = now.saturating_sub(self.retention.age).ok()?;
         Some(checkpoints.iter().rfind(|checkpoint| checkpoint.at <= last)?.position)
     }
@@ -355,7 +368,7 @@ mod tests {
     use crate::state::State;
 
     /// Promise: a fleet that says much in a short time does not fill the disk. Of the journal so many entries a node are kept,
-    /// however young they are, and an eighth more, or as many as one checkpoint is behind another.
+    /// however young they are, and an eighth more, or as many as one checkpoint is behind another; in the first hour all.
     #[test]
     fn what_is_too_much_goes_before_it_is_old() {
         const EACH: u64 = 80_000;
@@ -368,7 +381,11 @@ mod tests {
         let retention = Retention { entries_per_node: EACH, ..Retention::default() };
         let mut upkeep = Upkeep::new(retention, ledger.clone(), reader.another().unwrap(), metrics);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for _ in 0..30 {
+        for round in 0..30 {
+            if round == 12 {
+                assert_eq!(reader.base().unwrap(), 0, "it was cut off within the first hour");
+                upkeep.settled = Duration::ZERO;
+            }
             for _ in 0..10 {
                 let entries = vec![Entry::Presence(presence.clone()); 1_000];
                 let decide = |_: &State| Decision { entries, sections: vec![], answer: () };
@@ -376,9 +393,43 @@ mod tests {
             }
             upkeep.look().unwrap();
             let kept = ledger.state().journal - reader.base().unwrap();
-            assert!(kept <= EACH + (EACH / 8).max(ENTRIES) + ENTRIES, "{kept} entries are kept");
+            assert!(
+                round < 12 || kept <= EACH + (EACH / 8).max(ENTRIES) + ENTRIES,
+                "{kept} entries are kept"
+            );
         }
         assert!(reader.base().unwrap() > 100_000);
         assert!(ledger.state().journal > 300_000);
+    }
+
+    /// Promise: a checkpoint that is damaged is written anew, and one before the journal's begin is taken away.
+    #[test]
+    fn a_damaged_checkpoint_does_not_stand_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
+        let presence = Presence { node: Uuid::nil(), fresh: true, last_seen: Timestamp::UNIX_EPOCH };
+        let metrics = Arc::new(Metrics::default());
+        let state = State::new(&["dev".to_owned()], std::time::Instant::now());
+        let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
+        let mut upkeep =
+            Upkeep::new(Retention::default(), ledger.clone(), reader.another().unwrap(), metrics);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let raw = rusqlite::Connection::open(directory.path().join(evenkeel_store::FILE)).unwrap();
+        let checkpoint = |upkeep: &mut Upkeep| {
+            let entries = vec![Entry::Presence(presence.clone()); 2];
+            let decide = |_: &State| Decision { entries, sections: vec![], answer: () };
+            runtime.block_on(ledger.change(Key::None, decide)).unwrap();
+            upkeep.checkpoint().unwrap();
+            raw.execute("UPDATE whole_checkpoint SET at = at + 1", []).unwrap();
+        };
+        checkpoint(&mut upkeep);
+        checkpoint(&mut upkeep);
+        upkeep.checkpoint().unwrap();
+        let last = ledger.state().journal;
+        upkeep.ask(move |writer| writer.begin_at(last)).unwrap();
+        upkeep.tidy().unwrap();
+        let left = "SELECT count(*) FROM whole_checkpoint";
+        assert_eq!(raw.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+        assert_eq!(reader.base().unwrap(), last);
     }
 }

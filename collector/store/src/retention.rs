@@ -73,17 +73,22 @@ impl Writer {
         transaction.commit().map_err(StoreError::database("commit"))
     }
 
-    /// The checkpoint is whole: from now on it counts.
+    /// The checkpoint is whole: from now on it counts, in the place of one that is damaged.
     pub fn finish_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), StoreError> {
-        let Checkpoint { position, at, parts } = checkpoint;
-        let sum = sum_of_whole(checkpoint, false);
-        let row = params![position.cast_signed(), at.as_millisecond(), parts.cast_signed(), sum];
-        self.connection
-            .execute(
-                "INSERT INTO whole_checkpoint (position, at, parts, is_begin, sum) VALUES (?1, ?2, ?3, 0, ?4)",
-                row,
+        self.step("finish a checkpoint", |connection, _| {
+            let Checkpoint { position, at, parts } = checkpoint;
+            let position = position.cast_signed();
+            // The journal may begin behind the one that is damaged.
+            let is_begin = "SELECT is_begin FROM whole_checkpoint WHERE position = ?1";
+            let is_begin: Option<bool> =
+                connection.query_row(is_begin, [position], |row| row.get(0)).optional()?;
+            let is_begin = is_begin.unwrap_or(false);
+            let sum = sum_of_whole(checkpoint, is_begin);
+            connection.execute(
+                "INSERT OR REPLACE INTO whole_checkpoint (position, at, parts, is_begin, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![position, at.as_millisecond(), parts.cast_signed(), is_begin, sum],
             )
-            .map_err(StoreError::database("finish a checkpoint"))?;
+        })?;
         Ok(())
     }
 
@@ -116,6 +121,11 @@ impl Writer {
     /// Takes away some parts of checkpoints that do not count. Returns how many; 0: none is left.
     pub fn clear_checkpoints(&mut self, most: usize) -> Result<usize, StoreError> {
         self.step("clear old checkpoints", |connection, _| {
+            let (all, damaged) = whole(connection)?;
+            let begin = begin(&all).map_or(0, |begin| begin.position.cast_signed());
+            for position in damaged.into_iter().filter(|position| *position < begin) {
+                connection.execute("DELETE FROM whole_checkpoint WHERE position = ?1", [position])?;
+            }
             // From one position to the next: each has as many parts as there are nodes.
             let stale = "WITH RECURSIVE each(position) AS (SELECT min(position) FROM checkpoint UNION ALL \
                     SELECT (SELECT min(position) FROM checkpoint WHERE position > each.position) FROM each \
