@@ -401,35 +401,4 @@ mod tests {
         assert!(reader.base().unwrap() > 100_000);
         assert!(ledger.state().journal > 300_000);
     }
-
-    /// Promise: a checkpoint that is damaged is written anew, and one before the journal's begin is taken away.
-    #[test]
-    fn a_damaged_checkpoint_does_not_stand_in_the_way() {
-        let directory = tempfile::tempdir().unwrap();
-        let (writer, reader) = evenkeel_store::open(directory.path()).unwrap();
-        let presence = Presence { node: Uuid::nil(), fresh: true, last_seen: Timestamp::UNIX_EPOCH };
-        let metrics = Arc::new(Metrics::default());
-        let state = State::new(&["dev".to_owned()], std::time::Instant::now());
-        let ledger = Ledger::start(state, writer, &reader, Arc::clone(&metrics)).unwrap();
-        let mut upkeep =
-            Upkeep::new(Retention::default(), ledger.clone(), reader.another().unwrap(), metrics);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let raw = rusqlite::Connection::open(directory.path().join(evenkeel_store::FILE)).unwrap();
-        let checkpoint = |upkeep: &mut Upkeep| {
-            let entries = vec![Entry::Presence(presence.clone()); 2];
-            let decide = |_: &State| Decision { entries, sections: vec![], answer: () };
-            runtime.block_on(ledger.change(Key::None, decide)).unwrap();
-            upkeep.checkpoint().unwrap();
-            raw.execute("UPDATE whole_checkpoint SET at = at + 1", []).unwrap();
-        };
-        checkpoint(&mut upkeep);
-        checkpoint(&mut upkeep);
-        upkeep.checkpoint().unwrap();
-        let last = ledger.state().journal;
-        upkeep.ask(move |writer| writer.begin_at(last)).unwrap();
-        upkeep.tidy().unwrap();
-        let left = "SELECT count(*) FROM whole_checkpoint";
-        assert_eq!(raw.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
-        assert_eq!(reader.base().unwrap(), last);
-    }
 }
