@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use evenkeel_drift::report::{Finding, Kind, Report, Severity, State, Status, Unknown};
+use evenkeel_drift::report::{Finding, Kind, Report, Severity, State, Status, Unknown, ValueCount};
 use evenkeel_drift::unknown::EVERYTHING;
 use evenkeel_drift::{Query, evaluate};
 use evenkeel_runtime::shutdown::Shutdown;
@@ -98,11 +98,19 @@ impl Judged {
             })
     }
 
-    /// Whether all that is new is that nodes fell silent: nothing is worse, and no node is named that was not.
+    /// Whether all that is new is that nodes fell silent: nothing is worse, and no node and no value is named that was not.
     fn misses(&self, before: &Finding, now: &Finding) -> bool {
+        let was_held = |value: &ValueCount| {
+            let same = |other: &ValueCount| {
+                (&other.environment, &other.value, other.state)
+                    == (&value.environment, &value.value, value.state)
+            };
+            value.state == State::Unreadable || before.values.iter().any(same)
+        };
         now.severity <= before.severity
             && before.nodes.iter().any(|node| self.stale.contains(node))
             && now.nodes.iter().all(|node| before.nodes.contains(node))
+            && now.values.iter().all(was_held)
     }
 }
 
@@ -253,7 +261,10 @@ impl Watch {
             if known.ended {
                 say(Change::Reopened, &finding);
                 *known = Known::of(finding);
-            } else if is_another(&known.finding, &finding) && !judged.misses(&known.finding, &finding) {
+            } else if judged.misses(&known.finding, &finding) {
+                // It stands as it was said: its nodes may come back as they were.
+                (known.changing, known.gone) = (None, None);
+            } else if is_another(&known.finding, &finding) {
                 let (changing, is_due) = Changing::see(known.changing.take(), &known.finding, finding, now);
                 if is_due {
                     say(Change::Changed, &changing.finding);
@@ -334,7 +345,7 @@ fn is_another(before: &Finding, now: &Finding) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_drift::report::{Part, ValueCount};
+    use evenkeel_drift::report::Part;
 
     use super::*;
 
@@ -379,12 +390,15 @@ mod tests {
         for second in [1, 20, 90] {
             assert_eq!(see(&["n1"], &["n2"], second), [], "one is silent");
             assert_eq!(see(&[], &["n1", "n2"], second + 10), [], "both are");
+            assert_eq!(see(&["n1"], &["n2"], second + 12), [], "one is back");
         }
-        assert_eq!(see(&["n1", "n2"], &[], 120), [], "and back");
-        assert_eq!(see(&["n1", "n3"], &["n2"], 121), []);
-        assert_eq!(see(&["n1", "n3"], &["n2"], 127), [Change::Changed], "another one differs");
-        assert_eq!(see(&[], &[], 130), []);
-        assert_eq!(see(&[], &[], 141), [Change::Resolved]);
+        for second in [120, 130, 190] {
+            assert_eq!(see(&["n1", "n2"], &[], second), [], "both are, as they were");
+        }
+        assert_eq!(see(&["n1", "n3"], &["n2"], 200), []);
+        assert_eq!(see(&["n1", "n3"], &["n2"], 206), [Change::Changed], "another one differs");
+        assert_eq!(see(&[], &[], 210), []);
+        assert_eq!(see(&[], &[], 221), [Change::Resolved]);
     }
 
     /// Promise: on how many nodes a value is held, and what cannot be read, is no change.

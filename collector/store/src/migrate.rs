@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::entry::{Committed, tests::commit};
-    use crate::{Batch, Checkpoint, FILE, Record, check, open};
+    use crate::{Batch, Checkpoint, FILE, Record, check, check_and, open};
 
     /// A store as version 0.1.0 wrote it with schema 3: two nodes, three commits of one, two environments, a policy.
     const KEPT: &str = include_str!("kept/schema-3.sql");
@@ -224,21 +224,43 @@ mod tests {
         assert_eq!(written(&Connection::open(directory.path().join(FILE)).unwrap()), before);
     }
 
+    /// A store of schema 4 that begins behind a checkpoint.
+    fn fourth(directory: &Path) {
+        let (mut writer, _) = open(directory).unwrap();
+        let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), 1)); 2];
+        writer.append(Batch { entries, sections: vec![] }).unwrap();
+        writer.begin_checkpoint(2).unwrap();
+        writer.finish_checkpoint(Checkpoint { position: 2, at: Timestamp::UNIX_EPOCH, parts: 0 }).unwrap();
+        writer.begin_at(2).unwrap();
+        let back = "ALTER TABLE whole_checkpoint DROP COLUMN sum; PRAGMA user_version = 4";
+        writer.connection.execute_batch(back).unwrap();
+    }
+
+    /// Promise: whoever checks a store of an older version reads what this version makes of it, and leaves it as it is.
+    #[test]
+    fn a_store_of_an_older_version_is_checked() {
+        let stores: [(i64, u64, fn(&Path)); 2] = [(3, 0, |directory| drop(kept(directory))), (4, 2, fourth)];
+        for (schema, base, make) in stores {
+            let directory = tempfile::tempdir().unwrap();
+            make(directory.path());
+            let path = directory.path().join(FILE);
+            let mut begin = None;
+            let checked = check_and(&path, |reader| {
+                begin = Some(reader.base()?);
+                Ok(())
+            });
+            assert_eq!((checked.unwrap().problems, begin), (vec![], Some(base)), "schema {schema}");
+            let refused = check_and(&path, |_| Err(StoreError::Damaged("it makes no state".to_owned())));
+            assert!(refused.unwrap().problems[0].contains("it makes no state"));
+            assert_eq!(schema::version(&Connection::open(&path).unwrap()).unwrap(), schema);
+        }
+    }
+
     /// Promise: a checkpoint of the version before is one, and what it says is not believed unseen from then on.
     #[test]
     fn a_checkpoint_without_a_digest_gets_one() {
         let directory = tempfile::tempdir().unwrap();
-        {
-            let (mut writer, _) = open(directory.path()).unwrap();
-            let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), 1)); 2];
-            writer.append(Batch { entries, sections: vec![] }).unwrap();
-            writer.begin_checkpoint(2).unwrap();
-            let whole = Checkpoint { position: 2, at: Timestamp::UNIX_EPOCH, parts: 0 };
-            writer.finish_checkpoint(whole).unwrap();
-            writer.begin_at(2).unwrap();
-            let back = "ALTER TABLE whole_checkpoint DROP COLUMN sum; PRAGMA user_version = 4";
-            writer.connection.execute_batch(back).unwrap();
-        }
+        fourth(directory.path());
         let (writer, reader) = open(directory.path()).unwrap();
         assert_eq!((reader.checkpoints().unwrap().len(), reader.base().unwrap()), (1, 2));
         for turn in ["at = at + 1", "parts = parts + 1", "is_begin = 0", "position = position + 1024"] {

@@ -502,3 +502,38 @@ fn sum(position: u64, key: u64, bytes: &[u8], part: &Part) -> i64 {
 fn damaged(position: u64, why: String) -> StoreError {
     StoreError::Damaged(format!("the checkpoint after entry {position}: {why}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::tests::commit;
+    use crate::{Batch, open};
+
+    /// Promise: a checkpoint that is damaged is written anew, the journal begins behind it still, and one before the
+    /// journal's begin is taken away.
+    #[test]
+    fn a_damaged_checkpoint_does_not_stand_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = open(directory.path()).unwrap();
+        let checkpoint = |writer: &mut Writer, position| {
+            writer.begin_checkpoint(position).unwrap();
+            let at = Timestamp::UNIX_EPOCH;
+            writer.finish_checkpoint(Checkpoint { position, at, parts: 0 }).unwrap();
+        };
+        for position in [2, 4] {
+            let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), position)); 2];
+            writer.append(Batch { entries, sections: vec![] }).unwrap();
+            checkpoint(&mut writer, position);
+        }
+        writer.begin_at(4).unwrap();
+        writer.connection.execute("UPDATE whole_checkpoint SET at = at + 1", []).unwrap();
+        assert_eq!(
+            (reader.checkpoints().unwrap(), reader.damaged_checkpoints().unwrap()),
+            (vec![], vec![2, 4])
+        );
+        checkpoint(&mut writer, 4);
+        assert_eq!((reader.base().unwrap(), reader.damaged_checkpoints().unwrap()), (4, vec![2]));
+        while writer.clear_checkpoints(100).unwrap() > 0 {}
+        assert_eq!((reader.base().unwrap(), reader.damaged_checkpoints().unwrap()), (4, vec![]));
+    }
+}

@@ -1,5 +1,6 @@
 //! A policy before it is put in force: what is wrong with it, and what may be.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::parse::{MOST_SAID, Mention, Parsed, parse};
@@ -91,7 +92,7 @@ enum Unknown {
 fn unknown_fact(path: &str) -> Option<Unknown> {
     static KNOWN: OnceLock<Vec<&str>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| entries(FACTS).flat_map(|fact| things(fact).chain([fact])).collect());
-    if known.iter().any(|fact| meet(path, fact)) {
+    if known.iter().any(|fact| meet(path, fact)) || named().contains(path) {
         return None;
     }
     // In a short name two letters are another name.
@@ -101,6 +102,16 @@ fn unknown_fact(path: &str) -> Option<Unknown> {
         None => Unknown::Odd(format!(
             "`{path}` is not known; docs/facts.md lists what is, and `evenkeel facts NODE` what a node has"
         )),
+    })
+}
+
+/// What the default policy speaks of: also what agents are not to send, and what the collector makes.
+fn named() -> &'static HashSet<String> {
+    static NAMED: OnceLock<HashSet<String>> = OnceLock::new();
+    NAMED.get_or_init(|| {
+        let Policy { rules, advice, .. } = Policy::default_policy();
+        let advised = advice.iter().flat_map(|advice| &advice.paths);
+        rules.iter().map(|rule| &rule.path).chain(advised).map(|path| path.as_str().to_owned()).collect()
     })
 }
 
@@ -361,7 +372,10 @@ mod tests {
     /// Promise: what ships can be put in force.
     #[test]
     fn the_policies_that_ship_are_in_order() {
-        let text = include_str!("../../../../deploy/policies/go-launch-checklist.toml");
-        assert_eq!(Policy::check(text, &USUAL).unwrap().doubts, []);
+        let checklist = include_str!("../../../../deploy/policies/go-launch-checklist.toml");
+        let default = include_str!("../../policy/default.toml");
+        for text in [checklist, default] {
+            assert_eq!(Policy::check(text, &USUAL).unwrap().doubts, []);
+        }
     }
 }
