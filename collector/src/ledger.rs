@@ -133,6 +133,9 @@ impl Ledger {
     ) -> Result<(Self, Keeper), StoreError> {
         let last = journal.position().saturating_sub(u64::from(seeded::has(Bug::LastEntryNotReplayed)));
         state.replay(reader, last, &mut |digest| reader.content(digest))?;
+        for position in reader.damaged_checkpoints()? {
+            error!(position, "What says that a checkpoint is whole is damaged; it does not count.");
+        }
         let mut journal: Box<dyn Journal> = Box::new(journal);
         for (digest, nodes) in state.damaged() {
             error!(%digest, nodes = nodes.join(" "), "A content is damaged; these nodes are not judged until they have sent it again.");

@@ -277,7 +277,7 @@ impl Reader {
     }
 
     /// The positions of those of which what is said is damaged: they do not count.
-    pub(crate) fn damaged_checkpoints(&self) -> Result<Vec<i64>, StoreError> {
+    pub fn damaged_checkpoints(&self) -> Result<Vec<i64>, StoreError> {
         Ok(self.whole()?.1)
     }
 
@@ -295,9 +295,36 @@ impl Reader {
         done
     }
 
-    /// The checkpoint that the journal begins behind; `None`: every entry is there.
+    /// The checkpoint that the journal begins behind; `None`: every entry is there. Where what is said of it is damaged the
+    /// next one takes its place: the journal begins later than it did, and says so.
     pub fn begins_behind(&self) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(begin(&self.whole()?.0))
+        let (all, damaged) = self.whole()?;
+        let known = begin(&all);
+        let at = |checkpoint: Option<Checkpoint>| checkpoint.map_or(0, |whole| whole.position.cast_signed());
+        let later = all.iter().map(|(whole, _)| Some(*whole)).filter(|whole| at(*whole) > at(known));
+        // What was cut off behind a damaged one is not there.
+        let is_begin = |checkpoint: Option<Checkpoint>| {
+            let mut behind = damaged.iter().filter(|position| **position > at(checkpoint));
+            behind.try_fold(true, |all, position| Ok(all && self.has_all(at(checkpoint), *position)?))
+        };
+        for checkpoint in std::iter::once(known).chain(later) {
+            if is_begin(checkpoint)? {
+                return Ok(checkpoint);
+            }
+        }
+        Err(StoreError::Damaged(format!(
+            "the journal begins behind one of the checkpoints {damaged:?}, and what says that they are whole is damaged"
+        )))
+    }
+
+    /// Whether every entry behind `after` and up to `last` is there.
+    fn has_all(&self, after: i64, last: i64) -> Result<bool, StoreError> {
+        let count = "SELECT count(*) FROM journal WHERE position > ?1 AND position <= ?2";
+        let query = self.connection.prepare_cached(count);
+        let there: i64 = query
+            .and_then(|mut query| query.query_row([after, last], |row| row.get(0)))
+            .map_err(StoreError::database("count entries"))?;
+        Ok(there == last - after)
     }
 
     /// The position behind which every entry is there: where the journal begins, or 0.
@@ -508,6 +535,42 @@ mod tests {
     use super::*;
     use crate::entry::tests::commit;
     use crate::{Batch, open};
+
+    /// Promise P6: where what is said of the checkpoint that the journal begins behind is damaged, the journal begins behind
+    /// the next one, and nothing is said of what came before; without a next one nothing is said at all.
+    #[test]
+    fn a_damaged_begin_is_no_begin_of_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, reader) = open(directory.path()).unwrap();
+        for position in [2, 4, 6] {
+            let entries = vec![(Timestamp::UNIX_EPOCH, commit(Uuid::nil(), position)); 2];
+            writer.append(Batch { entries, sections: vec![] }).unwrap();
+            writer.begin_checkpoint(position).unwrap();
+            let at = Timestamp::UNIX_EPOCH;
+            writer.finish_checkpoint(Checkpoint { position, at, parts: 0 }).unwrap();
+        }
+        let damage = |writer: &Writer, position: i64| {
+            let damage = "UPDATE whole_checkpoint SET at = at + 1 WHERE position = ?1";
+            writer.connection.execute(damage, [position]).unwrap();
+        };
+        damage(&writer, 4);
+        assert_eq!(reader.base().unwrap(), 0, "every entry is there");
+        writer.begin_at(2).unwrap();
+        while writer.cut(100).unwrap() > 0 {}
+        assert_eq!(reader.base().unwrap(), 2);
+        damage(&writer, 2);
+        assert_eq!(reader.base().unwrap(), 6);
+        let mut seen = Vec::new();
+        let each = |record: crate::Record| {
+            seen.push(record.position);
+            true
+        };
+        reader.history(Uuid::nil(), each).unwrap();
+        assert_eq!(seen, Vec::<u64>::new());
+        damage(&writer, 6);
+        let error = reader.base().unwrap_err().to_string();
+        assert!(error.contains("the journal begins behind one of the checkpoints [2, 4, 6]"), "{error}");
+    }
 
     /// Promise: a checkpoint that is damaged is written anew, the journal begins behind it still, and one before the
     /// journal's begin is taken away.
