@@ -239,7 +239,8 @@ mod tests {
     /// Promise: whoever checks a store of an older version reads what this version makes of it, and leaves it as it is.
     #[test]
     fn a_store_of_an_older_version_is_checked() {
-        let stores: [(i64, u64, fn(&Path)); 2] = [(3, 0, |directory| drop(kept(directory))), (4, 2, fourth)];
+        let third = |directory: &Path| drop(kept(directory));
+        let stores: [(_, _, &dyn Fn(&Path)); 2] = [(3, 0, &third), (4, 2, &fourth)];
         for (schema, base, make) in stores {
             let directory = tempfile::tempdir().unwrap();
             make(directory.path());
