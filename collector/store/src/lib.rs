@@ -12,7 +12,7 @@
 //! - [`backup`](mod@backup): a whole store in one file, and back
 //! - [`check`](mod@check): looks at everything that a store holds
 //! - [`checkpoint`]: the whole state after an entry, in parts
-//! - [`retention`]: checkpoints, and what is cut off behind them
+//! - [`retention`]: checkpoints, and what is cut off behind them; `whole`: what is said of those that count
 //! - [`content`]: sections on their way in, and the form in which they are kept
 //! - `packed`, `ids`: commits as they lie in the journal, and the numbers that stand for names there
 //! - `mistakes`: what tests do wrong on purpose
@@ -31,7 +31,8 @@ mod packed;
 pub mod reader;
 pub mod retention;
 mod schema;
-pub mod writer;
+mod whole;
+mod writer;
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use crate::entry::{Entry, Record};
 use crate::ids::{Ids, Numbers};
 use crate::journal::End;
 use crate::packed::{self, Number as _};
-use crate::{Reader, StoreError, retention, schema};
+use crate::{Reader, StoreError, schema, whole};
 
 /// What is appended as one: all of it, or nothing.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Writer {
             .query_row("SELECT max(position) FROM journal", [], |row| row.get(0))
             .map_err(failed())?;
         // A checkpoint may be all that is left of the newest entries.
-        let whole = retention::whole(&connection).map_err(failed())?.0;
+        let whole = whole::whole(&connection).map_err(failed())?.0;
         let whole = whole.last().map_or(0, |(checkpoint, _)| checkpoint.position);
         let position = last.unwrap_or(0).cast_unsigned().max(whole);
         connection.set_prepared_statement_cache_capacity(32);
